@@ -1,0 +1,20 @@
+"""ESRGAN for TensorFlow 2 and Keras 3: train it, publish it as a SavedModel, enlarge images with it."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "export_saved_model": "esrgan_tf.serving",
+    "interpolate": "esrgan_tf.interpolation",
+    "load_model": "esrgan_tf.loading",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    # Imported on first use: the command line reports a mistake before TensorFlow's seconds of loading.
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,92 @@
+"""What the commands share: flags, the configuration's place, one-line errors, a quiet TensorFlow."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from absl import flags
+
+from esrgan_tf.config import Config, load_config
+from esrgan_tf.errors import UserError
+
+# What the machine refuses rather than the program: one line, like any mistake.
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
+
+
+def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
+    """Runs `main(argv)` and returns its exit status: 0, 2 for a mistake of the user's, 130 after Ctrl-C."""
+    try:
+        main(argv)
+    except UserError as error:
+        print(f"esrgan-tf: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        print(f"esrgan-tf: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("esrgan-tf: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
+
+
+def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
+    """Parses `argv` (the command first) into `values` and returns the positional arguments.
+
+    Raises:
+        UserError: unknown flag, missing or impossible value.
+        SystemExit: after `--help`.
+    """
+    if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
+        print(f"usage: esrgan-tf {usage}\n\n{values.main_module_help() or values.get_help()}")
+        raise SystemExit(0)
+    values.unparse_flags()  # what an earlier call in the same process set
+    try:
+        return values(argv)[1:]
+    except flags.Error as error:
+        message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
+        raise UserError(f"{message} (esrgan-tf {argv[0]} --help explains the flags)") from error
+
+
+def find_config(config: str | None, run_dir: Path, overrides: list[str]) -> Config:
+    """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults."""
+    candidates = (
+        [Path(config)] if config else [p for p in (run_dir / "config.yaml", Path("config.yaml")) if p.is_file()]
+    )
+    path = candidates[0] if candidates else None
+    loaded = load_config(path, overrides)
+    print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
+    return loaded
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keeps TensorFlow's start-up lines, which no flag turns off, out of the terminal while it is imported.
+
+    They come from native code, so the file descriptor is redirected. They are shown after all where they matter: on an
+    error, and where there is an NVIDIA device that TensorFlow does not see.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        failed = True
+        try:
+            yield
+            import tensorflow as tf
+
+            failed = not tf.config.list_physical_devices("GPU") and os.path.exists("/dev/nvidia0")
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            if failed:
+                captured.seek(0)
+                sys.stderr.write(captured.read().decode(errors="replace"))

@@ -1,0 +1,32 @@
+"""`esrgan-tf COMMAND …`."""
+
+import importlib
+import sys
+
+from esrgan_tf.cli.common import run_command
+from esrgan_tf.errors import UserError
+
+COMMANDS = {
+    "train": "train one phase: psnr, then gan",
+    "export": "write a trained generator as a SavedModel",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    return run_command(_dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def _dispatch(argv):
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+        print("usage: esrgan-tf COMMAND [flags]\n\n" + "\n".join(lines) + "\n\nesrgan-tf COMMAND --help explains each.")
+        return
+    if argv[0] not in COMMANDS:
+        raise UserError(f"unknown command {argv[0]!r}; there are: {', '.join(COMMANDS)}")
+    importlib.import_module(f"esrgan_tf.cli.{argv[0]}").main(argv)
+
+
+def entry_point() -> None:
+    """The console command `esrgan-tf`."""
+    sys.exit(main())

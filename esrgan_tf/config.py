@@ -1,0 +1,301 @@
+"""The configuration of a run: frozen dataclasses, read from YAML, overridden key by key, checked before anything runs.
+
+`config.yaml` at the top of the repository explains every key; a test keeps its values equal to the defaults here. This
+module imports no TensorFlow, so a mistake is reported at once.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from esrgan_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    source: str = "div2k"
+    data_dir: str = "~/tensorflow_datasets"
+    hr_dir: str | None = None
+    lr_dir: str | None = None
+    val_hr_dir: str | None = None
+    val_lr_dir: str | None = None
+    hr_patch: int = 128
+    batch_size: int = 16
+    cache_dir: str = "~/.cache/esrgan_tf"
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    name: str = "rrdb"
+    filters: int = 64
+    growth: int = 32
+    blocks: int = 23
+    scale: int = 4
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    name: str = "vgg"
+    filters: int = 64
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    steps: int = 1_000_000
+    learning_rate: float = 2e-4
+    schedule: str = "step"
+    warmup_steps: int = 0
+    decay_steps: tuple[int, ...] = (200_000, 400_000, 600_000, 800_000)
+    decay_rate: float = 0.5
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    ema_decay: float = 0.999
+    pixel_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class GanConfig(PhaseConfig):
+    steps: int = 400_000
+    learning_rate: float = 1e-4
+    decay_steps: tuple[int, ...] = (50_000, 100_000, 200_000, 300_000)
+    pixel_weight: float = 1e-2
+    perceptual_weight: float = 1.0
+    perceptual_layers: dict[str, float] = field(default_factory=lambda: {"conv5_4": 1.0})
+    vgg_weights: str = "imagenet"
+    adversarial_weight: float = 5e-3
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    seed: int = 0
+    precision: str = "float32"
+    jit_compile: str = "auto"
+    log_every: int = 100
+    validate_every: int = 5_000
+    checkpoint_every: int = 1_000
+    keep_checkpoints: int = 3
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    alpha: float = 0.8
+
+
+@dataclass(frozen=True)
+class Config:
+    data: DataConfig = field(default_factory=DataConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    psnr: PhaseConfig = field(default_factory=PhaseConfig)
+    gan: GanConfig = field(default_factory=GanConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+
+CHOICES = {
+    "data.source": ("div2k", "folder", "synthetic"),
+    "generator.name": ("rrdb",),
+    "generator.scale": (1, 2, 4, 8),
+    "discriminator.name": ("vgg",),
+    "psnr.schedule": ("step", "cosine"),
+    "gan.schedule": ("step", "cosine"),
+    "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "runtime.jit_compile": ("auto", "on", "off"),
+}
+
+# Numbers are refused outside these bounds: (least, most).
+_POSITIVE = (1, None)
+_NOT_NEGATIVE = (0, None)
+_BOUNDS = {
+    "data.hr_patch": _POSITIVE,
+    "data.batch_size": _POSITIVE,
+    "generator.filters": _POSITIVE,
+    "generator.growth": _POSITIVE,
+    "generator.blocks": _POSITIVE,
+    "discriminator.filters": _POSITIVE,
+    "gan.perceptual_weight": _NOT_NEGATIVE,
+    "gan.adversarial_weight": _NOT_NEGATIVE,
+    "runtime.seed": _NOT_NEGATIVE,
+    "runtime.log_every": _POSITIVE,
+    "runtime.validate_every": _POSITIVE,
+    "runtime.checkpoint_every": _POSITIVE,
+    "runtime.keep_checkpoints": _POSITIVE,
+    "export.alpha": (0, 1),
+}
+for _phase in ("psnr", "gan"):
+    _BOUNDS |= {
+        f"{_phase}.steps": _POSITIVE,
+        f"{_phase}.learning_rate": (1e-12, 1),
+        f"{_phase}.warmup_steps": _NOT_NEGATIVE,
+        f"{_phase}.decay_rate": (0, 1),
+        f"{_phase}.beta_1": (0, 0.999999),
+        f"{_phase}.beta_2": (0, 0.999999),
+        f"{_phase}.ema_decay": (0, 0.999999),
+        f"{_phase}.pixel_weight": _NOT_NEGATIVE,
+    }
+
+_SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+KEYS = tuple(f"{section}.{f.name}" for section, cls in _SECTIONS.items() for f in dataclasses.fields(cls))
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Reads a YAML file on top of the defaults, then applies overrides in order, then checks the whole.
+
+    Args:
+        path: a YAML file with any of the sections and keys; None for the defaults.
+        overrides: `section.key=value`, the value written as in YAML.
+
+    Raises:
+        UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
+    """
+    values = _read(path) if path is not None else {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"--set {override}: write it as section.key=value, for instance psnr.steps=1000")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {override}: the value is not YAML ({_first_line(error)})") from error
+    config = Config(
+        **{
+            section: cls(
+                **{key.split(".")[1]: _convert(key, value) for key, value in values.items() if _section(key) == section}
+            )
+            for section, cls in _SECTIONS.items()
+        }
+    )
+    _check_together(config)
+    return config
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes every value of `config`, so that the file alone reproduces it."""
+    path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False))
+
+
+def _plain(value):
+    """YAML's safe dump knows lists, not tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(path):
+    """The file's values as `{"section.key": value}`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is a complete one")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {_first_line(error)}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected sections ({', '.join(_SECTIONS)}), found {tree!r:.60}")
+    values = {}
+    for section, entries in tree.items():
+        if section not in _SECTIONS:
+            raise UserError(f"{path}: unknown section {section!r}{_nearest(str(section), _SECTIONS)}")
+        if not isinstance(entries or {}, dict):
+            raise UserError(f"{path}: section {section} must hold keys, not {entries!r:.60}")
+        values |= {f"{section}.{key}": value for key, value in (entries or {}).items()}
+    return values
+
+
+def _section(key):
+    if key not in KEYS:
+        raise UserError(f"unknown configuration key {key!r}{_nearest(key, KEYS)}")
+    return key.split(".")[0]
+
+
+def _nearest(name, names):
+    # A key given without its section is the commonest slip: look for its last part first.
+    last = name.split(".")[-1]
+    same = [candidate for candidate in names if candidate.split(".")[-1] == last]
+    close = same or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names)}"
+
+
+def _convert(key, value):
+    """Checks one value against its key's type, choices and bounds; returns it in that type."""
+    section, name = key.split(".")
+    wanted = typing.get_type_hints(_SECTIONS[section])[name]
+    converted = _to_type(wanted, value)
+    if converted is _WRONG:
+        raise UserError(f"{key}: {value!r} is not {_TYPE_NAMES[wanted]}")
+    if key in CHOICES and converted not in CHOICES[key]:
+        raise UserError(f"{key}: {value!r} is not one of {', '.join(map(str, CHOICES[key]))}")
+    least, most = _BOUNDS.get(key, (None, None))
+    if least is not None and converted < least:
+        raise UserError(f"{key}: {converted} is too small; the least is {least}")
+    if most is not None and converted > most:
+        raise UserError(f"{key}: {converted} is too large; the most is {most}")
+    return converted
+
+
+_WRONG = object()
+_TYPE_NAMES = {
+    str: "text",
+    str | None: "text or null",
+    int: "a whole number",
+    float: "a number",
+    tuple[int, ...]: "a list of whole numbers, like [50000, 100000]",
+    dict[str, float]: "a mapping of layer to weight, like {conv5_4: 1.0}",
+}
+
+
+def _to_type(wanted, value):
+    if wanted is str:
+        # YAML reads a bare on or off as a boolean.
+        value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        return value if isinstance(value, str) and value else _WRONG
+    if wanted == (str | None):
+        return value if value is None or (isinstance(value, str) and value) else _WRONG
+    if wanted is float:
+        if isinstance(value, str):  # YAML reads 1e-4 (no dot) as text
+            try:
+                value = float(value)
+            except ValueError:
+                return _WRONG
+        finite = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+        return float(value) if finite else _WRONG
+    if wanted is int:
+        if isinstance(value, str | float):  # 1e6 is a fair way to write a number of steps
+            number = _to_type(float, value)
+            value = int(number) if number is not _WRONG and number == int(number) else _WRONG
+        return value if isinstance(value, int) and not isinstance(value, bool) else _WRONG
+    if wanted == tuple[int, ...]:
+        items = [_to_type(int, item) for item in value] if isinstance(value, list | tuple) else [_WRONG]
+        return _WRONG if _WRONG in items else tuple(items)
+    items = {name: _to_type(float, weight) for name, weight in value.items()} if isinstance(value, dict) else {}
+    return dict(items) if items and _WRONG not in items.values() else _WRONG
+
+
+def _check_together(config):
+    """What no single key can be blamed for."""
+    patch, scale = config.data.hr_patch, config.generator.scale
+    if patch % scale:
+        raise UserError(
+            f"data.hr_patch: {patch} is not divisible by generator.scale {scale}; "
+            f"{max(1, round(patch / scale)) * scale} is"
+        )
+    for name, phase in (("psnr", config.psnr), ("gan", config.gan)):
+        if list(phase.decay_steps) != sorted(set(phase.decay_steps)) or min(phase.decay_steps, default=1) < 1:
+            raise UserError(f"{name}.decay_steps: {list(phase.decay_steps)} must be positive and increasing")
+    if config.data.source == "folder" and config.data.hr_dir is None:
+        raise UserError("data.source=folder needs data.hr_dir, the folder that holds your high-resolution images")
+    if config.data.lr_dir is not None and config.data.hr_dir is None:
+        raise UserError("data.lr_dir needs data.hr_dir, the high-resolution partners")
+    if config.data.val_lr_dir is not None and config.data.val_hr_dir is None:
+        raise UserError("data.val_lr_dir needs data.val_hr_dir, the high-resolution partners")
+
+
+def _first_line(error):
+    return str(error).splitlines()[0]

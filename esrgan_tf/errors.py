@@ -1,0 +1,13 @@
+"""The one exception that means "you can fix this": the command line prints it as one line and exits 2."""
+
+
+class UserError(Exception):
+    """A mistake in a flag, a configuration, a path or a file; its message says what is wrong and what is right."""
+
+
+def listed(names: list[str], limit: int = 5) -> str:
+    """Joins `names` for a one-line message, cutting a long list: `a, b, c and 17 more`."""
+    names = [str(name) for name in names]
+    if len(names) <= limit:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"

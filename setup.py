@@ -1,0 +1,46 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="esrgan-tf",
+    version="0.1.0",
+    description="ESRGAN super-resolution for TensorFlow 2 and Keras 3: train, export a SavedModel, enlarge images",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["esrgan_tf", "esrgan_tf.*"]),
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "tensorflow>=2.19,<3",
+        "keras>=3.10,<4",
+        "tensorflow-hub>=0.16.1,<1",
+        "setuptools<82",  # tensorflow-hub 0.16.1 imports pkg_resources, which left setuptools with version 82
+        "tensorflow-datasets>=4.9.9,<5",
+        "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
+        "numpy>=1.26,<3",
+        "absl-py>=2,<3",
+        "pillow>=10.1,<14",
+        "pyyaml>=6,<7",
+        "tqdm>=4.66,<5",
+        "tensorboard>=2.19,<3",  # tf.summary needs it, and TensorFlow no longer brings it
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.19,<3"],
+        "dev": [
+            "scikit-image>=0.25,<1",  # free photos, and a second opinion on metrics
+            "scipy>=1.13,<2",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "nbclient>=0.10,<1",
+            "ipykernel>=6,<8",
+            "nbformat>=5,<6",
+            "ruff==0.17.5",  # its formatting changes between versions
+        ],
+    },
+    entry_points={"console_scripts": ["esrgan-tf = esrgan_tf.cli.main:entry_point"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+)

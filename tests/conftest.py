@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from esrgan_tf.cli.main import main
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"
+
+# A configuration that trains in seconds and shows nothing but that it runs.
+TINY = """\
+data: {{source: folder, hr_dir: {photos}, val_hr_dir: {validation}, hr_patch: 32, batch_size: 4, cache_dir: {cache}}}
+generator: {{filters: 8, growth: 4, blocks: 1}}
+discriminator: {{filters: 4}}
+psnr: {{steps: 6, learning_rate: 1e-3}}
+gan: {{steps: 4, perceptual_weight: 0}}
+runtime: {{log_every: 2, validate_every: 4, checkpoint_every: 2}}
+"""
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder of three small real photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "coffee", "chelsea"):
+        Image.fromarray(getattr(skimage.data, name)()[100:196, 150:270]).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def validation_photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("validation")
+    Image.fromarray(skimage.data.rocket()[100:164, 300:372]).save(folder / "rocket.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory, photos, validation_photos) -> Path:
+    folder = tmp_path_factory.mktemp("config")
+    path = folder / "tiny.yaml"
+    path.write_text(TINY.format(photos=photos, validation=validation_photos, cache=folder / "cache"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, tiny_config) -> Path:
+    """A run folder with both phases done; tests must not change it."""
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    for phase in ("psnr", "gan"):
+        assert main(["train", "--phase", phase, "--config", str(tiny_config), "--run_dir", str(run_dir)]) == 0
+    return run_dir
+
+
+@pytest.fixture
+def run_main(capfd):
+    """Runs a command in this process; returns (exit status, standard output, standard error), native lines included."""
+
+    def run(*argv):
+        capfd.readouterr()
+        try:
+            status = main([str(argument) for argument in argv])
+        except SystemExit as stop:
+            status = stop.code
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def float32_policy():
+    """No test inherits another's precision."""
+    import keras
+
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def run_process(*command, cwd=REPOSITORY, **kwargs) -> subprocess.CompletedProcess:
+    """Runs a command line in a process of its own, with this Python's commands first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **kwargs.pop("env", {})}
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, **kwargs
+    )
+
+
+def needs_shared(*parts: str) -> Path:
+    """A path below the shared data; skips the test where it is absent."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(parts)}, which is not part of the repository")
+    return path
+
+
+def random_image(height, width, seed=0):
+    return np.random.default_rng(seed).random((1, height, width, 3), dtype=np.float32)
