@@ -1,0 +1,82 @@
+"""VGG19 (Simonyan and Zisserman, arXiv 1409.1556) as the feature extractor of the perceptual loss."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from esrgan_tf.errors import UserError
+
+_BLOCKS = {1: (64, 2), 2: (128, 2), 3: (256, 4), 4: (512, 4), 5: (512, 4)}  # block: (filters, convolutions)
+LAYERS = tuple(f"conv{b}_{i}" for b, (_, n) in _BLOCKS.items() for i in range(1, n + 1))
+
+# The published loss weights assume torchvision's VGG19. Keras holds the original Caffe weights, whose features are
+# larger: the SRGAN paper (section 3.2) divides theirs by 12.75.
+_CAFFE_SCALE = 12.75
+# And its middle layers are larger still. Mean absolute value before activation over BSDS500 train photos (crops of
+# 256x256), so that every layer can be brought to the scale of conv5_4, for which the published weights were chosen.
+_MEAN_ABSOLUTE = {
+    **{"conv1_1": 42.0, "conv1_2": 129.5, "conv2_1": 227.5, "conv2_2": 285.3},
+    **{"conv3_1": 318.6, "conv3_2": 291.6, "conv3_3": 393.7, "conv3_4": 678.7},
+    **{"conv4_1": 988.6, "conv4_2": 1050.1, "conv4_3": 822.5, "conv4_4": 614.0},
+    **{"conv5_1": 267.7, "conv5_2": 148.6, "conv5_3": 76.0, "conv5_4": 46.0},
+}
+
+
+def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "imagenet") -> keras.Model:
+    """Builds a frozen model from RGB float `[B, H, W, 3]` in [0, 1] to `{layer: features}` before the activation.
+
+    Features are float `[B, H / 2^(b-1), W / 2^(b-1), C]` for layer `convb_i`, divided so that every layer has the scale
+    that the published loss weights expect of conv5_4 (ESRGAN, section 3.3; SRGAN, section 3.2).
+
+    Args:
+        layer_names: any of `conv1_1` … `conv5_4`.
+        weights: `imagenet` (Keras downloads and keeps them), or the path of Keras' own file
+            `vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5`.
+
+    Raises:
+        UserError: unknown layer; weights that cannot be had or do not fit. Never falls back to random features.
+    """
+    layer_names = tuple(layer_names)
+    for name in layer_names:
+        if name not in LAYERS:
+            raise UserError(f"VGG19 has no layer {name!r}; choose from {', '.join(LAYERS)}")
+
+    trained = _trained_vgg19(weights)
+    image = keras.Input((None, None, 3), name="image")  # [B, H, W, 3], RGB in [0, 1]
+    x = layers.Concatenate(name="bgr")([image[..., 2:], image[..., 1:2], image[..., :1]])
+    x = layers.Rescaling(255.0, offset=[-103.939, -116.779, -123.68], name="caffe_range")(x)
+    outputs = {}
+    for block, (filters, count) in _BLOCKS.items():
+        for i in range(1, count + 1):
+            name = f"conv{block}_{i}"
+            x = layers.Conv2D(filters, 3, padding="same", name=name)(x)
+            if name in layer_names:
+                scale = _CAFFE_SCALE * _MEAN_ABSOLUTE[name] / _MEAN_ABSOLUTE["conv5_4"]
+                outputs[name] = layers.Rescaling(1 / scale, name=f"{name}_scale")(x)
+            x = layers.ReLU(name=f"relu{block}_{i}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
+    model = keras.Model(image, outputs, name="vgg19_features")  # layers behind the last output fall away
+    for layer in model.layers:
+        if layer.name in LAYERS:
+            layer.set_weights(
+                trained.get_layer(layer.name.replace("conv", "block").replace("_", "_conv")).get_weights()
+            )
+    model.trainable = False
+    return model
+
+
+def _trained_vgg19(weights: str) -> keras.Model:
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise UserError(
+            f"gan.vgg_weights: no file {weights}; give Keras' vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
+            "or the word imagenet to download it"
+        )
+    try:
+        return keras.applications.VGG19(include_top=False, weights=weights)
+    except Exception as error:  # Keras raises a bare Exception when a download fails; the cause stays attached
+        raise UserError(
+            f"gan.vgg_weights={weights}: the VGG19 weights cannot be loaded ({str(error).splitlines()[0]}); give the "
+            "path of vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or set gan.perceptual_weight=0 to do without"
+        ) from error

@@ -1,0 +1,61 @@
+"""Independent computations in plain NumPy that the project's own are compared with."""
+
+import numpy as np
+
+
+def conv2d(x, kernel, bias=None, stride=1, padding=1):
+    """`[B, H, W, I]` with a kernel `[k, k, I, O]`, padded with zeros on every side."""
+    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))[:, ::stride, ::stride]
+    y = np.einsum("bhwikl,klio->bhwo", windows, kernel, optimize=True)
+    return y if bias is None else y + bias
+
+
+def leaky_relu(x):
+    return np.where(x > 0, x, 0.2 * x)
+
+
+def nearest_x2(x):
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def batch_norm(x, gamma, beta, mean, variance):
+    return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+
+def pixel_unshuffle(x, r):
+    """`[B, H, W, C]` to `[B, H / r, W / r, r * r * C]`, channels in the order (i, j, c)."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // r, r, w // r, r, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // r, w // r, r * r * c)
+
+
+def rrdb(weights, image, blocks, scale=4, residual_scale=0.2):
+    """RRDBNet from `{"layer/kernel" or "layer/bias": array}`, in float64."""
+
+    def conv(x, name):
+        return conv2d(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])
+
+    def dense_block(x, name):
+        features = [x]
+        for k in (1, 2, 3, 4):
+            features.append(leaky_relu(conv(np.concatenate(features, axis=-1), f"{name}_conv{k}")))
+        return x + residual_scale * conv(np.concatenate(features, axis=-1), f"{name}_conv5")
+
+    r = max(1, 4 // scale)
+    shallow = x = conv(pixel_unshuffle(image, r), "conv_first")
+    for i in range(blocks):
+        y = x
+        for j in (1, 2, 3):
+            y = dense_block(y, f"body_{i}_rdb{j}")
+        x = x + residual_scale * y
+    x = shallow + conv(x, "conv_body")
+    stage = 1
+    while f"conv_up{stage}/kernel" in weights:
+        x = leaky_relu(conv(nearest_x2(x), f"conv_up{stage}"))
+        stage += 1
+    return conv(leaky_relu(conv(x, "conv_hr")), "conv_last")
+
+
+def sigmoid_cross_entropy(logits, label):
+    p = 1.0 / (1.0 + np.exp(-logits))
+    return float(np.mean(-(label * np.log(p) + (1 - label) * np.log(1 - p))))

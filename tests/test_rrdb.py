@@ -1,0 +1,110 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from esrgan_tf.models import rrdb_generator
+from tests import reference
+from tests.conftest import random_image
+
+
+def weights_by_name(model):
+    return {v.path: v.numpy().astype(np.float64) for v in model.weights}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        ({}, 16_697_987),  # ESRGAN's published generator
+        ({"blocks": 6}, 4_467_779),  # Real-ESRGAN's anime generator
+    ],
+)
+def test_parameters_are_the_published_ones(arguments, parameters):
+    assert rrdb_generator(**arguments).count_params() == parameters
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_output_is_the_numpy_reference(scale):
+    model = rrdb_generator(scale, filters=6, blocks=2, growth=3)
+    image = random_image(12, 8)
+    expected = reference.rrdb(weights_by_name(model), image.astype(np.float64), blocks=2, scale=scale)
+    assert expected.shape == (1, 12 * scale, 8 * scale, 3)
+    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 4), (10, 9)])
+def test_any_size_is_enlarged_by_the_scale(scale, size):
+    model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
+    assert model(random_image(*size)).shape == (1, scale * size[0], scale * size[1], 3)
+
+
+@pytest.mark.parametrize(("scale", "r"), [(1, 4), (2, 2)])
+def test_odd_sizes_are_completed_by_repeating_the_edge(scale, r):
+    model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
+    image = random_image(9, 7)
+    completed = np.pad(image, ((0, 0), (0, -9 % r), (0, -7 % r), (0, 0)), mode="edge")
+    expected = reference.rrdb(weights_by_name(model), completed, blocks=1, scale=scale)[:, : 9 * scale, : 7 * scale]
+    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+
+
+def test_residual_scale_is_used():
+    model = rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.5)
+    image = random_image(5, 5)
+    expected = reference.rrdb(weights_by_name(model), image, blocks=1, residual_scale=0.5)
+    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+
+
+def test_initialisation_is_the_reference():
+    model = rrdb_generator(blocks=2)
+    weights = weights_by_name(model)
+    dense = weights["body_0_rdb2_conv3/kernel"]  # He-normal times 0.1, fan in 9 * 128
+    assert dense.std() == pytest.approx(0.1 * np.sqrt(2 / (9 * 128)), rel=0.03)
+    assert np.abs(dense).max() > 3 * dense.std()  # a normal distribution, not cut at two deviations
+    assert not weights["body_0_rdb2_conv3/bias"].any()
+    for name, fan_in in (
+        ("conv_first", 27),
+        ("conv_body", 576),
+        ("conv_up1", 576),
+        ("conv_hr", 576),
+        ("conv_last", 576),
+    ):
+        bound = 1 / np.sqrt(fan_in)  # PyTorch's default: uniform
+        kernel = weights[f"{name}/kernel"]
+        assert np.abs(kernel).max() <= bound
+        assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.05)
+        assert 0 < np.abs(weights[f"{name}/bias"]).max() <= bound
+
+
+def test_layer_names_are_the_fields():
+    names = {layer.name for layer in rrdb_generator(filters=4, blocks=2, growth=2).layers if layer.weights}
+    dense = {f"body_{i}_rdb{j}_conv{k}" for i in range(2) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)}
+    assert names == dense | {"conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"}
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_saved_file_opens_without_this_package(tmp_path, scale):
+    model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
+    image = random_image(6, 5)
+    model.save(tmp_path / "generator.keras")
+    np.save(tmp_path / "image.npy", image)
+    program = (
+        "import sys, keras, numpy as np; folder = sys.argv[1]; sys.modules['esrgan_tf'] = None; "
+        "model = keras.models.load_model(f'{folder}/generator.keras'); "
+        "np.save(f'{folder}/output.npy', model(np.load(f'{folder}/image.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "output.npy"), model(image), atol=1e-6)
+
+
+def test_output_is_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = rrdb_generator(filters=4, blocks=1, growth=2)
+    assert model(random_image(4, 4)).dtype == "float32"
+
+
+def test_impossible_scale_is_refused():
+    with pytest.raises(ValueError, match="scale 3"):
+        rrdb_generator(scale=3)

@@ -1,0 +1,92 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+import skimage.data
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models import vgg19_features
+from tests.conftest import needs_shared, run_process
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """Keras' own network with random weights, saved as Keras saves the official file."""
+    keras.utils.set_random_seed(3)
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.weights.h5"
+    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
+    return path
+
+
+def photo():
+    return skimage.data.chelsea()[None, 50:146, 100:196].astype(np.float32) / 255.0
+
+
+def activations_of_keras(path, image, layer):
+    model = keras.applications.VGG19(include_top=False, weights=path)
+    output = model.get_layer(layer.replace("conv", "block").replace("_", "_conv")).output
+    return np.asarray(keras.Model(model.input, output)(keras.applications.vgg19.preprocess_input(255.0 * image)))
+
+
+@pytest.mark.parametrize("layer", ["conv1_2", "conv3_4", "conv5_4"])
+def test_features_are_those_of_keras_before_activation(weights_file, layer):
+    features = np.asarray(vgg19_features([layer], weights_file)(photo())[layer])
+    activations = activations_of_keras(weights_file, photo(), layer)
+    assert features.shape == activations.shape
+    assert (features < 0).any()
+    factor = activations.max() / features.max()
+    np.testing.assert_allclose(np.maximum(features, 0) * factor, activations, atol=1e-3 * activations.max())
+
+
+def test_only_what_is_needed_is_computed_and_nothing_trains(weights_file):
+    model = vgg19_features(["conv2_2"], weights_file)
+    assert model.layers[-2].name == "conv2_2"
+    assert not model.trainable_variables
+
+
+@pytest.mark.shared
+def test_published_magnitude_of_conv5_4():
+    """The published loss weights expect about 1.2 to 1.8 between a photo and its bicubic version, after / 12.75."""
+    path = needs_shared("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    from esrgan_tf.data.images import bicubic
+
+    hr = skimage.data.chelsea()[40:296, 100:356]
+    blurred = bicubic(bicubic(hr, 64, 64), 256, 256)
+    model = vgg19_features(["conv5_4"], path)
+    a, b = (np.asarray(model(image[None] / np.float32(255))["conv5_4"]) for image in (hr, blurred))
+    assert 1.0 < np.abs(a - b).mean() < 2.0
+    activations = activations_of_keras(path, hr[None] / np.float32(255), "conv5_4")
+    np.testing.assert_allclose(np.maximum(a, 0) * 12.75, activations, atol=1e-2)
+
+
+@pytest.mark.shared
+def test_every_layer_has_the_scale_of_conv5_4():
+    path = needs_shared("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    layers = ["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
+    features = vgg19_features(layers, path)(skimage.data.astronaut()[None, :256, :256] / np.float32(255))
+    magnitudes = {layer: float(np.abs(features[layer]).mean()) for layer in layers}
+    assert max(magnitudes.values()) < 3 * min(magnitudes.values())
+
+
+def test_unknown_layer_is_refused(weights_file):
+    with pytest.raises(UserError, match="no layer 'conv3_5'"):
+        vgg19_features(["conv3_5"], weights_file)
+
+
+def test_weights_that_cannot_be_had_are_an_error(tmp_path):
+    with pytest.raises(UserError, match="no file"):
+        vgg19_features(weights=str(tmp_path / "absent.h5"))
+    (tmp_path / "broken.h5").write_bytes(b"not HDF5")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        vgg19_features(weights=str(tmp_path / "broken.h5"))
+
+
+def test_a_failed_download_says_how_to_get_the_weights(tmp_path):
+    program = "from esrgan_tf.models import vgg19_features; vgg19_features()"
+    # Nothing kept from an earlier download, and a network that refuses.
+    environment = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    result = run_process(sys.executable, "-c", program, env=environment)
+    assert result.returncode != 0
+    assert "UserError: gan.vgg_weights=imagenet" in result.stderr
+    assert "give the path of vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5" in result.stderr
