@@ -1,0 +1,59 @@
+"""DIV2K (Agustsson and Timofte, CVPR workshops 2017) through its TensorFlow Datasets builder."""
+
+import contextlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from esrgan_tf.data.store import Pair, Source
+from esrgan_tf.errors import UserError
+
+
+def div2k_source(split: str, data_dir: str, scale: int) -> Source:
+    """The split `train` or `validation` of `div2k/bicubic_x<scale>`, downloaded and prepared when it is not yet.
+
+    Raises:
+        UserError: DIV2K has no such scale, or it can be neither found nor downloaded.
+    """
+    import tensorflow_datasets as tfds  # slow to import, and only this source needs it
+
+    name = f"div2k/bicubic_x{scale}"
+    if scale not in (2, 4, 8):
+        raise UserError(f"DIV2K has no bicubic_x{scale}; set generator.scale to 2, 4 or 8, or use data.source=folder")
+    data_dir = Path(data_dir).expanduser()
+    builder = tfds.builder(name, data_dir=str(data_dir))
+    try:
+        if not builder.is_prepared() and not any((data_dir / "downloads").rglob("*.zip")):
+            _reach(builder.info.homepage)
+        builder.download_and_prepare()
+    except (OSError, tfds.download.DownloadError) as error:  # urllib's and requests' errors are OSErrors
+        raise UserError(
+            f"{name} is not in {data_dir} and cannot be downloaded ({str(error).splitlines()[0]:.160}); put the "
+            f"official zip files into {data_dir / 'downloads' / 'manual'}, or train on your own photos with "
+            "data.source=folder"
+        ) from error
+
+    def pairs() -> Iterator[Pair]:
+        # In the order of the prepared files, so that every machine sees the same images as the same i.
+        examples = builder.as_dataset(split=split, read_config=tfds.ReadConfig(interleave_cycle_length=1))
+        for i, example in enumerate(tfds.as_numpy(examples)):
+            lr, hr = example["lr"], example["hr"]
+            yield f"{split}/{i:04d}", lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+
+    info = builder.info.splits[split]
+    facts = {
+        "source": "div2k",
+        "builder": builder.info.full_name,
+        "data_dir": str(data_dir.resolve()),
+        "split": split,
+        "examples": info.num_examples,
+        "bytes": info.num_bytes,
+    }
+    return Source(facts, info.num_examples, pairs)
+
+
+def _reach(address):
+    """Fails at once where there is no way to the server; the builder itself would try again for minutes."""
+    with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=30).close()

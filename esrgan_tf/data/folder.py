@@ -1,0 +1,99 @@
+"""Pairs from folders of image files: high resolution, and low resolution given or made."""
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from esrgan_tf.data.images import bicubic, crop_to_multiple, image_files, read_rgb
+from esrgan_tf.data.store import Pair, Source
+from esrgan_tf.errors import UserError, listed
+
+_AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
+
+
+def folder_source(hr_dir: str, lr_dir: str | None, scale: int, keys: tuple[str, str] = ("hr_dir", "lr_dir")) -> Source:
+    """Every image below `hr_dir`, with its partner of the same name (or DIV2K's `0001x4`) below `lr_dir`.
+
+    Without `lr_dir` the low resolution is made by Pillow's antialiased bicubic, cropped to a multiple of `scale`.
+
+    Args:
+        keys: the names of the two configuration keys, for messages.
+
+    Raises:
+        UserError: no such folder, no image in it, partners missing. While decoding: every broken file and every pair
+            whose sizes do not fit, by name.
+    """
+    hr_key, lr_key = (f"data.{key}" for key in keys)
+    hr_root = Path(hr_dir).expanduser()
+    hr_files = _list(hr_root, hr_key)
+    lr_files: list[Path | None] = [None] * len(hr_files)
+    if lr_dir is not None:
+        lr_root = Path(lr_dir).expanduser()
+        lr_files = _partners(hr_files, hr_root, lr_root, _list(lr_root, lr_key), scale, lr_key)
+
+    def pairs() -> Iterator[Pair]:
+        problems = []
+        with ThreadPoolExecutor() as pool:
+            work = zip(hr_files, lr_files, strict=True)
+            while chunk := list(itertools.islice(work, _AT_ONCE)):
+                for (hr_file, _), result in zip(
+                    chunk, pool.map(lambda files: _read(*files, scale), chunk), strict=True
+                ):
+                    if isinstance(result, str):
+                        problems.append(result)
+                    else:
+                        yield str(hr_file.relative_to(hr_root)), *result
+        if problems:
+            raise UserError(f"{hr_key}: {len(problems)} of {len(hr_files)} images are unusable: {listed(problems)}")
+
+    facts = {"source": "folder", "scale": scale, "hr": _stamp(hr_files), "lr": _stamp(f for f in lr_files if f)}
+    return Source(facts, len(hr_files), pairs)
+
+
+def _list(folder, key):
+    if not folder.is_dir():
+        raise UserError(f"{key}: no folder {folder}")
+    files = image_files(folder)
+    if not files:
+        raise UserError(f"{key}: no image in {folder}; it must hold files that Pillow reads (PNG, JPEG, TIFF, …)")
+    return files
+
+
+def _partners(hr_files, hr_root, lr_root, lr_files, scale, lr_key):
+    by_name = {str(path.relative_to(lr_root).with_suffix("")): path for path in lr_files}
+    stems = [str(path.relative_to(hr_root).with_suffix("")) for path in hr_files]
+    partners = [by_name.get(stem) or by_name.get(f"{stem}x{scale}") for stem in stems]
+    missing = [stem for stem, partner in zip(stems, partners, strict=True) if partner is None]
+    if missing:
+        raise UserError(
+            f"{lr_key}: {lr_root} lacks the partner of {listed(missing)}; "
+            f"expected the same name, or {Path(missing[0]).name}x{scale}, with any image ending"
+        )
+    return partners
+
+
+def _read(hr_file: Path, lr_file: Path | None, scale: int) -> tuple[np.ndarray, np.ndarray] | str:
+    """(lr, hr), or what is wrong with them."""
+    try:
+        hr = read_rgb(hr_file)
+        lr = read_rgb(lr_file) if lr_file else None
+    except Exception as error:  # Pillow raises many unrelated kinds for a broken file; each is reported by name
+        return f"{hr_file.name} ({str(error) or type(error).__name__})"
+    if lr is None:
+        hr = crop_to_multiple(hr, scale)
+        if 0 in hr.shape:
+            return f"{hr_file.name} (smaller than the scale, {scale} pixels)"
+        return bicubic(hr, hr.shape[0] // scale, hr.shape[1] // scale), hr
+    height, width = lr.shape[0] * scale, lr.shape[1] * scale
+    # A remainder smaller than the scale is what people crop away before they reduce.
+    if not (0 <= hr.shape[0] - height < scale and 0 <= hr.shape[1] - width < scale):
+        sizes = f"{lr.shape[1]}x{lr.shape[0]} and {hr.shape[1]}x{hr.shape[0]}"
+        return f"{hr_file.name} (low and high resolution are {sizes}, not 1:{scale})"
+    return lr, hr[:height, :width]
+
+
+def _stamp(files):
+    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,0 +1,98 @@
+"""Decoded images as one memory-mapped file of 8-bit pixels: a patch costs a copy of its bytes, not a PNG decode."""
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from esrgan_tf.errors import UserError
+
+Pair = tuple[str, np.ndarray, np.ndarray]  # name, lr [h, w, 3], hr [scale * h, scale * w, 3], both uint8
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pairs come from. `facts` is all that their pixels depend on; it names the cache."""
+
+    facts: dict
+    count: int
+    pairs: Callable[[], Iterator[Pair]]
+
+
+class ImageStore:
+    """The pairs of one source, read from their cache. `lr(i)` and `hr(i)` are views into memory-mapped files."""
+
+    def __init__(self, folder: Path):
+        index = json.loads((folder / "index.json").read_text())
+        self.names: list[str] = [entry["name"] for entry in index]
+        self._shapes = {side: [tuple(entry[side]) for entry in index] for side in ("lr", "hr")}
+        self._pixels = {side: np.memmap(folder / f"{side}.u8", np.uint8, mode="r") for side in ("lr", "hr")}
+        self._starts = {
+            side: np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])]).tolist()
+            for side, shapes in self._shapes.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def lr(self, i: int) -> np.ndarray:
+        """Low resolution `[h, w, 3]`, uint8."""
+        return self._image("lr", i)
+
+    def hr(self, i: int) -> np.ndarray:
+        """High resolution `[scale * h, scale * w, 3]`, uint8."""
+        return self._image("hr", i)
+
+    def hr_size(self, i: int) -> tuple[int, int]:
+        """Height and width of `hr(i)`."""
+        return self._shapes["hr"][i][:2]
+
+    def _image(self, side, i):
+        starts = self._starts[side]
+        return self._pixels[side][starts[i] : starts[i + 1]].reshape(self._shapes[side][i])
+
+
+def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
+    """Opens the cache of `source`, decoding every image once if there is none yet.
+
+    The cache appears whole or not at all; two processes that make it at the same time do not disturb each other.
+
+    Raises:
+        UserError: what the source refuses, or a disk without room.
+    """
+    digest = hashlib.sha256(json.dumps(source.facts, sort_keys=True).encode()).hexdigest()[:16]
+    cache_dir = Path(cache_dir).expanduser()
+    folder = cache_dir / f"{source.facts['source']}-{digest}"
+    if not folder.is_dir():
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache_dir))
+        try:
+            _write(source, building)
+            building.rename(folder)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise UserError(f"no room left in {cache_dir}; choose another disk with data.cache_dir") from error
+            if not folder.is_dir():  # otherwise another process was first, and its cache is as good
+                raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return ImageStore(folder)
+
+
+def _write(source, folder):
+    index = []
+    with open(folder / "lr.u8", "wb") as lr_file, open(folder / "hr.u8", "wb") as hr_file:
+        title = f"preparing {source.count} {source.facts['source']} images"
+        print(f"{title} …")
+        for name, lr, hr in tqdm(source.pairs(), desc=title, total=source.count, unit="image", disable=None):
+            lr_file.write(np.ascontiguousarray(lr).tobytes())
+            hr_file.write(np.ascontiguousarray(hr).tobytes())
+            index.append({"name": name, "lr": lr.shape, "hr": hr.shape})
+    (folder / "index.json").write_text(json.dumps(index))

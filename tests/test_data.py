@@ -1,0 +1,199 @@
+"""Folders, image formats, the store, synthetic images and DIV2K. Patches have their own file."""
+
+import numpy as np
+import pytest
+import skimage.data
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_source
+from esrgan_tf.data.images import bicubic, image_files, read_rgb
+from esrgan_tf.data.synthetic import SIZE, dead_leaves
+from esrgan_tf.errors import UserError
+
+PHOTO = skimage.data.astronaut()[:64, :80]
+
+
+def save(folder, name, image, **kwargs):
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / name, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgb.bmp", "rgb.tiff", "rgb.webp"])
+def test_lossless_formats_read_exactly(tmp_path, name):
+    save(tmp_path, name, PHOTO, **({"lossless": True} if name.endswith("webp") else {}))
+    np.testing.assert_array_equal(read_rgb(tmp_path / name), PHOTO)
+
+
+def test_gray_palette_and_cmyk_become_rgb(tmp_path):
+    gray = PHOTO[..., 0]
+    save(tmp_path, "gray.png", gray)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "gray.png"), np.repeat(gray[..., None], 3, axis=-1))
+    palette = Image.fromarray(PHOTO).quantize(16)
+    palette.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "palette.png"), np.asarray(palette.convert("RGB")))
+    Image.fromarray(PHOTO).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
+    assert np.abs(read_rgb(tmp_path / "cmyk.jpg").astype(int) - PHOTO).mean() < 6
+
+
+def test_sixteen_bits_are_rounded_to_eight(tmp_path):
+    values = np.array([[0, 128, 129, 256, 257, 30000, 65535]], np.uint16)
+    save(tmp_path, "deep.png", values)
+    expected = np.round(values / 257.0)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "deep.png")[..., 0], expected)
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.dstack([PHOTO, np.full(PHOTO.shape[:2], 255, np.uint8)])
+    rgba[:10, :, 3] = 0
+    rgba[10:20, :, 3] = 128
+    save(tmp_path, "alpha.png", rgba)
+    read = read_rgb(tmp_path / "alpha.png").astype(float)
+    assert (read[:10] == 255).all()
+    np.testing.assert_allclose(read[10:20], PHOTO[10:20] * (128 / 255) + 255 * (127 / 255), atol=1)
+    np.testing.assert_array_equal(read[20:], PHOTO[20:])
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    save(tmp_path, "turned.png", PHOTO, exif=exif)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "turned.png"), np.rot90(PHOTO, -1))
+
+
+def test_float_pixels_are_refused_by_the_reason(tmp_path):
+    save(tmp_path / "a", "float.tiff", PHOTO[..., 0].astype(np.float32))
+    with pytest.raises(UserError, match=r"float\.tiff \(32-bit float pixels have no agreed range"):
+        list(folder_source(str(tmp_path / "a"), None, 4).pairs())
+
+
+def test_only_image_files_are_taken(tmp_path):
+    save(tmp_path, "b.PNG", PHOTO)
+    save(tmp_path / "deeper", "a.jpg", PHOTO)
+    save(tmp_path, ".hidden.png", PHOTO)
+    (tmp_path / "notes.txt").write_text("no image")
+    assert [path.name for path in image_files(tmp_path)] == ["b.PNG", "a.jpg"]
+
+
+def test_low_resolution_is_made_by_antialiased_bicubic(tmp_path):
+    save(tmp_path, "a.png", PHOTO[:62, :79])  # not divisible by 4
+    ((name, lr, hr),) = folder_source(str(tmp_path), None, 4).pairs()
+    assert name == "a.png"
+    np.testing.assert_array_equal(hr, PHOTO[:60, :76])
+    np.testing.assert_array_equal(lr, np.asarray(Image.fromarray(hr).resize((19, 15), Image.BICUBIC)))
+
+
+@pytest.mark.parametrize("lr_name", ["0001.png", "0001x4.png", "0001.bmp"])
+def test_partners_are_found(tmp_path, lr_name):
+    lr = bicubic(PHOTO, 16, 20) // 2  # not what would be made
+    save(tmp_path / "hr", "0001.png", PHOTO)
+    save(tmp_path / "lr", lr_name, lr)
+    ((_, found, hr),) = folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4).pairs()
+    np.testing.assert_array_equal(found, lr)
+    np.testing.assert_array_equal(hr, PHOTO)
+
+
+def test_remainders_of_the_high_resolution_are_cut(tmp_path):
+    save(tmp_path / "hr", "a.png", PHOTO[:63])
+    save(tmp_path / "lr", "a.png", bicubic(PHOTO[:60], 15, 20))
+    ((_, lr, hr),) = folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4).pairs()
+    assert (lr.shape[0], hr.shape[0]) == (15, 60)
+
+
+def test_every_unusable_image_is_named_at_once(tmp_path):
+    for name in ("good", "mismatch"):
+        save(tmp_path / "hr", f"{name}.png", PHOTO)
+        save(tmp_path / "lr", f"{name}.png", bicubic(PHOTO, 16, 20) if name == "good" else PHOTO)
+    save(tmp_path / "lr", "broken.png", PHOTO)
+    save(tmp_path / "hr", "truncated.png", PHOTO)
+    save(tmp_path / "lr", "truncated.png", bicubic(PHOTO, 16, 20))
+    (tmp_path / "hr" / "broken.png").write_bytes(b"this is no PNG")
+    data = (tmp_path / "hr" / "truncated.png").read_bytes()
+    (tmp_path / "hr" / "truncated.png").write_bytes(data[: len(data) // 2])
+    source = folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4)
+    with pytest.raises(UserError, match="3 of 4 images are unusable") as error:
+        open_store(source, tmp_path / "cache")
+    for part in (
+        "broken.png (",
+        "truncated.png (",
+        "mismatch.png (low and high resolution are 80x64 and 80x64, not 1:4)",
+    ):
+        assert part in str(error.value)
+    assert not list((tmp_path / "cache").iterdir())  # nothing half-written
+
+
+def test_missing_folders_images_and_partners_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"data\.val_hr_dir: no folder"):
+        folder_source(str(tmp_path / "absent"), None, 4, keys=("val_hr_dir", "val_lr_dir"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"data\.hr_dir: no image in"):
+        folder_source(str(tmp_path / "empty"), None, 4)
+    save(tmp_path / "hr", "a.png", PHOTO)
+    save(tmp_path / "lr", "b.png", PHOTO)
+    with pytest.raises(UserError, match="lacks the partner of a; expected the same name, or ax4"):
+        folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4)
+
+
+def test_store_holds_the_pixels_and_is_made_once(tmp_path):
+    for i in range(3):
+        save(tmp_path / "hr", f"{i}.png", PHOTO[: 40 + 8 * i])
+    source = folder_source(str(tmp_path / "hr"), None, 4)
+    store = open_store(source, tmp_path / "cache")
+    assert store.names == ["0.png", "1.png", "2.png"]
+    for i, (_, lr, hr) in enumerate(source.pairs()):
+        np.testing.assert_array_equal(store.lr(i), lr)
+        np.testing.assert_array_equal(store.hr(i), hr)
+        assert store.hr_size(i) == hr.shape[:2]
+    (folder,) = (tmp_path / "cache").iterdir()
+    before = (folder / "hr.u8").stat().st_mtime_ns
+    open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache")
+    assert (folder / "hr.u8").stat().st_mtime_ns == before
+    save(tmp_path / "hr", "1.png", PHOTO)  # a changed image is another source
+    assert open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache").hr_size(1) == (64, 80)
+
+
+def test_synthetic_images_depend_on_the_seed_alone():
+    first, again, other = (dead_leaves(np.random.default_rng(seed), size=96) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.9
+    assert first.shape == (96, 96, 3)
+    assert first.std() > 10
+
+
+def test_synthetic_splits_are_different_and_divisible(tmp_path):
+    train, validation = (next(iter(synthetic_source(split, 0, 4).pairs())) for split in ("train", "validation"))
+    assert train[2].shape == (SIZE, SIZE, 3)
+    assert train[1].shape == (SIZE // 4, SIZE // 4, 3)
+    assert (train[2] != validation[2]).mean() > 0.9
+
+
+@pytest.fixture(scope="session")
+def div2k_dir(tmp_path_factory):
+    """DIV2K as the real builder prepares it, from a small tree in the layout of the official archives."""
+    tree, data_dir = tmp_path_factory.mktemp("div2k_tree"), tmp_path_factory.mktemp("tfds")
+    extracted = {}
+    for split, numbers in (("train", (1, 2, 3)), ("valid", (801, 802))):
+        for number in numbers:
+            photo = skimage.data.coffee()[number % 7 * 20 :][:96, :120]
+            save(tree / split / f"DIV2K_{split}_HR", f"{number:04d}.png", photo)
+            lr = bicubic(photo, 24, 30)
+            save(tree / f"{split}_lr" / f"DIV2K_{split}_LR_bicubic" / "X4", f"{number:04d}x4.png", lr)
+        extracted |= {f"{split}_hr_url": str(tree / split), f"{split}_lr_url": str(tree / f"{split}_lr")}
+    with pytest.MonkeyPatch.context() as patch:
+        # Its checksums are fixed in the package, so only the download is replaced.
+        patch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda self, urls: extracted)
+        tfds.builder("div2k/bicubic_x4", data_dir=str(data_dir)).download_and_prepare()
+    return data_dir
+
+
+def test_div2k_builder(div2k_dir, tmp_path):
+    store = open_store(div2k_source("train", str(div2k_dir), 4), tmp_path)
+    assert len(store) == 3
+    for i in range(3):
+        np.testing.assert_array_equal(store.lr(i), bicubic(store.hr(i), 24, 30))
+    assert len(open_store(div2k_source("validation", str(div2k_dir), 4), tmp_path)) == 2
+
+
+def test_div2k_has_no_scale_of_one():
+    with pytest.raises(UserError, match="DIV2K has no bicubic_x1"):
+        div2k_source("train", "unused", 1)

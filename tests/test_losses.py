@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf.losses import (
+    perceptual_loss,
+    pixel_loss,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+)
+from tests.reference import sigmoid_cross_entropy
+
+RNG = np.random.default_rng(0)
+REAL, FAKE = RNG.normal(1, 2, (6, 1)), RNG.normal(-1, 2, (6, 1))
+
+
+def generator_loss(real, fake):
+    return 0.5 * (sigmoid_cross_entropy(real - fake.mean(), 0) + sigmoid_cross_entropy(fake - real.mean(), 1))
+
+
+def discriminator_loss(real, fake, mean_real, mean_fake):
+    return 0.5 * (sigmoid_cross_entropy(real - mean_fake, 1) + sigmoid_cross_entropy(fake - mean_real, 0))
+
+
+def slope(function, x, step=1e-5):
+    """Central differences."""
+    gradient = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += step
+        down[i] -= step
+        gradient[i] = (function(up) - function(down)) / (2 * step)
+    return gradient
+
+
+def gradients(loss):
+    real, fake = tf.constant(REAL), tf.constant(FAKE)
+    with tf.GradientTape() as tape:
+        tape.watch([real, fake])
+        value = loss(real, fake)
+    return value, tape.gradient(value, [real, fake])
+
+
+def test_pixel_loss():
+    hr, sr = RNG.random((2, 4, 5, 3)), RNG.random((2, 4, 5, 3))
+    assert float(pixel_loss(tf.constant(hr), tf.constant(sr))) == pytest.approx(np.abs(hr - sr).mean())
+
+
+def test_perceptual_loss():
+    hr = {"conv1_2": RNG.normal(size=(2, 4, 4, 8)), "conv5_4": RNG.normal(size=(2, 1, 1, 16))}
+    sr = {name: RNG.normal(size=value.shape) for name, value in hr.items()}
+    expected = 0.1 * np.abs(hr["conv1_2"] - sr["conv1_2"]).mean() + 2.0 * np.abs(hr["conv5_4"] - sr["conv5_4"]).mean()
+    hr, sr = ({name: tf.constant(v, tf.float32) for name, v in features.items()} for features in (hr, sr))
+    with tf.GradientTape() as tape:
+        tape.watch([hr, sr])
+        loss = perceptual_loss(hr, sr, {"conv1_2": 0.1, "conv5_4": 2.0})
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    of_hr, of_sr = tape.gradient(loss, [hr, sr])
+    assert all(gradient is None for gradient in of_hr.values())
+    assert all(np.abs(gradient).min() > 0 for gradient in of_sr.values())
+
+
+def test_generator_loss_and_its_gradient():
+    value, (of_real, of_fake) = gradients(relativistic_generator_loss)
+    assert float(value) == pytest.approx(generator_loss(REAL, FAKE))
+    assert of_real is None  # D(real) is held constant
+    np.testing.assert_allclose(of_fake, slope(lambda fake: generator_loss(REAL, fake), FAKE), rtol=1e-6)
+
+
+def test_discriminator_loss_and_its_gradient():
+    value, (of_real, of_fake) = gradients(relativistic_discriminator_loss)
+    means = REAL.mean(), FAKE.mean()  # held constant
+    assert float(value) == pytest.approx(discriminator_loss(REAL, FAKE, *means))
+    np.testing.assert_allclose(of_real, slope(lambda r: discriminator_loss(r, FAKE, *means), REAL), rtol=1e-6)
+    np.testing.assert_allclose(of_fake, slope(lambda f: discriminator_loss(REAL, f, *means), FAKE), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [relativistic_generator_loss, relativistic_discriminator_loss])
+def test_large_logits_stay_finite(loss):
+    value, (_, of_fake) = gradients(lambda real, fake: loss(200.0 * real, 200.0 * fake))
+    assert np.isfinite(value)
+    assert np.isfinite(of_fake).all()
