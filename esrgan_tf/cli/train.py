@@ -1,0 +1,184 @@
+"""`esrgan-tf train`: trains one phase, resuming by itself."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
+from esrgan_tf.config import Config, load_config, save_config
+from esrgan_tf.errors import UserError, listed
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_enum("phase", None, ["psnr", "gan"], "What to train: psnr first, then gan.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "config", None, "YAML file; else the run's own, else ./config.yaml, else the defaults.", flag_values=FLAGS
+)
+flags.DEFINE_string("run_dir", "runs/esrgan", "Folder of the run; both phases share one.", flag_values=FLAGS)
+flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "init_from", None, "Generator (.keras) that phase gan starts from; else RUN_DIR/psnr/generator.keras.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.mark_flag_as_required("phase", flag_values=FLAGS)
+
+
+def main(argv: list[str]) -> None:
+    """Trains as the flags say. See `esrgan-tf train --help`."""
+    extra = parse(FLAGS, argv, "train --phase psnr|gan [--config F] [--run_dir D] [--set key=value]… [--init_from F]")
+    if extra:
+        raise UserError(f"train takes flags only; what is {extra[0]!r}?")
+    phase_name, run_dir = FLAGS.phase, Path(FLAGS.run_dir)
+
+    # 1. Everything that can be refused without TensorFlow is refused first, while nothing has been written.
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"--run_dir {run_dir} is a file; name a folder")
+    config = find_config(FLAGS.config, run_dir, FLAGS.set)
+    _check_run(config, run_dir)
+    init_from = _initial_weights(phase_name, run_dir, FLAGS.init_from)
+    if phase_name == "gan":
+        _check_gan(config)
+
+    with quiet_tensorflow():
+        import keras
+        import tensorflow as tf
+
+        from esrgan_tf.data import Patches, open_store
+        from esrgan_tf.loading import load_model
+        from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
+        from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, Stopped, run_phase
+        from esrgan_tf.training.validation import check_sizes
+
+    keras.utils.set_random_seed(config.runtime.seed)
+    strategy = tf.distribute.MirroredStrategy()
+    replicas = strategy.num_replicas_in_sync
+    if config.data.batch_size % replicas:
+        raise UserError(f"data.batch_size: {config.data.batch_size} is not divisible by the {replicas} devices")
+    devices = ", ".join(
+        device.rsplit("/", 1)[-1].removeprefix("device:") for device in strategy.extended.worker_devices
+    )
+    print(f"devices: {devices}")
+
+    # 2. Data: decoded once, into the cache.
+    scale = config.generator.scale
+    train_source, validation_source = _sources(config)
+    store = open_store(train_source, config.data.cache_dir)
+    patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
+    if patches.left_out:
+        print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
+    validation = None
+    if validation_source is None:
+        print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
+    else:
+        validation = open_store(validation_source, config.data.cache_dir)
+        check_sizes(validation, scale)
+    print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
+
+    # 3. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
+    build = GENERATORS[config.generator.name]
+    sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key != "name"}
+    with strategy.scope():
+        average = build(**sizes)
+        keras.config.set_dtype_policy(config.runtime.precision)
+        generator = build(**sizes)
+        if init_from is not None:
+            _copy_weights(load_model(init_from), generator, init_from)
+        average.set_weights(generator.get_weights())
+        if phase_name == "psnr":
+            phase_config = config.psnr
+            step = PsnrStep(generator, phase_config)
+        else:
+            phase_config = config.gan
+            features = None
+            if phase_config.perceptual_weight > 0:
+                features = vgg19_features(phase_config.perceptual_layers, phase_config.vgg_weights)
+            discriminator = DISCRIMINATORS[config.discriminator.name](
+                config.data.hr_patch, config.discriminator.filters
+            )
+            step = GanStep(generator, discriminator, features, phase_config)
+        phase = Phase(phase_name, phase_config, step, generator, average, scale)
+
+    # 4. From here on the run exists.
+    run_dir.mkdir(parents=True, exist_ok=True)
+    save_config(config, run_dir / "config.yaml")
+    again = f"python train.py --phase {phase_name} --run_dir {run_dir}"
+    try:
+        run_phase(phase, patches, validation, validation or store, run_dir, config.runtime, strategy)
+    except Stopped as stopped:
+        print(f"{stopped}; to go on: {again}", file=sys.stderr)
+        raise SystemExit(128 + stopped.signum) from stopped
+    except Diverged as diverged:
+        print(f"esrgan-tf: {diverged}", file=sys.stderr)
+        raise SystemExit(1) from diverged
+    print(f"done: {run_dir / phase_name / 'generator.keras'}")
+
+
+def _check_run(config: Config, run_dir: Path) -> None:
+    """A run keeps its networks: other ones would not fit its checkpoints."""
+    if not (run_dir / "config.yaml").is_file():
+        return
+    before = load_config(run_dir / "config.yaml")
+    for section in ("generator", "discriminator"):
+        old, new = dataclasses.asdict(getattr(before, section)), dataclasses.asdict(getattr(config, section))
+        for key in old:
+            if old[key] != new[key]:
+                raise UserError(
+                    f"{section}.{key}: {run_dir} was begun with {old[key]}, not {new[key]}; choose another --run_dir"
+                )
+
+
+def _initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | None:
+    if phase == "psnr":
+        if init_from is not None:
+            raise UserError("--init_from is for phase gan; phase psnr starts from random weights")
+        return None
+    if (run_dir / "gan" / "checkpoints" / "checkpoint").is_file():
+        return None  # it will resume
+    path = Path(init_from) if init_from else run_dir / "psnr" / "generator.keras"
+    if not path.is_file():
+        if init_from:
+            raise UserError(f"--init_from: no file {path}")
+        raise UserError(
+            f"phase gan starts from a trained generator and there is no {path}; first run: "
+            f"python train.py --phase psnr --run_dir {run_dir}"
+        )
+    return path
+
+
+def _check_gan(config: Config) -> None:
+    patch, gan = config.data.hr_patch, config.gan
+    if patch % 32:
+        raise UserError(f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of 32")
+    if gan.perceptual_weight > 0 and gan.vgg_weights != "imagenet" and not Path(gan.vgg_weights).is_file():
+        raise UserError(
+            f"gan.vgg_weights: no file {gan.vgg_weights}; give Keras' "
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or the word imagenet to download it"
+        )
+
+
+def _sources(config: Config):
+    """The sources of training and validation images; the second may be None."""
+    from esrgan_tf.data import div2k_source, folder_source, synthetic_source
+
+    data, scale = config.data, config.generator.scale
+    validation = None
+    if data.val_hr_dir is not None:
+        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys=("val_hr_dir", "val_lr_dir"))
+    if data.source == "folder":
+        return folder_source(data.hr_dir, data.lr_dir, scale), validation
+    if data.source == "div2k":
+        train, own = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
+    else:
+        train, own = (synthetic_source(split, config.runtime.seed, scale) for split in ("train", "validation"))
+    return train, validation or own
+
+
+def _copy_weights(source, target, path: Path) -> None:
+    shapes = [[(v.path, tuple(v.shape)) for v in model.weights] for model in (source, target)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"{path} is another network than the configuration's generator ({source.count_params():,} against "
+            f"{target.count_params():,} parameters); set generator.* to what it was trained with"
+        )
+    target.set_weights(source.get_weights())

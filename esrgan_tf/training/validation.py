@@ -1,0 +1,56 @@
+"""How good a generator is on whole images, and pictures of what it does."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from esrgan_tf.data.images import bicubic
+from esrgan_tf.data.store import ImageStore
+from esrgan_tf.errors import UserError, listed
+from esrgan_tf.metrics import psnr, ssim, to_uint8
+
+Enlarge = Callable[[np.ndarray], np.ndarray]  # uint8 [h, w, 3] to uint8 [scale * h, scale * w, 3]
+_SSIM_WINDOW = 11
+
+
+def check_sizes(store: ImageStore, scale: int) -> None:
+    """Refuses validation images that are too small to measure, before training starts."""
+    least = 2 * scale + _SSIM_WINDOW
+    small = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < least]
+    if small:
+        raise UserError(f"validation images must be at least {least} pixels on both sides: {listed(small)}")
+
+
+def validate(enlarge: Enlarge, store: ImageStore, scale: int) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped."""
+    scores = []
+    for i in range(len(store)):
+        hr, sr = store.hr(i), enlarge(store.lr(i))
+        scores.append((psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)))
+    mean_psnr, mean_ssim = np.mean(scores, axis=0)
+    return {"psnr": float(mean_psnr), "ssim": float(mean_ssim)}
+
+
+def comparison(enlarge: Enlarge, store: ImageStore, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
+    """Rows of low resolution, bicubic, ours, truth: the middle `side` pixels of the first images, uint8 RGB."""
+    rows = []
+    lr_side = side // scale
+    for i in range(min(images, len(store))):
+        lr = store.lr(i)
+        top, left = max(0, lr.shape[0] - lr_side) // 2, max(0, lr.shape[1] - lr_side) // 2
+        lr = np.ascontiguousarray(lr[top : top + lr_side, left : left + lr_side])
+        height, width = lr.shape[0] * scale, lr.shape[1] * scale
+        hr = store.hr(i)[top * scale : top * scale + height, left * scale : left * scale + width]
+        pixels = np.repeat(np.repeat(lr, scale, axis=0), scale, axis=1)
+        row = np.concatenate([pixels, bicubic(lr, height, width), enlarge(lr), hr], axis=1)
+        rows.append(np.pad(row, ((0, 0), (0, 4 * side - row.shape[1]), (0, 0)), constant_values=255))
+    return np.concatenate(rows)
+
+
+def enlarger(forward: Callable) -> Enlarge:
+    """Wraps a generator's forward function, float `[1, h, w, 3]` in [0, 1] to the same enlarged, for 8-bit images."""
+
+    def enlarge(image: np.ndarray) -> np.ndarray:
+        return to_uint8(np.asarray(forward(image[None].astype(np.float32) / 255.0))[0])
+
+    return enlarge

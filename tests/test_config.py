@@ -1,0 +1,117 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from esrgan_tf.config import KEYS, Config, load_config, save_config
+from esrgan_tf.errors import UserError
+from tests.conftest import REPOSITORY
+
+
+def test_the_file_and_the_defaults_are_the_same():
+    assert load_config(REPOSITORY / "config.yaml") == Config()
+
+
+def test_the_file_is_complete():
+    tree = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == list(KEYS)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_variants_hold_only_what_differs(path):
+    defaults = dataclasses.asdict(Config())
+    for section, keys in yaml.safe_load(path.read_text()).items():
+        for key, value in keys.items():
+            assert value != defaults[section][key], f"{section}.{key} repeats the default"
+    overrides = ["data.hr_dir=x"] if "source: folder" in path.read_text() else []
+    load_config(path, overrides)
+
+
+def test_overrides_win_over_the_file_in_order(tmp_path):
+    (tmp_path / "c.yaml").write_text("psnr: {steps: 5}\n")
+    config = load_config(tmp_path / "c.yaml", ["psnr.steps=6", "psnr.steps=7", "gan.learning_rate=1e-5"])
+    assert config.psnr.steps == 7
+    assert config.gan.learning_rate == 1e-5
+    assert config.gan.steps == Config().gan.steps
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "expected"),
+    [
+        ("psnr.steps=1e6", "steps", 1_000_000),
+        ("psnr.learning_rate=1", "learning_rate", 1.0),
+        ("psnr.decay_steps=[10, 20]", "decay_steps", (10, 20)),
+        ("psnr.decay_steps=[]", "decay_steps", ()),
+    ],
+)
+def test_values_are_read_as_people_write_them(override, key, expected):
+    assert getattr(load_config(None, [override]).psnr, key) == expected
+
+
+def test_yaml_booleans_are_on_and_off():
+    assert load_config(None, ["runtime.jit_compile=on"]).runtime.jit_compile == "on"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("psnr.stepz=1", "did you mean psnr.steps"),
+        ("learning_rate=1", "did you mean psnr.learning_rate"),
+        ("gan.perceptual_weigth=1", "did you mean gan.perceptual_weight"),
+        ("psnr.steps=many", "not a whole number"),
+        ("psnr.steps=1.5", "not a whole number"),
+        ("psnr.steps=true", "not a whole number"),
+        ("psnr.steps=0", "the least is 1"),
+        ("psnr.learning_rate=fast", "not a number"),
+        ("psnr.learning_rate=.nan", "not a number"),
+        ("psnr.learning_rate=-1", "too small"),
+        ("psnr.decay_steps=100", "not a list of whole numbers"),
+        ("psnr.decay_steps=[20, 10]", "positive and increasing"),
+        ("gan.perceptual_layers=conv5_4", "not a mapping"),
+        ("data.source=flickr", "not one of div2k, folder, synthetic"),
+        ("data.hr_patch=130", "not divisible by generator.scale 4; 128 is"),
+        ("data.source=folder", "needs data.hr_dir"),
+        ("data.lr_dir=x", "needs data.hr_dir"),
+        ("data.val_lr_dir=x", "needs data.val_hr_dir"),
+        ("generator.scale=3", "not one of 1, 2, 4, 8"),
+        ("export.alpha=1.2", "the most is 1"),
+        ("psnr.steps", "section.key=value"),
+        ("psnr.decay_steps=[1", "not YAML"),
+    ],
+)
+def test_mistakes_are_refused_with_the_remedy(override, message):
+    with pytest.raises(UserError, match=message) as error:
+        load_config(None, [override])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("psnr: [1, 2", "not YAML"),
+        ("- a\n- b\n", "expected sections"),
+        ("psnrr: {steps: 1}\n", "did you mean psnr"),
+        ("psnr: 5\n", "must hold keys"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        load_config(path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_saved_reads_back(tmp_path):
+    config = load_config(None, ["data.source=synthetic", "gan.perceptual_layers={conv1_2: 0.5, conv5_4: 1}"])
+    save_config(config, tmp_path / "c.yaml")
+    assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_reading_a_configuration_needs_no_tensorflow():
+    program = (
+        "import sys, esrgan_tf.config, esrgan_tf.cli.main, esrgan_tf.cli.train; sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY).returncode == 0

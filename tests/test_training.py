@@ -1,0 +1,304 @@
+"""Steps, schedules, the moving average, checkpoints, resuming, replicas: compared with NumPy and with one another."""
+
+import csv
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
+from esrgan_tf.data import Patches
+from esrgan_tf.errors import UserError
+from esrgan_tf.losses import relativistic_discriminator_loss
+from esrgan_tf.models import rrdb_generator, vgg_discriminator
+from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, run_phase
+from esrgan_tf.training.schedule import PhaseSchedule
+from tests import reference
+
+RUNTIME = RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100)
+CONSTANT = {"decay_steps": (), "warmup_steps": 0}
+
+
+class Store:
+    """Three images of smooth random colours."""
+
+    def __init__(self, value=None):
+        rng = np.random.default_rng(0)
+        self._lr = [rng.integers(0, 256, (12, 12, 3), dtype=np.uint8) for _ in range(3)]
+        self.names = ["0", "1", "2"]
+
+    def __len__(self):
+        return 3
+
+    def lr(self, i):
+        return self._lr[i]
+
+    def hr(self, i):
+        return self._lr[i].repeat(4, axis=0).repeat(4, axis=1)
+
+    def hr_size(self, i):
+        return 48, 48
+
+
+def make_phase(name, strategy, **config):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        generator, average = (rrdb_generator(filters=4, blocks=1, growth=2) for _ in range(2))
+        average.set_weights(generator.get_weights())
+        if name == "psnr":
+            config = PhaseConfig(**{"steps": 4, "learning_rate": 1e-2, **CONSTANT, **config})
+            step = PsnrStep(generator, config)
+        else:
+            config = GanConfig(**{"steps": 4, "learning_rate": 1e-3, **CONSTANT, **config})
+            step = GanStep(generator, vgg_discriminator(32, 4), None, config)
+        return Phase(name, config, step, generator, average, scale=4)
+
+
+def train(name, run_dir, strategy=None, runtime=RUNTIME, **config):
+    strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase(name, strategy, **config)
+    patches = Patches(Store(), scale=4, hr_patch=32, batch_size=4, seed=0)
+    run_phase(phase, patches, None, Store(), run_dir, runtime, strategy)
+    return phase
+
+
+def all_weights(phase):
+    return {
+        f"{owner}/{v.path}": np.asarray(v)
+        for owner, variables in {**phase.step.state(), "average": phase.average.weights}.items()
+        for v in variables
+    }
+
+
+def assert_same(a, b, **tolerance):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_schedule(schedule):
+    config = PhaseConfig(
+        steps=100, learning_rate=2e-4, schedule=schedule, warmup_steps=9, decay_steps=(30, 60), decay_rate=0.5
+    )
+    rates = [float(PhaseSchedule(config)(step)) for step in range(100)]
+    for step, rate in enumerate(rates):
+        warmup = min(1, (step + 1) / 10)
+        decay = 0.5 ** ((step >= 30) + (step >= 60)) if schedule == "step" else (1 + math.cos(math.pi * step / 100)) / 2
+        assert rate == pytest.approx(2e-4 * warmup * decay, rel=0, abs=1e-9)  # float32
+
+
+def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
+    """Two steps against Adam written out, with gradients by TensorFlow of a loss written out."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    before = make_phase("psnr", strategy).generator
+    phase = train("psnr", tmp_path, strategy, steps=2)
+    model = keras.models.clone_model(before)
+    model.set_weights(before.get_weights())
+    first = [np.zeros(w.shape) for w in model.get_weights()]
+    second = [np.zeros(w.shape) for w in model.get_weights()]
+    for t in (1, 2):
+        lr, hr = (x / np.float32(255) for x in Patches(Store(), 4, 32, 4, 0).batch(t - 1))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.abs(model(lr) - hr)) / hr.size
+        weights = []
+        for i, gradient in enumerate(tape.gradient(loss, model.trainable_variables)):
+            first[i] = 0.9 * first[i] + 0.1 * gradient.numpy()
+            second[i] = 0.99 * second[i] + 0.01 * gradient.numpy() ** 2
+            update = first[i] / (1 - 0.9**t) / (np.sqrt(second[i] / (1 - 0.99**t)) + 1e-8)
+            weights.append(model.get_weights()[i] - 1e-2 * update)
+        model.set_weights(weights)
+    for expected, found in zip(model.get_weights(), phase.generator.get_weights(), strict=True):
+        # Within 2 % of one step of 1e-2: Adam enlarges the rounding of gradients that are almost 0.
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_moving_average_warms_up(tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    expected = make_phase("psnr", strategy).generator.get_weights()
+    for t in range(3):
+        weights = train("psnr", tmp_path / str(t), strategy, steps=t + 1).generator.get_weights()
+        decay = min(0.15, (1 + t) / (10 + t))  # 0.1, then 0.15
+        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, weights, strict=True)]
+    average = train("psnr", tmp_path / "average", strategy, steps=3, ema_decay=0.15).average
+    for a, b in zip(average.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_discriminator_learns_from_the_generator_before_its_update(tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    before = make_phase("gan", strategy)
+    lr, hr = (x / np.float32(255) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
+    discriminator = before.step.discriminator
+    with tf.GradientTape() as tape:
+        logits = discriminator(hr, training=True), discriminator(before.generator(lr), training=True)
+        loss = relativistic_discriminator_loss(*logits)
+    gradients = tape.gradient(loss, discriminator.trainable_variables)
+    # Adam's first step is the learning rate times the sign of the gradient.
+    expected = [v - 1e-3 * np.sign(g) for v, g in zip(discriminator.trainable_variables, gradients, strict=True)]
+    phase = train("gan", tmp_path, strategy, steps=1)
+    after = phase.step.discriminator.trainable_variables
+    clear = [np.abs(g) > 1e-5 for g in gradients]  # where rounding cannot turn the sign
+    assert sum(c.sum() for c in clear) > 1000
+    for a, b, where in zip(after, expected, clear, strict=True):
+        np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
+    with open(tmp_path / "gan" / "metrics.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["discriminator"]) == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_generator_follows_the_weighted_sum_of_its_losses(tmp_path):
+    weights = {"pixel_weight": 0.7, "adversarial_weight": 0.3, "perceptual_weight": 0.0}
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    before = make_phase("gan", strategy)
+    lr, hr = (x / np.float32(255) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
+    discriminator, generator = before.step.discriminator, before.generator
+    with tf.GradientTape() as tape:
+        sr = generator(lr)
+        real, fake = discriminator(hr, training=True), discriminator(sr, training=True)
+        a, b = real - tf.reduce_mean(fake), fake - tf.reduce_mean(real)
+        adversarial = tf.reduce_mean(tf.math.softplus(a)) / 2 + tf.reduce_mean(tf.math.softplus(-b)) / 2
+        loss = 0.7 * tf.reduce_mean(tf.abs(hr - sr)) + 0.3 * adversarial
+    gradients = tape.gradient(loss, generator.trainable_variables)
+    expected = [v - 1e-3 * np.sign(g) for v, g in zip(generator.trainable_variables, gradients, strict=True)]
+    after = train("gan", tmp_path, strategy, steps=1, **weights).generator.trainable_variables
+    for a, b, g in zip(after, expected, gradients, strict=True):
+        where = np.abs(g) > 1e-5
+        np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
+
+
+def test_perceptual_term_is_weighed_and_reported(tmp_path):
+    """With a feature extractor of one known convolution in VGG19's place."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        image = keras.Input((None, None, 3))
+        features = keras.Model(image, {"conv5_4": keras.layers.Conv2D(2, 3, padding="same", name="conv")(image)})
+        features.trainable = False
+        phase = make_phase("gan", strategy, steps=1)
+        phase.step.features = features
+    before = phase.generator.get_weights()
+    lr, hr = (x / np.float32(255) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
+    kernel, bias = (np.asarray(w) for w in features.weights)
+    sr = np.asarray(phase.generator(lr))
+    expected = np.abs(reference.conv2d(hr, kernel, bias) - reference.conv2d(sr, kernel, bias)).mean()
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+    with open(tmp_path / "gan" / "metrics.csv") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["perceptual"]) == pytest.approx(expected, rel=1e-4)
+    assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["psnr", "gan"])
+def test_resuming_changes_nothing(tmp_path, name):
+    straight = all_weights(train(name, tmp_path / "straight", steps=6))
+    train(name, tmp_path / "cut", steps=3)
+    resumed = all_weights(train(name, tmp_path / "cut", steps=6))
+    assert_same(straight, resumed, rtol=0, atol=1e-6)
+    texts = [(tmp_path / run / name / "metrics.csv").read_text() for run in ("straight", "cut")]
+    records = [list(csv.reader(text.splitlines())) for text in texts]
+    assert [row[0] for row in records[0]] == [row[0] for row in records[1]] == ["step", "1", "2", "3", "4", "5", "6"]
+    columns = [i for i, column in enumerate(records[0][0]) if column != "images_per_second"]
+    for a, b in zip(*(rows[1:] for rows in records), strict=True):
+        for i in columns:
+            assert a[i] == b[i] or float(a[i]) == pytest.approx(float(b[i]), abs=1e-5)
+
+
+def test_restored_variables_are_all_of_them(tmp_path):
+    trained = train("gan", tmp_path, steps=3)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    keras.utils.set_random_seed(1)
+    fresh = make_phase("gan", strategy, steps=3)
+    for variables in fresh.step.state().values():
+        for v in variables:
+            v.assign(tf.zeros_like(v))
+    run_phase(
+        fresh, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy
+    )  # complete: only restores
+    assert_same(all_weights(fresh), all_weights(trained), rtol=0, atol=0)
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path):
+    train("psnr", tmp_path, steps=1)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        generator, average = (rrdb_generator(filters=6, blocks=1, growth=2) for _ in range(2))
+        config = PhaseConfig(steps=2)
+        phase = Phase("psnr", config, PsnrStep(generator, config), generator, average, 4)
+    with pytest.raises(UserError, match="does not fit this configuration") as error:
+        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+    assert "\n" not in str(error.value)
+
+
+def test_training_stops_at_a_loss_that_is_not_finite(tmp_path):
+    runtime = dataclasses.replace(RUNTIME, checkpoint_every=1)
+    train("psnr", tmp_path, runtime=runtime, steps=1)
+    good = (tmp_path / "psnr" / "generator.keras").read_bytes()
+    with pytest.raises(
+        Diverged, match=r"pixel is not finite between steps 3 and 3; the last good checkpoint is .*ckpt-2"
+    ):
+        train("psnr", tmp_path, runtime=runtime, steps=5, learning_rate=1e30)
+    model = keras.models.load_model(tmp_path / "psnr" / "generator.keras")
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert good
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", ["psnr", "gan"])
+def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
+    keras.config.set_dtype_policy(precision)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase(name, strategy)
+    keras.config.set_dtype_policy("float32")
+    with strategy.scope():
+        phase.average = rrdb_generator(filters=4, blocks=1, growth=2)
+    phase.average.set_weights(phase.generator.get_weights())
+    before = phase.generator.get_weights()
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+    assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
+    saved = keras.models.load_model(tmp_path / name / "generator.keras")
+    assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
+
+
+@pytest.mark.parametrize("name", ["psnr", "gan"])
+def test_xla_computes_the_same_step(tmp_path, name):
+    runtime = dataclasses.replace(RUNTIME, jit_compile="on")
+    compiled = train(name, tmp_path / "on", runtime=runtime, steps=1).generator
+    plain = train(name, tmp_path / "off", steps=1).generator
+    for a, b in zip(compiled.get_weights(), plain.get_weights(), strict=True):
+        assert np.isclose(a, b, atol=1e-4).mean() > 0.98
+
+
+def test_run_folder_holds_what_is_promised(trained_run):
+    for phase in ("psnr", "gan"):
+        folder = trained_run / phase
+        assert (folder / "generator.keras").is_file()
+        assert (folder / "checkpoints" / "checkpoint").is_file()
+        assert list((folder / "logs").glob("events*"))
+        assert list((folder / "samples").glob("step_*.png"))
+        with open(folder / "metrics.csv") as file:
+            rows = list(csv.DictReader(file))
+        assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
+        assert rows[-1]["psnr"]
+        assert float(rows[-1]["ssim"]) < 1
+    assert (trained_run / "config.yaml").is_file()
+
+
+def test_tensorboard_has_every_loss(trained_run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained_run / "gan" / "logs")).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {*GanStep.losses, "learning_rate", "images_per_second", "psnr", "ssim"} <= tags
+    assert "low resolution, bicubic, ours, truth" in tags
+
+
+def test_defaults_are_the_papers():
+    """Section 4.1 of arXiv 1809.00219."""
+    config = Config()
+    assert (config.psnr.learning_rate, config.gan.learning_rate) == (2e-4, 1e-4)
+    assert (config.gan.pixel_weight, config.gan.adversarial_weight) == (1e-2, 5e-3)
+    assert (config.data.batch_size, config.data.hr_patch) == (16, 128)
+    assert config.gan.decay_steps == (50_000, 100_000, 200_000, 300_000)
