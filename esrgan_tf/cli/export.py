@@ -1,0 +1,77 @@
+"""`esrgan-tf export`: interpolates both phases and writes the SavedModel with its card."""
+
+from pathlib import Path
+
+from absl import flags
+
+from esrgan_tf.cli.common import parse, quiet_tensorflow
+from esrgan_tf.config import load_config
+from esrgan_tf.errors import UserError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
+flags.DEFINE_string("model", None, "A single .keras generator to export as it is, instead of a run.", flag_values=FLAGS)
+flags.DEFINE_float("alpha", None, "0 is the PSNR network, 1 the GAN network; else the run's.", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "Folder of the SavedModel; must not exist yet.", flag_values=FLAGS)
+flags.DEFINE_string("archive", None, "Also pack it as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS)
+flags.mark_flag_as_required("output", flag_values=FLAGS)
+
+
+def main(argv: list[str]) -> None:
+    """Exports as the flags say. See `esrgan-tf export --help`."""
+    extra = parse(FLAGS, argv, "export [--run_dir D | --model F] [--alpha A] --output DIR [--archive F.tar.gz]")
+    if extra:
+        raise UserError(f"export takes flags only; what is {extra[0]!r}?")
+    run_dir, output = Path(FLAGS.run_dir), Path(FLAGS.output)
+    alpha = _alpha(run_dir)
+    paths = _generators(run_dir, alpha)
+    targets = [output] + ([Path(FLAGS.archive)] if FLAGS.archive else [])
+    for target in targets:
+        if target.exists():
+            raise UserError(f"{target} exists; remove it or choose another name")
+    if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
+        raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
+
+    with quiet_tensorflow():
+        from esrgan_tf.interpolation import interpolate
+        from esrgan_tf.loading import load_model
+        from esrgan_tf.model_card import model_card
+        from esrgan_tf.serving import archive, export_saved_model
+
+    models = [load_model(path) for path in paths]
+    model = interpolate(*models, alpha) if len(models) == 2 else models[0]
+    card = None
+    if FLAGS.model is None:
+        records = {path.parent.name: path.parent / "metrics.csv" for path in paths}
+        config = load_config(run_dir / "config.yaml")
+        card = model_card(output.name, config, alpha, model.count_params(), records)
+    export_saved_model(model, output, card)
+    if FLAGS.archive:
+        archive(output, FLAGS.archive)
+    print(f"written, reloaded and compared: {', '.join(map(str, targets))}")
+
+
+def _alpha(run_dir: Path) -> float:
+    if FLAGS.model is not None:
+        if FLAGS.alpha is not None or FLAGS["run_dir"].present:
+            raise UserError("--model exports one generator as it is; --alpha and --run_dir are for interpolating a run")
+        return 1.0
+    if not (run_dir / "config.yaml").is_file():
+        raise UserError(f"no run in {run_dir}; name one with --run_dir, or a generator with --model")
+    alpha = load_config(run_dir / "config.yaml").export.alpha if FLAGS.alpha is None else FLAGS.alpha
+    if not 0.0 <= alpha <= 1.0:
+        raise UserError(f"--alpha {alpha:g}: must be between 0 (the PSNR network) and 1 (the GAN network)")
+    return alpha
+
+
+def _generators(run_dir: Path, alpha: float) -> list[Path]:
+    """The `.keras` files that go into the export: of both phases, or of the one that alpha leaves."""
+    if FLAGS.model is not None:
+        return [Path(FLAGS.model)]
+    phases = ["psnr"] * (alpha < 1) + ["gan"] * (alpha > 0)
+    paths = [run_dir / phase / "generator.keras" for phase in phases]
+    for phase, path in zip(phases, paths, strict=True):
+        if not path.is_file():
+            instead = ", or export the PSNR network alone with --alpha 0" if phase == "gan" else ""
+            raise UserError(f"no {path}; first run: python train.py --phase {phase} --run_dir {run_dir}{instead}")
+    return paths

@@ -1,0 +1,30 @@
+"""Network interpolation (ESRGAN, section 3.4): between a faithful generator and a sharp one."""
+
+import keras
+
+from esrgan_tf.errors import UserError
+
+
+def interpolate(psnr_model: keras.Model, gan_model: keras.Model, alpha: float) -> keras.Model:
+    """Returns a new model whose every weight is `(1 - alpha) * psnr + alpha * gan`.
+
+    Args:
+        psnr_model, gan_model: generators of the same architecture; neither is changed.
+        alpha: 0 is the PSNR network, 1 the GAN network; the paper's default is 0.8.
+
+    Raises:
+        UserError: alpha outside [0, 1], or two different architectures.
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise UserError(f"alpha {alpha}: must be between 0 (the PSNR network) and 1 (the GAN network)")
+    shapes = [[(v.path, tuple(v.shape)) for v in model.weights] for model in (psnr_model, gan_model)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"cannot interpolate two different networks: {psnr_model.count_params():,} and "
+            f"{gan_model.count_params():,} parameters; train both phases with the same generator"
+        )
+    blended = keras.models.clone_model(gan_model)
+    blended.set_weights(
+        [(1.0 - alpha) * a + alpha * b for a, b in zip(psnr_model.get_weights(), gan_model.get_weights(), strict=True)]
+    )
+    return blended

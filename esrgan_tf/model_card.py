@@ -1,0 +1,84 @@
+"""The card of a published model, from the facts of its run."""
+
+import csv
+from pathlib import Path
+
+from esrgan_tf.config import Config
+
+_DATA = {
+    "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images, bicubic reduction",
+    "folder": "a folder of images{given}",
+    "synthetic": "synthetic dead-leaves images made from a seed; no photo",
+}
+
+
+def model_card(name: str, config: Config, alpha: float, parameters: int, records: dict[str, Path]) -> str:
+    """Writes the card as Markdown.
+
+    Args:
+        name: the model's title.
+        config: the run's configuration.
+        alpha: the interpolation that is exported.
+        parameters: how many weights the generator has.
+        records: `{phase: metrics.csv}` of the phases that went into the export.
+    """
+    data, generator, scale = config.data, config.generator, config.generator.scale
+    given = f", low resolution {'given' if data.lr_dir else 'made by antialiased bicubic reduction'}"
+    rows = [_row(phase, path, getattr(config, phase)) for phase, path in records.items()]
+    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in config.gan.perceptual_layers.items())
+    objective = (
+        f"Phase `gan` weighs its losses {config.gan.pixel_weight:g} (pixel), {config.gan.perceptual_weight:g} "
+        f"(perceptual{f', VGG19 {layers}' if config.gan.perceptual_weight else ''}), "
+        f"{config.gan.adversarial_weight:g} (adversarial)."
+    )
+    return f"""# {name}
+
+Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al., arXiv 1809.00219).
+
+| | |
+| --- | --- |
+| architecture | {generator.name}, {generator.filters} filters, {generator.blocks} blocks, growth {generator.growth} |
+| parameters | {parameters:,} |
+| interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network, {alpha:g} of the GAN network, weight by weight |
+| trained on | {_DATA[data.source].format(given=given)} |
+| batch | {data.batch_size} patches of {data.hr_patch}x{data.hr_patch} pixels |
+
+## Training
+
+| phase | steps | learning rate | validation PSNR | validation SSIM |
+| --- | --- | --- | --- | --- |
+{chr(10).join(rows)}
+
+PSNR in dB and SSIM on the luma of whole validation images, {scale} border pixels cropped, measured on each phase's own
+network before interpolation. {objective if "gan" in records else ""}
+
+## Use
+
+```python
+import tensorflow as tf
+import tensorflow_hub as hub
+
+model = hub.load("PATH")
+image = tf.io.decode_image(tf.io.read_file("photo.png"), channels=3)[tf.newaxis]
+enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [1, {scale} * H, {scale} * W, 3]
+```
+
+`model(x)` and the signature `serving_default` map float32 `[B, H, W, 3]` in [0, 255] to float32
+`[B, {scale} * H, {scale} * W, 3]`, not clipped; gradients reach `model.trainable_variables`.
+
+## Limits
+
+The network invents plausible detail. Do not read text, faces or measurements from its output as if they had been
+photographed. It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it.
+"""
+
+
+def _row(phase, path, phase_config):
+    rows = []
+    if path.is_file():
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    steps = rows[-1]["step"] if rows else "unknown"
+    measured = next((row for row in reversed(rows) if row["psnr"]), None)
+    psnr, ssim = (f"{float(measured['psnr']):.2f}", f"{float(measured['ssim']):.4f}") if measured else ("-", "-")
+    return f"| {phase} | {steps} | {phase_config.learning_rate:g}, {phase_config.schedule} | {psnr} | {ssim} |"

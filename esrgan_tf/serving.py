@@ -1,0 +1,128 @@
+"""A generator as the published SavedModel: the only place that knows its value range, RGB in [0, 255]."""
+
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.errors import UserError
+
+# Float32 sums in another order differ this much on the scale of 255.
+_TOLERANCE = 1e-2
+
+
+def export_saved_model(model: keras.Model, path: str | Path, card: str | None = None) -> None:
+    """Writes `model` as a SavedModel, reloads it, compares it with `model`, and only then puts it at `path`.
+
+    The loaded object has, for float32 `[B, H, W, 3]` in [0, 255] with any B, H, W:
+
+    - itself and `.call`: to float32 `[B, scale * H, scale * W, 3]`, not clipped;
+    - `.signatures["serving_default"](image=x)["super_resolution"]`: the same;
+    - `.signatures["uint8"](image=x)["super_resolution"]`: uint8 to uint8, clipped and rounded;
+    - `.variables`, `.trainable_variables`, `.regularization_losses`, for fine-tuning.
+
+    Args:
+        model: a generator of float32 RGB in [0, 1].
+        path: a folder that does not exist yet.
+        card: Markdown to lay beside it as `MODEL_CARD.md`.
+
+    Raises:
+        UserError: `path` exists.
+        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+    """
+    path = Path(path)
+    check_absent(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        root, signatures = _servable(model)
+        tf.saved_model.save(root, str(staging), signatures)
+        verify(model, staging)
+        if card is not None:
+            (staging / "MODEL_CARD.md").write_text(card)
+        staging.chmod(0o755)  # a temporary folder is its owner's alone
+        staging.rename(path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def verify(model: keras.Model, path: str | Path) -> None:
+    """Loads the SavedModel at `path` and compares output and weights with `model`.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    loaded = tf.saved_model.load(str(path))
+    image = np.random.default_rng(0).uniform(0, 255, (2, 17, 23, 3)).astype(np.float32)
+    expected = 255.0 * np.asarray(model(image / 255.0))
+    served = loaded.signatures["serving_default"](image=tf.constant(image))["super_resolution"]
+    for name, output in {"__call__": loaded(image), "call": loaded.call(image), "serving_default": served}.items():
+        if not np.allclose(output, expected, rtol=0, atol=_TOLERANCE):
+            worst = float(np.max(np.abs(output - expected)))
+            raise RuntimeError(f"the exported {name} differs from the model by {worst:.3g} of 255")
+    for exported, original in zip(loaded.variables, model.weights, strict=True):
+        if not np.array_equal(exported.numpy(), np.asarray(original)):
+            raise RuntimeError(f"the exported weight {original.path} differs from the model's")
+
+
+def archive(path: str | Path, archive_path: str | Path) -> None:
+    """Packs the SavedModel folder `path` as TF Hub serves it: a `.tar.gz` with `saved_model.pb` at its root.
+
+    Raises:
+        UserError: `archive_path` exists.
+    """
+    archive_path = Path(archive_path)
+    check_absent(archive_path)
+    archive_path.parent.mkdir(parents=True, exist_ok=True)
+    staging = archive_path.with_name(f".{archive_path.name}.part")
+    try:
+        with tarfile.open(staging, "w:gz") as tar:
+            for entry in sorted(Path(path).iterdir()):
+                tar.add(entry, arcname=entry.name)
+        staging.rename(archive_path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def check_absent(path: Path) -> None:
+    """Refuses to write over something.
+
+    Raises:
+        UserError: `path` exists.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists; remove it or choose another name")
+
+
+def _servable(model):
+    """The object that is saved, and its signatures.
+
+    The Keras model itself stays out of the saved object, in the functions' closure: tracked, it saves to something that
+    `saved_model_cli` cannot run. Its raw variables stand in, so that each weight is stored once.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
+    def enlarge(image):
+        """RGB float32 in [0, 255], enlarged, not clipped."""
+        return 255.0 * model(image / 255.0, training=False)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
+    def serving_default(image):
+        return {"super_resolution": enlarge(image)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")])
+    def uint8(image):
+        enlarged = enlarge(tf.cast(image, tf.float32))
+        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
+
+    root = tf.train.Checkpoint()
+    root.variables = [v.value for v in model.weights]
+    root.trainable_variables = [v.value for v in model.trainable_weights]
+    root.regularization_losses = []
+    root.call = enlarge
+    root.__call__ = enlarge
+    return root, {"serving_default": serving_default, "uint8": uint8}

@@ -1,0 +1,295 @@
+"""Every mistake a user can make: one line, exit 2, nothing half-written. And what commands say when all is well."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import REPOSITORY, run_process
+
+TRAIN = ("train", "--phase", "psnr", "--run_dir", "{new}", "--config", "{config}")
+GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
+EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
+
+MISTAKES = {
+    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export"),
+    "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
+    "no phase": (("train", "--run_dir", "{new}"), "phase"),
+    "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
+    "stray argument": ((*TRAIN, "now"), "what is 'now'?"),
+    "no such configuration": (("train", "--phase", "psnr", "--config", "{tmp}/absent.yaml"), "no configuration file"),
+    "configuration is not YAML": (("train", "--phase", "psnr", "--config", "{tmp}/broken.yaml"), "is not YAML"),
+    "unknown key": ((*TRAIN, "--set", "psnr.step=1"), "did you mean psnr.steps?"),
+    "wrong type": ((*TRAIN, "--set", "psnr.steps=soon"), "psnr.steps: 'soon' is not a whole number"),
+    "impossible value": ((*TRAIN, "--set", "data.batch_size=0"), "data.batch_size: 0 is too small; the least is 1"),
+    "unknown source": ((*TRAIN, "--set", "data.source=flickr"), "not one of div2k, folder, synthetic"),
+    "patch not divisible by scale": (
+        (*TRAIN, "--set", "data.hr_patch=33"),
+        "not divisible by generator.scale 4; 32 is",
+    ),
+    "patch larger than every image": ((*TRAIN, "--set", "data.hr_patch=256"), "the largest patch that fits is 96"),
+    "missing folder": ((*TRAIN, "--set", "data.hr_dir={tmp}/absent"), "data.hr_dir: no folder"),
+    "empty folder": ((*TRAIN, "--set", "data.hr_dir={tmp}/empty"), "data.hr_dir: no image in"),
+    "missing validation folder": ((*TRAIN, "--set", "data.val_hr_dir={tmp}/absent"), "data.val_hr_dir: no folder"),
+    "unreadable image": ((*TRAIN, "--set", "data.hr_dir={tmp}/broken"), "1 of 1 images are unusable: photo.png ("),
+    "validation image too small": (
+        (*TRAIN, "--set", "data.val_hr_dir={tmp}/small"),
+        "at least 19 pixels on both sides",
+    ),
+    "LR without partner": ((*TRAIN, "--set", "data.lr_dir={tmp}/small"), "lacks the partner of astronaut"),
+    "LR and HR do not fit": (
+        (*TRAIN, "--set", "data.hr_dir={tmp}/small", "--set", "data.lr_dir={tmp}/small"),
+        "are 12x12 and 12x12, not 1:4",
+    ),
+    "DIV2K out of reach": (
+        (*TRAIN, "--set", "data.source=div2k", "--set", "data.data_dir={tmp}/tfds"),
+        "put the official zip files into",
+    ),
+    "DIV2K at scale 1": (
+        (*TRAIN, "--set", "data.source=div2k", "--set", "generator.scale=1"),
+        "DIV2K has no bicubic_x1",
+    ),
+    "XLA on many devices": ((*TRAIN, "--set", "runtime.jit_compile=maybe"), "not one of auto, on, off"),
+    "gan before psnr": (GAN, "first run: python train.py --phase psnr --run_dir"),
+    "absent initial weights": ((*GAN, "--init_from", "{tmp}/absent.keras"), "--init_from: no file"),
+    "initial weights for psnr": ((*TRAIN, "--init_from", "{run}/psnr/generator.keras"), "--init_from is for phase gan"),
+    "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is not a Keras model"),
+    "initial weights of another network": (
+        (*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "generator.filters=12"),
+        "another network than the configuration's generator",
+    ),
+    "gan patch": ((*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=48"), "multiple of 32"),
+    "absent VGG19": (
+        (
+            *(*GAN, "--init_from", "{run}/psnr/generator.keras"),
+            *("--set", "gan.perceptual_weight=1", "--set", "gan.vgg_weights={tmp}/vgg.h5"),
+        ),
+        "gan.vgg_weights: no file",
+    ),
+    "broken VGG19": (
+        (
+            *(*GAN, "--init_from", "{run}/psnr/generator.keras"),
+            *("--set", "gan.perceptual_weight=1", "--set", "gan.vgg_weights={tmp}/broken/photo.png"),
+        ),
+        "the VGG19 weights cannot be loaded",
+    ),
+    "unknown VGG19 layer": (
+        (
+            *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "gan.perceptual_weight=1"),
+            *("--set", "gan.perceptual_layers={{conv9_1: 1}}"),
+        ),
+        "no layer 'conv9_1'",
+    ),
+    "another network in the same run": (
+        ("train", "--phase", "psnr", "--run_dir", "{run}", "--set", "generator.filters=16"),
+        "generator.filters: {run} was begun with 8, not 16",
+    ),
+    "run folder is a file": (
+        ("train", "--phase", "psnr", "--config", "{config}", "--run_dir", "{tmp}/broken.yaml"),
+        "--run_dir {tmp}/broken.yaml is a file",
+    ),
+    "export without output": (("export", "--run_dir", "{run}"), "output"),
+    "export of no run": (("export", "--run_dir", "{tmp}/absent", "--output", "{new}"), "no run in"),
+    "alpha out of range": ((*EXPORT, "--alpha", "1.5"), "--alpha 1.5: must be between 0"),
+    "alpha is no number": ((*EXPORT, "--alpha", "most"), "alpha"),
+    "output exists": (("export", "--run_dir", "{run}", "--output", "{tmp}/empty"), "exists; remove it"),
+    "archive exists": ((*EXPORT, "--archive", "{tmp}/old.tar.gz"), "exists; remove it"),
+    "archive of another kind": ((*EXPORT, "--archive", "{tmp}/new.zip"), "must end in .tar.gz"),
+    "export before gan": (
+        ("export", "--run_dir", "{half}", "--output", "{new}"),
+        "python train.py --phase gan --run_dir",
+    ),
+    "model and alpha": (
+        ("export", "--model", "x.keras", "--alpha", "0.5", "--output", "{new}"),
+        "for interpolating a run",
+    ),
+    "absent model": (("export", "--model", "{tmp}/absent.keras", "--output", "{new}"), "no file"),
+    "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is not a Keras model"),
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, trained_run, tiny_config):
+    tmp = tmp_path_factory.mktemp("mistakes")
+    (tmp / "empty").mkdir()
+    (tmp / "broken").mkdir()
+    (tmp / "small").mkdir()
+    (tmp / "broken" / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
+    Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "small" / "photo.png")
+    (tmp / "broken.yaml").write_text("psnr: [")
+    (tmp / "old.tar.gz").write_text("")
+    shutil.copytree(trained_run / "psnr", tmp / "half" / "psnr")
+    shutil.copy(trained_run / "config.yaml", tmp / "half" / "config.yaml")
+    return {"tmp": tmp, "run": trained_run, "half": tmp / "half", "config": tiny_config, "new": tmp / "new"}
+
+
+def below(folder):
+    return {(path, path.stat().st_mtime_ns) for path in folder.rglob("*") if "tfds" not in path.parts}
+
+
+def test_the_table_is_long_enough():
+    assert len(MISTAKES) >= 20
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(mistake, places, run_main, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a network that refuses, wherever the test runs
+    argv, message = MISTAKES[mistake]
+    before = below(places["tmp"]), below(places["run"])
+    status, _, err = run_main(*(argument.format(**places) for argument in argv))
+    assert status == 2
+    assert err.startswith("esrgan-tf: ")
+    assert err.count("\n") == 1, err
+    assert message.format(**places) in err
+    assert (below(places["tmp"]), below(places["run"])) == before
+
+
+def test_a_mistake_in_a_real_process():
+    result = run_process("python", "train.py", "--phase", "psnr", "--set", "psnr.stepz=3")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == "esrgan-tf: unknown configuration key 'psnr.stepz'; did you mean psnr.steps?\n"
+
+
+def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
+    """TensorFlow's own start-up lines do not bury the message."""
+    result = run_process("python", "export.py", "--model", places["tmp"] / "broken" / "photo.png", "--output", "out")
+    assert result.returncode == 2
+    assert re.fullmatch(r"esrgan-tf: .*photo\.png is not a Keras model.*\n", result.stderr)
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",), ("train", "--help"), ("export", "--help")])
+def test_help(argv, run_main):
+    status, out, err = run_main(*argv)
+    assert status == 0
+    assert out.startswith("usage: esrgan-tf")
+    assert err == ""
+
+
+def test_console_command_and_scripts_are_the_same():
+    outputs = {run_process(*command, "--help").stdout for command in (("esrgan-tf", "train"), ("python", "train.py"))}
+    assert len(outputs) == 1
+
+
+def test_a_complete_phase_says_so_and_stays(trained_run, run_main):
+    before = below(trained_run)
+    status, out, _ = run_main("train", "--phase", "psnr", "--run_dir", trained_run)
+    assert status == 0
+    assert "phase psnr is complete: 6 steps; raise psnr.steps to go on" in out
+    changed = {path.name for path, _ in below(trained_run) - before}
+    assert changed <= {"config.yaml"}
+
+
+def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
+    run_main(
+        "train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", "--set", "psnr.steps=2"
+    )
+    status, out, err = run_main("train", "--phase", "psnr", "--run_dir", tmp_path / "run", "--set", "psnr.steps=3")
+    assert status == 0
+    assert f"configuration: {tmp_path / 'run' / 'config.yaml'}, psnr.steps=3" in out
+    assert "resuming phase psnr at step 2" in out
+    assert "step 3/3" in err
+
+
+@pytest.mark.parametrize("alpha", [0, 0.25, 1])
+def test_export_interpolates_every_weight(alpha, trained_run, tmp_path, run_main):
+    import keras
+    import tensorflow_hub as hub
+
+    status, _, err = run_main("export", "--run_dir", trained_run, "--alpha", alpha, "--output", tmp_path / "out")
+    assert status == 0, err
+    psnr, gan = (
+        keras.models.load_model(trained_run / phase / "generator.keras").get_weights() for phase in ("psnr", "gan")
+    )
+    assert any((a != b).any() for a, b in zip(psnr, gan, strict=True))
+    exported = hub.load(str(tmp_path / "out")).variables
+    for a, b, variable in zip(psnr, gan, exported, strict=True):
+        np.testing.assert_allclose(variable.numpy(), (1 - alpha) * a + alpha * b, atol=1e-7)
+
+
+def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
+    run_main("export", "--run_dir", trained_run, "--output", tmp_path / "out")
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    last = {}
+    for phase in ("psnr", "gan"):
+        header, *rows = (trained_run / phase / "metrics.csv").read_text().splitlines()
+        last[phase] = dict(zip(header.split(","), rows[-1].split(","), strict=True))
+    for fact in (
+        "alpha 0.8: 0.2 of the PSNR network, 0.8 of the GAN network",
+        "rrdb, 8 filters, 1 blocks, growth 4",
+        "a folder of images, low resolution made by antialiased bicubic reduction",
+        "4 patches of 32x32 pixels",
+        f"| psnr | 6 | 0.001, step | {float(last['psnr']['psnr']):.2f} |",
+        f"| gan | 4 | 0.0001, step | {float(last['gan']['psnr']):.2f} |",
+    ):
+        assert fact in card
+
+
+def test_export_of_a_single_model(trained_run, tmp_path, run_main):
+    model = trained_run / "gan" / "generator.keras"
+    status, out, _ = run_main(
+        "export", "--model", model, "--output", tmp_path / "out", "--archive", tmp_path / "a.tar.gz"
+    )
+    assert status == 0
+    assert "written, reloaded and compared" in out
+    assert (tmp_path / "a.tar.gz").is_file()
+
+
+def start_training(run_dir, tiny_config, *flags):
+    command = [sys.executable, "train.py", "--phase", "psnr", "--config", str(tiny_config), "--run_dir", str(run_dir)]
+    process = subprocess.Popen(
+        [*command, *flags], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return process
+
+
+LONG = ("--set", "psnr.steps=1000000", "--set", "runtime.log_every=1", "--set", "runtime.validate_every=1000000")
+
+
+@pytest.mark.journey
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, tiny_config):
+    process = start_training(tmp_path / "run", tiny_config, *LONG, "--set", "runtime.checkpoint_every=1000000")
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("step 3/"):
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    message = re.search(r"stopped and saved at step (\d+) of 1000000; to go on: python train.py (.*)\n", "".join(lines))
+    assert (tmp_path / "run" / "psnr" / "generator.keras").is_file()
+    resumed = run_process("python", "train.py", *message[2].split(), "--set", f"psnr.steps={int(message[1]) + 1}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resuming phase psnr at step {message[1]}" in resumed.stdout
+
+
+@pytest.mark.journey
+def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path, tiny_config):
+    process = start_training(tmp_path / "run", tiny_config, *LONG, "--set", "runtime.checkpoint_every=2")
+    for line in process.stdout:
+        if line.startswith("step 7/"):
+            process.kill()
+    assert process.wait() == -signal.SIGKILL
+    again = ("--set", "psnr.steps=20", "--set", "runtime.checkpoint_every=2")
+    resumed = run_process("python", "train.py", "--phase", "psnr", "--run_dir", tmp_path / "run", *again)
+    assert resumed.returncode == 0, resumed.stderr
+    at = int(re.search(r"resuming phase psnr at step (\d+)", resumed.stdout)[1])
+    assert at >= 6
+    assert at % 2 == 0
+    steps = [line.split(",")[0] for line in (tmp_path / "run" / "psnr" / "metrics.csv").read_text().splitlines()[1:]]
+    assert steps == [str(i) for i in range(1, 21)]
+    # And it is what an uninterrupted run computes.
+    whole = run_process(
+        *("python", "train.py", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "whole", *LONG[2:]),
+        *again,
+    )
+    assert whole.returncode == 0, whole.stderr
+    import keras
+
+    models = [keras.models.load_model(tmp_path / run / "psnr" / "generator.keras") for run in ("run", "whole")]
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
