@@ -1,0 +1,61 @@
+"""What a run's networks do to real photos: PSNR, SSIM and sharpness of each, and a picture of all.
+
+    python benchmarks/photos.py RUN_DIR [--output F.png]
+
+The photos are scikit-image's free ones. Sharpness is the mean absolute difference of neighbouring pixels, relative to
+the true photo: below 1 is softer than the truth.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+from esrgan_tf import interpolate, load_model
+from esrgan_tf.data.images import bicubic, crop_to_multiple
+from esrgan_tf.metrics import psnr, ssim
+from esrgan_tf.pictures import side_by_side
+from esrgan_tf.training.validation import enlarger
+
+CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of what is shown
+SIDE = 160
+ALPHA = 0.8
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    faithful, sharp = (load_model(arguments.run_dir / phase / "generator.keras") for phase in ("psnr", "gan"))
+    networks = {"PSNR": faithful, f"alpha {ALPHA}": interpolate(faithful, sharp, ALPHA), "GAN": sharp}
+    print("| photo | image | PSNR (dB) | SSIM | sharpness |")
+    print("| --- | --- | --- | --- | --- |")
+    rows = []
+    for photo, (top, left) in CROPS.items():
+        hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
+        lr = bicubic(hr, hr.shape[0] // 4, hr.shape[1] // 4)
+        images = {"bicubic": bicubic(lr, *hr.shape[:2])}
+        images |= {name: enlarger(network)(lr) for name, network in networks.items()}
+        for name, image in images.items():
+            scores = (
+                f"{psnr(hr, image, border=4):.2f} | {ssim(hr, image, border=4):.4f} | {edges(image) / edges(hr):.2f}"
+            )
+            print(f"| {photo} | {name} | {scores} |")
+        rows.append([image[top : top + SIDE, left : left + SIDE] for image in (*images.values(), hr)])
+    if arguments.output:
+        Image.fromarray(side_by_side(rows, (*images, "truth"))).save(arguments.output)
+        print(f"\npicture: {arguments.output}")
+
+
+def edges(image):
+    return np.abs(np.diff(image.astype(float), axis=1)).mean()
+
+
+if __name__ == "__main__":
+    main()

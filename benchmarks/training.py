@@ -1,0 +1,106 @@
+"""How fast one step of each phase is, and how fast batches are cut for it.
+
+    python benchmarks/training.py [--steps N]
+
+Prints a table: medians, in one process, on whatever devices TensorFlow sees. Nothing else should be running.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.config import GanConfig, PhaseConfig
+from esrgan_tf.data import Patches
+from esrgan_tf.models import rrdb_generator, vgg_discriminator
+from esrgan_tf.training import GanStep, PsnrStep
+
+SMALL = {"filters": 32, "blocks": 3, "growth": 32}  # configs/small.yaml
+NARROW = {"filters": 32, "blocks": 5, "growth": 16}
+CASES = [  # name, phase, generator, batch, patch, precision
+    ("small", "psnr", SMALL, 8, 96, "float32"),
+    ("small", "gan, no VGG19", SMALL, 8, 96, "float32"),
+    ("narrow", "psnr", NARROW, 16, 128, "float32"),
+    ("narrow", "psnr", NARROW, 16, 128, "mixed_bfloat16"),
+    ("full", "psnr", {}, 4, 128, "float32"),
+]
+
+
+class Noise:
+    """A store of 2K images of noise, the size of DIV2K's."""
+
+    names = tuple(str(i) for i in range(8))
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self._lr = [rng.integers(0, 256, (340, 510, 3), dtype=np.uint8) for _ in self.names]
+        self._hr = [rng.integers(0, 256, (1360, 2040, 3), dtype=np.uint8) for _ in self.names]
+
+    def __len__(self):
+        return len(self.names)
+
+    def lr(self, i):
+        return self._lr[i]
+
+    def hr(self, i):
+        return self._hr[i]
+
+    def hr_size(self, i):
+        return self._hr[i].shape[:2]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=15, help="timed steps a row")
+    steps = parser.parse_args().steps
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, devices: {devices()}\n")
+    print("| generator | phase | batch | precision | seconds a step | patches a second |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    store = Noise()
+    for name, phase, sizes, batch_size, hr_patch, precision in CASES:
+        seconds = step_seconds(phase, sizes, Patches(store, 4, hr_patch, batch_size, 0), precision, steps)
+        batch = f"{batch_size} of {hr_patch}x{hr_patch}"
+        print(f"| {name} | {phase} | {batch} | {precision} | {seconds:.3f} | {batch_size / seconds:.1f} |", flush=True)
+    began = time.monotonic()
+    for _ in Patches(store, 4, 128, 16, 0).batches(0, 500):
+        pass
+    print(f"\ncutting batches of 16 of 128x128 alone: {500 * 16 / (time.monotonic() - began):.0f} patches a second")
+
+
+def devices():
+    return ", ".join(device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices())
+
+
+def step_seconds(phase, sizes, patches, precision, steps):
+    keras.config.set_dtype_policy(precision)
+    strategy = tf.distribute.MirroredStrategy()
+    with strategy.scope():
+        generator = rrdb_generator(**sizes)
+        if phase == "psnr":
+            step = PsnrStep(generator, PhaseConfig())
+        else:
+            discriminator = vgg_discriminator(patches.batch(0)[1].shape[1])
+            step = GanStep(generator, discriminator, None, GanConfig())
+
+    @tf.function
+    def train_step(lr, hr):
+        return strategy.run(step, args=(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0))
+
+    seconds = []
+    for i, (lr, hr) in enumerate(patches.batches(0, steps + 3)):
+        began = time.monotonic()
+        losses = train_step(tf.constant(lr), tf.constant(hr))
+        float(losses["pixel"])  # waits for the device
+        if i >= 3:  # tracing, and the first choices of kernels
+            seconds.append(time.monotonic() - began)
+    keras.config.set_dtype_policy("float32")
+    return float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    main()

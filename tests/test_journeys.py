@@ -1,0 +1,127 @@
+"""Every command of the README, run as it stands there, in a folder whose `config.yaml` makes it small."""
+
+import re
+import shlex
+import shutil
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+import skimage.data
+from nbclient import NotebookClient
+from PIL import Image
+
+from esrgan_tf.data.images import bicubic
+from tests.conftest import REPOSITORY, TINY, run_process
+from tests.test_data import div2k_dir  # noqa: F401  (a fixture)
+
+README = (REPOSITORY / "README.md").read_text()
+# `make` installs and runs everything from nothing: the build does it, a test in it cannot.
+NOT_RUN = {"make demo", "make test"}
+INSTALLS = ("git clone", "cd esrgan_tf", "pip install", "tensorboard --logdir", "docker run")
+
+pytestmark = pytest.mark.journey
+
+
+def readme_commands():
+    """The command lines of the README's `sh` blocks, in order, continued lines joined."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split("  #")[0].split()) for line in lines if line.strip()]
+
+
+COMMANDS = [command for command in readme_commands() if command not in NOT_RUN and not command.startswith(INSTALLS)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, div2k_dir):  # noqa: F811
+    """A folder like a fresh clone, with the data sets that the README names, each a few small photos."""
+    place = tmp_path_factory.mktemp("place")
+    for name in ("train.py", "export.py", "examples", "configs"):
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, place / name)
+    photos = {name: getattr(skimage.data, name)()[80:176, 120:248] for name in ("astronaut", "coffee", "rocket")}
+    for folder in ("photos", "BSDS500/images", "Set5/hr"):
+        (place / folder).mkdir(parents=True)
+        for name, photo in photos.items():
+            Image.fromarray(photo).save(place / folder / f"{name}.png")
+    (place / "Set5" / "lr_x4").mkdir()
+    for name, photo in photos.items():
+        Image.fromarray(bicubic(photo, 24, 32)).save(place / "Set5" / "lr_x4" / f"{name}.png")
+    tiny = TINY.format(photos="null", validation="null", cache=place / "cache").replace(
+        "source: folder", "source: div2k"
+    )
+    (place / "config.yaml").write_text(tiny.replace("{source", f"{{data_dir: {div2k_dir}, source"))
+    # The variant keeps what it says about data and gets the sizes of the tiny configuration.
+    for variant in (place / "configs").glob("*.yaml"):
+        text = tiny.replace("source: div2k, ", "source: folder, " if "source: folder" in variant.read_text() else "")
+        variant.write_text(text)
+    np.save(place / "image.npy", 255 * np.random.default_rng(0).random((1, 8, 8, 3), dtype=np.float32))
+    return place
+
+
+def test_the_two_commands_are_there():
+    assert {"make demo", "make test"} <= set(readme_commands())
+    for target in ("demo", "test"):
+        planned = run_process("make", "--dry-run", "--always-make", target).stdout
+        assert "-m venv" in planned
+        assert "pip install --quiet -c constraints.txt" in planned
+
+
+def test_the_readme_commands_run_in_their_order(place):
+    assert len(COMMANDS) >= 10
+    for command in COMMANDS:
+        environment = {}
+        words = shlex.split(command)
+        while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            environment[name] = value
+        result = run_process(*words, cwd=place, env=environment)
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    card = (place / "saved_model" / "MODEL_CARD.md").read_text()
+    assert "DIV2K" in card
+
+
+def test_the_readme_programs_run(place):
+    """The `python` blocks, in the folder where the commands above have exported."""
+    Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(place / "photo.png")
+    programs = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert programs
+    for program in programs:
+        result = run_process(sys.executable, "-c", program, cwd=place)
+        assert result.returncode == 0, f"{program}\n{result.stderr}"
+    with Image.open(place / "photo_x4.png") as enlarged:
+        assert enlarged.size == (200, 160)
+
+
+def test_notebook(place):
+    notebook = nbformat.read(place / "examples" / "upscale.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place / "examples")}}).execute()
+    pictures = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    assert pictures
+
+
+def test_demo(tmp_path):
+    small = ("psnr.steps=3", "gan.steps=2", "runtime.log_every=1", "generator.filters=8", "generator.blocks=1")
+    settings = [f"--set={setting}" for setting in small]
+    result = run_process("python", "examples/demo.py", "--output", tmp_path, *settings)
+    assert result.returncode == 0, result.stderr
+    for name in ("astronaut", "chelsea"):
+        assert re.search(rf"{name}: ours is [+-]\d+\.\d\d dB", result.stdout)
+    assert f"look at {tmp_path / 'comparison.png'}" in result.stdout
+    with Image.open(tmp_path / "comparison.png") as picture:
+        assert picture.width == 4 * 2 * 192
+
+
+def test_pictures_of_the_readme_exist():
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (REPOSITORY / picture).is_file()
