@@ -120,7 +120,7 @@ _BOUNDS = {
     "discriminator.filters": _POSITIVE,
     "gan.perceptual_weight": _NOT_NEGATIVE,
     "gan.adversarial_weight": _NOT_NEGATIVE,
-    "runtime.seed": _NOT_NEGATIVE,
+    "runtime.seed": (0, 2**32 - 1),
     "runtime.log_every": _POSITIVE,
     "runtime.validate_every": _POSITIVE,
     "runtime.checkpoint_every": _POSITIVE,
@@ -289,6 +289,8 @@ def _check_together(config):
     for name, phase in (("psnr", config.psnr), ("gan", config.gan)):
         if list(phase.decay_steps) != sorted(set(phase.decay_steps)) or min(phase.decay_steps, default=1) < 1:
             raise UserError(f"{name}.decay_steps: {list(phase.decay_steps)} must be positive and increasing")
+    if min(config.gan.perceptual_layers.values()) < 0:
+        raise UserError(f"gan.perceptual_layers: {config.gan.perceptual_layers} must not have a negative weight")
     if config.data.source == "folder" and config.data.hr_dir is None:
         raise UserError("data.source=folder needs data.hr_dir, the folder that holds your high-resolution images")
     if config.data.lr_dir is not None and config.data.hr_dir is None:

@@ -74,11 +74,16 @@ photographed. It was trained on clean reductions: noise and compression artefact
 
 
 def _row(phase, path, phase_config):
+    """The facts of the network that was saved: records may run on past it, and measurements stop before it."""
+    saved = max(
+        (int(file.stem.removeprefix("ckpt-")) for file in path.parent.glob("checkpoints/ckpt-*.index")), default=None
+    )
     rows = []
-    if path.is_file():
+    if path.is_file() and saved is not None:
         with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    steps = rows[-1]["step"] if rows else "unknown"
-    measured = next((row for row in reversed(rows) if row["psnr"]), None)
-    psnr, ssim = (f"{float(measured['psnr']):.2f}", f"{float(measured['ssim']):.4f}") if measured else ("-", "-")
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= saved and row["psnr"]]
+    psnr, ssim = (f"{float(rows[-1]['psnr']):.2f}", f"{float(rows[-1]['ssim']):.4f}") if rows else ("-", "-")
+    if rows and int(rows[-1]["step"]) != saved:
+        psnr += f" at step {rows[-1]['step']}"
+    steps = "unknown" if saved is None else saved
     return f"| {phase} | {steps} | {phase_config.learning_rate:g}, {phase_config.schedule} | {psnr} | {ssim} |"

@@ -152,6 +152,16 @@ def test_store_holds_the_pixels_and_is_made_once(tmp_path):
     assert open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache").hr_size(1) == (64, 80)
 
 
+@pytest.mark.parametrize("name", ["hr.u8", "index.json"])
+def test_a_cut_store_is_made_anew(tmp_path, name):
+    save(tmp_path / "hr", "a.png", PHOTO)
+    source = folder_source(str(tmp_path / "hr"), None, 4)
+    open_store(source, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / name).write_bytes((folder / name).read_bytes()[:50])
+    np.testing.assert_array_equal(open_store(source, tmp_path / "cache").hr(0), PHOTO)
+
+
 def test_synthetic_images_depend_on_the_seed_alone():
     first, again, other = (dead_leaves(np.random.default_rng(seed), size=96) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

@@ -49,7 +49,7 @@ def losses_of_shares(strategy):
 
 def main(folder: Path):
     from esrgan_tf.errors import UserError
-    from tests.test_training import RUNTIME, all_weights, dataclasses, train
+    from tests.test_training import all_weights, train, with_runtime
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -59,7 +59,7 @@ def main(folder: Path):
     for phase in ("psnr", "gan"):
         np.savez(folder / f"{phase}.npz", **all_weights(train(phase, folder / "run", strategy, steps=STEPS)))
     with pytest.raises(UserError, match="works on one device only"):
-        train("psnr", folder / "xla", strategy, dataclasses.replace(RUNTIME, jit_compile="on"))
+        train("psnr", folder / "xla", strategy, with_runtime(jit_compile="on"))
 
 
 @pytest.fixture(scope="module")

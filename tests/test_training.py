@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import math
+import re
+import signal
 
 import keras
 import numpy as np
@@ -14,11 +16,13 @@ from esrgan_tf.data import Patches
 from esrgan_tf.errors import UserError
 from esrgan_tf.losses import relativistic_discriminator_loss
 from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, run_phase
+from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, Stopped, run_phase
+from esrgan_tf.training.checkpoints import Checkpoints, checkpoint_steps
+from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.schedule import PhaseSchedule
 from tests import reference
 
-RUNTIME = RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100)
+CONFIG = Config(runtime=RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100))
 CONSTANT = {"decay_steps": (), "warmup_steps": 0}
 
 
@@ -43,6 +47,10 @@ class Store:
         return 48, 48
 
 
+def with_runtime(**changes):
+    return dataclasses.replace(CONFIG, runtime=dataclasses.replace(CONFIG.runtime, **changes))
+
+
 def make_phase(name, strategy, **config):
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -57,11 +65,11 @@ def make_phase(name, strategy, **config):
         return Phase(name, config, step, generator, average, scale=4)
 
 
-def train(name, run_dir, strategy=None, runtime=RUNTIME, **config):
+def train(name, run_dir, strategy=None, whole=CONFIG, **config):
     strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase(name, strategy, **config)
     patches = Patches(Store(), scale=4, hr_patch=32, batch_size=4, seed=0)
-    run_phase(phase, patches, None, Store(), run_dir, runtime, strategy)
+    run_phase(phase, patches, None, Store(), run_dir, whole, strategy)
     return phase
 
 
@@ -108,12 +116,14 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
         for i, gradient in enumerate(tape.gradient(loss, model.trainable_variables)):
             first[i] = 0.9 * first[i] + 0.1 * gradient.numpy()
             second[i] = 0.99 * second[i] + 0.01 * gradient.numpy() ** 2
-            update = first[i] / (1 - 0.9**t) / (np.sqrt(second[i] / (1 - 0.99**t)) + 1e-8)
+            # Kingma and Ba's second form (end of section 2), where epsilon is not corrected for bias.
+            update = np.sqrt(1 - 0.99**t) / (1 - 0.9**t) * first[i] / (np.sqrt(second[i]) + 1e-8)
             weights.append(model.get_weights()[i] - 1e-2 * update)
         model.set_weights(weights)
-    for expected, found in zip(model.get_weights(), phase.generator.get_weights(), strict=True):
-        # Within 2 % of one step of 1e-2: Adam enlarges the rounding of gradients that are almost 0.
-        np.testing.assert_allclose(found, expected, atol=2e-4)
+    expected, found = (np.concatenate([w.ravel() for w in m.get_weights()]) for m in (model, phase.generator))
+    # Within 1 % of a step of 1e-2, but for the few whose gradient is almost 0, where Adam enlarges its rounding.
+    assert np.isclose(found, expected, rtol=0, atol=1e-4).mean() > 0.99
+    assert np.abs(found - expected).max() < 1e-2
 
 
 def test_moving_average_warms_up(tmp_path):
@@ -184,7 +194,7 @@ def test_perceptual_term_is_weighed_and_reported(tmp_path):
     kernel, bias = (np.asarray(w) for w in features.weights)
     sr = np.asarray(phase.generator(lr))
     expected = np.abs(reference.conv2d(hr, kernel, bias) - reference.conv2d(sr, kernel, bias)).mean()
-    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
     with open(tmp_path / "gan" / "metrics.csv") as file:
         (row,) = csv.DictReader(file)
     assert float(row["perceptual"]) == pytest.approx(expected, rel=1e-4)
@@ -215,7 +225,7 @@ def test_restored_variables_are_all_of_them(tmp_path):
         for v in variables:
             v.assign(tf.zeros_like(v))
     run_phase(
-        fresh, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy
+        fresh, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy
     )  # complete: only restores
     assert_same(all_weights(fresh), all_weights(trained), rtol=0, atol=0)
 
@@ -228,21 +238,79 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
         config = PhaseConfig(steps=2)
         phase = Phase("psnr", config, PsnrStep(generator, config), generator, average, 4)
     with pytest.raises(UserError, match="does not fit this configuration") as error:
-        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
     assert "\n" not in str(error.value)
 
 
 def test_training_stops_at_a_loss_that_is_not_finite(tmp_path):
-    runtime = dataclasses.replace(RUNTIME, checkpoint_every=1)
-    train("psnr", tmp_path, runtime=runtime, steps=1)
-    good = (tmp_path / "psnr" / "generator.keras").read_bytes()
-    with pytest.raises(
-        Diverged, match=r"pixel is not finite between steps 3 and 3; the last good checkpoint is .*ckpt-2"
-    ):
-        train("psnr", tmp_path, runtime=runtime, steps=5, learning_rate=1e30)
-    model = keras.models.load_model(tmp_path / "psnr" / "generator.keras")
-    assert all(np.isfinite(w).all() for w in model.get_weights())
-    assert good
+    often = with_runtime(checkpoint_every=1)
+    train("psnr", tmp_path, whole=often, steps=1)
+    with pytest.raises(Diverged, match="pixel is not finite between steps 3 and 3; the newest checkpoint is ckpt-2"):
+        train("psnr", tmp_path, whole=often, steps=5, learning_rate=1e30)
+    # As the message says: without that one, and with a sane learning rate, training goes on.
+    for path in (tmp_path / "psnr" / "checkpoints").glob("ckpt-2.*"):
+        path.unlink()
+    phase = train("psnr", tmp_path, whole=often, steps=5)
+    assert_same(all_weights(phase), all_weights(train("psnr", tmp_path / "straight", steps=5)), rtol=0, atol=1e-6)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase("psnr", strategy)
+    checkpoints = Checkpoints(tmp_path, tf.Variable(7, dtype=tf.int64), phase.step.state(), keep=2)
+    bias = phase.generator.get_layer("body_0_rdb1_conv1").bias
+    bias.assign(tf.fill(bias.shape, np.nan))
+    with pytest.raises(Diverged, match=r"generator/body_0_rdb1_conv1\.bias is not finite at step 7"):
+        checkpoints.save()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys):
+    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1), steps=3)
+    newest = tmp_path / "psnr" / "checkpoints" / "ckpt-3.index"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with open(tmp_path / "psnr" / "metrics.csv", "a") as file:
+        file.write("4,0.1")  # and a line that was never finished
+    straight = all_weights(train("psnr", tmp_path / "straight", steps=4))
+    capsys.readouterr()
+    resumed = all_weights(train("psnr", tmp_path, steps=4))
+    assert re.search(r"ckpt-3 is damaged and passed over.*\nresuming phase psnr at step 2\n", capsys.readouterr().out)
+    assert_same(straight, resumed, rtol=0, atol=1e-6)
+    rows = (tmp_path / "psnr" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1, keep_checkpoints=2), steps=5)
+    assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [4, 5]
+
+
+def test_a_signal_during_a_record_is_not_lost(tmp_path, monkeypatch):
+    """A signal that comes while a step is being written stops the next one, and what is said to be saved is saved."""
+    record = Monitor.record
+
+    def record_and_signal(self, step, *arguments):
+        record(self, step, *arguments)
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Monitor, "record", record_and_signal)
+    with pytest.raises(Stopped, match="stopped and saved at step 3 of 9"):
+        train("psnr", tmp_path, steps=9)
+    assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [3]
+
+
+def test_a_refused_run_keeps_its_configuration(tmp_path):
+    train("gan", tmp_path, steps=1)
+    before = (tmp_path / "config.yaml").read_text()
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase("gan", strategy, steps=2)
+    with strategy.scope():
+        phase.step = GanStep(phase.generator, vgg_discriminator(64, 4), None, phase.config)
+    other = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, hr_patch=64))
+    with pytest.raises(UserError, match="does not fit this configuration"):
+        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, other, strategy)
+    assert (tmp_path / "config.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -256,7 +324,7 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
         phase.average = rrdb_generator(filters=4, blocks=1, growth=2)
     phase.average.set_weights(phase.generator.get_weights())
     before = phase.generator.get_weights()
-    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, RUNTIME, strategy)
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
     assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
     saved = keras.models.load_model(tmp_path / name / "generator.keras")
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
@@ -264,8 +332,7 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
 
 @pytest.mark.parametrize("name", ["psnr", "gan"])
 def test_xla_computes_the_same_step(tmp_path, name):
-    runtime = dataclasses.replace(RUNTIME, jit_compile="on")
-    compiled = train(name, tmp_path / "on", runtime=runtime, steps=1).generator
+    compiled = train(name, tmp_path / "on", whole=with_runtime(jit_compile="on"), steps=1).generator
     plain = train(name, tmp_path / "off", steps=1).generator
     for a, b in zip(compiled.get_weights(), plain.get_weights(), strict=True):
         assert np.isclose(a, b, atol=1e-4).mean() > 0.98
@@ -275,7 +342,7 @@ def test_run_folder_holds_what_is_promised(trained_run):
     for phase in ("psnr", "gan"):
         folder = trained_run / phase
         assert (folder / "generator.keras").is_file()
-        assert (folder / "checkpoints" / "checkpoint").is_file()
+        assert checkpoint_steps(folder / "checkpoints")
         assert list((folder / "logs").glob("events*"))
         assert list((folder / "samples").glob("step_*.png"))
         with open(folder / "metrics.csv") as file:

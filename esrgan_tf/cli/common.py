@@ -15,7 +15,8 @@ from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError
 
 # What the machine refuses rather than the program: one line, like any mistake.
-_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+_REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG}
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
@@ -28,7 +29,7 @@ def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        print(f"esrgan-tf: {error.strerror}: {error.filename}", file=sys.stderr)
+        print(f"esrgan-tf: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("esrgan-tf: interrupted", file=sys.stderr)

@@ -29,6 +29,9 @@ def main(argv: list[str]) -> None:
     for target in targets:
         if target.exists():
             raise UserError(f"{target} exists; remove it or choose another name")
+        nearest = next(parent for parent in target.absolute().parents if parent.exists())
+        if not nearest.is_dir():
+            raise UserError(f"{target}: {nearest} is a file, not a folder")
     if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
         raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
 
@@ -72,6 +75,7 @@ def _generators(run_dir: Path, alpha: float) -> list[Path]:
     paths = [run_dir / phase / "generator.keras" for phase in phases]
     for phase, path in zip(phases, paths, strict=True):
         if not path.is_file():
-            instead = ", or export the PSNR network alone with --alpha 0" if phase == "gan" else ""
+            other, number = ("PSNR", 0) if phase == "gan" else ("GAN", 1)
+            instead = f", or export the {other} network alone with --alpha {number}"
             raise UserError(f"no {path}; first run: python train.py --phase {phase} --run_dir {run_dir}{instead}")
     return paths

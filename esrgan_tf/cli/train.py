@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
-from esrgan_tf.config import Config, load_config, save_config
+from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError, listed
 
 FLAGS = flags.FlagValues()
@@ -60,22 +60,8 @@ def main(argv: list[str]) -> None:
     )
     print(f"devices: {devices}")
 
-    # 2. Data: decoded once, into the cache.
+    # 2. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
     scale = config.generator.scale
-    train_source, validation_source = _sources(config)
-    store = open_store(train_source, config.data.cache_dir)
-    patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
-    if patches.left_out:
-        print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
-    validation = None
-    if validation_source is None:
-        print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
-    else:
-        validation = open_store(validation_source, config.data.cache_dir)
-        check_sizes(validation, scale)
-    print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
-
-    # 3. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
     build = GENERATORS[config.generator.name]
     sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key != "name"}
     with strategy.scope():
@@ -99,12 +85,24 @@ def main(argv: list[str]) -> None:
             step = GanStep(generator, discriminator, features, phase_config)
         phase = Phase(phase_name, phase_config, step, generator, average, scale)
 
-    # 4. From here on the run exists.
-    run_dir.mkdir(parents=True, exist_ok=True)
-    save_config(config, run_dir / "config.yaml")
+    # 3. Data: decoded once, into the cache.
+    train_source, validation_source = _sources(config)
+    store = open_store(train_source, config.data.cache_dir)
+    patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
+    if patches.left_out:
+        print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
+    validation = None
+    if validation_source is None:
+        print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
+    else:
+        validation = open_store(validation_source, config.data.cache_dir)
+        check_sizes(validation, scale)
+    print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
+
+    # 4. Train.
     again = f"python train.py --phase {phase_name} --run_dir {run_dir}"
     try:
-        run_phase(phase, patches, validation, validation or store, run_dir, config.runtime, strategy)
+        run_phase(phase, patches, validation, validation or store, run_dir, config, strategy)
     except Stopped as stopped:
         print(f"{stopped}; to go on: {again}", file=sys.stderr)
         raise SystemExit(128 + stopped.signum) from stopped
@@ -133,8 +131,12 @@ def _initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path |
         if init_from is not None:
             raise UserError("--init_from is for phase gan; phase psnr starts from random weights")
         return None
-    if (run_dir / "gan" / "checkpoints" / "checkpoint").is_file():
-        return None  # it will resume
+    if any((run_dir / "gan" / "checkpoints").glob("ckpt-*.index")):  # it will resume
+        if init_from:
+            raise UserError(
+                f"--init_from: phase gan of {run_dir} has begun; leave the flag out, or choose another --run_dir"
+            )
+        return None
     path = Path(init_from) if init_from else run_dir / "psnr" / "generator.keras"
     if not path.is_file():
         if init_from:
@@ -150,7 +152,7 @@ def _check_gan(config: Config) -> None:
     patch, gan = config.data.hr_patch, config.gan
     if patch % 32:
         raise UserError(f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of 32")
-    if gan.perceptual_weight > 0 and gan.vgg_weights != "imagenet" and not Path(gan.vgg_weights).is_file():
+    if gan.perceptual_weight > 0 and gan.vgg_weights != "imagenet" and not Path(gan.vgg_weights).expanduser().is_file():
         raise UserError(
             f"gan.vgg_weights: no file {gan.vgg_weights}; give Keras' "
             "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or the word imagenet to download it"

@@ -27,9 +27,9 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
         if not builder.is_prepared() and not any((data_dir / "downloads").rglob("*.zip")):
             _reach(builder.info.homepage)
         builder.download_and_prepare()
-    except (OSError, tfds.download.DownloadError) as error:  # urllib's and requests' errors are OSErrors
+    except Exception as error:  # the builder's errors (network, checksum, archive) have no common base class
         raise UserError(
-            f"{name} is not in {data_dir} and cannot be downloaded ({str(error).splitlines()[0]:.160}); put the "
+            f"{name} is not in {data_dir} and cannot be downloaded or unpacked ({_first_line(error)}); put the "
             f"official zip files into {data_dir / 'downloads' / 'manual'}, or train on your own photos with "
             "data.source=folder"
         ) from error
@@ -51,6 +51,10 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
         "bytes": info.num_bytes,
     }
     return Source(facts, info.num_examples, pairs)
+
+
+def _first_line(error):
+    return f"{(str(error) or type(error).__name__).splitlines()[0]:.160}"
 
 
 def _reach(address):

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -70,11 +71,14 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
     digest = hashlib.sha256(json.dumps(source.facts, sort_keys=True).encode()).hexdigest()[:16]
     cache_dir = Path(cache_dir).expanduser()
     folder = cache_dir / f"{source.facts['source']}-{digest}"
+    if folder.is_dir() and not _complete(folder):
+        shutil.rmtree(folder)
     if not folder.is_dir():
         cache_dir.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache_dir))
         try:
             _write(source, building)
+            building.chmod(0o755)  # a temporary folder is its owner's alone
             building.rename(folder)
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -84,6 +88,18 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return ImageStore(folder)
+
+
+def _complete(folder):
+    """Whether the files are as long as their index says; a disk that filled up or lost power may have cut them."""
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        return all(
+            (folder / f"{side}.u8").stat().st_size == sum(math.prod(entry[side]) for entry in index)
+            for side in ("lr", "hr")
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _write(source, folder):

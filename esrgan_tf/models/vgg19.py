@@ -68,7 +68,9 @@ def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "im
 
 
 def _trained_vgg19(weights: str) -> keras.Model:
-    if weights != "imagenet" and not Path(weights).is_file():
+    if weights != "imagenet":
+        weights = Path(weights).expanduser()
+    if weights != "imagenet" and not weights.is_file():
         raise UserError(
             f"gan.vgg_weights: no file {weights}; give Keras' vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
             "or the word imagenet to download it"

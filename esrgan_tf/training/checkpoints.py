@@ -9,8 +9,17 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 
 
+class Diverged(Exception):
+    """A loss or a weight is no longer a finite number."""
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in `folder`, oldest first."""
+    return sorted(int(path.stem.removeprefix("ckpt-")) for path in folder.glob("ckpt-*.index"))
+
+
 class Checkpoints:
-    """Numbered checkpoints in a folder, the newest `keep` of them.
+    """Checkpoints `ckpt-<step>` in a folder, the newest `keep` of them.
 
     Variables are keyed by owner and path, not by position as Keras' own tracking keys them: what does not fit is then
     an error with a name, and never another layer's weight.
@@ -21,37 +30,64 @@ class Checkpoints:
         for owner, variables in state.items():
             if len(tree[owner]) != len(variables):
                 raise ValueError(f"two variables of {owner} share one path")
-        self._folder = folder
-        self._step = step
+        self._folder, self._step, self._keep = folder, step, keep
+        self._variables = {f"{owner}/{path}": v for owner, branch in tree.items() for path, v in branch.items()}
         self._checkpoint = tf.train.Checkpoint(step=step, **tree)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if any, and returns its step; else 0.
+        """Restores the newest checkpoint that can be read, if there is any, and returns its step; else 0.
 
         Raises:
-            UserError: the checkpoint is of another network or phase, or damaged.
+            UserError: the checkpoint is of another network or phase, or none can be read.
         """
-        newest = self._manager.latest_checkpoint
-        if newest is None:
-            return 0
-        try:
-            self._checkpoint.restore(newest).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise UserError(
-                f"{newest} does not fit this configuration or is damaged ({str(error).splitlines()[0]:.200}); "
-                "choose another --run_dir, or delete it to go on from the one before"
-            ) from error
-        return int(self._step.numpy())
-
-    @property
-    def newest(self) -> str | None:
-        """The path of the newest checkpoint."""
-        return self._manager.latest_checkpoint
+        steps = checkpoint_steps(self._folder)
+        for step in reversed(steps):
+            path = self._path(step)
+            try:
+                self._checkpoint.read(path).assert_consumed()
+                return int(self._step.numpy())
+            except tf.errors.OpError as error:
+                print(f"{path} is damaged and passed over: {_first_line(error)}")
+            except (AssertionError, ValueError) as error:
+                raise UserError(
+                    f"{path} does not fit this configuration ({_first_line(error)}); go on with the configuration that "
+                    "the run began with, or choose another --run_dir"
+                ) from error
+        if steps:
+            raise UserError(f"no checkpoint in {self._folder} can be read; remove the folder to start anew")
+        return 0
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step."""
-        self._manager.save(checkpoint_number=int(self._step.numpy()))
+        """Writes a checkpoint of the current step; removes those that are too many.
+
+        Raises:
+            Diverged: a variable is infinite or NaN; nothing is written.
+        """
+        self.check_finite()
+        self._checkpoint.write(self._path(int(self._step.numpy())))
+        for step in checkpoint_steps(self._folder)[: -self._keep]:
+            for path in self._folder.glob(f"ckpt-{step}.*"):
+                path.unlink()
+
+    def check_finite(self) -> None:
+        """Refuses weights and optimizer slots that no training recovers from."""
+        for name, variable in self._variables.items():
+            if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                raise Diverged(f"{name} is not finite at step {int(self._step.numpy())}; {self.advice()}")
+
+    def advice(self) -> str:
+        """What to do after training diverged."""
+        steps = checkpoint_steps(self._folder)
+        if not steps:
+            return "there is no checkpoint yet: lower the learning rate and start again"
+        newest = f"ckpt-{steps[-1]}"
+        return (
+            f"the newest checkpoint is {newest}: lower the learning rate and run the same command again; should it "
+            f"diverge at once, remove {newest}.* from {self._folder} to go on from the one before"
+        )
+
+    def _path(self, step):
+        return str(self._folder / f"ckpt-{step}")
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -62,3 +98,7 @@ def save_model(model: keras.Model, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _first_line(error):
+    return f"{str(error).splitlines()[0]:.200}"

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import PhaseConfig, RuntimeConfig
+from esrgan_tf.config import Config, PhaseConfig, save_config
 from esrgan_tf.data import ImageStore, Patches
 from esrgan_tf.errors import UserError
-from esrgan_tf.training.checkpoints import Checkpoints, save_model
+from esrgan_tf.training.checkpoints import Checkpoints, Diverged, save_model
 from esrgan_tf.training.gan_step import GanStep
 from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.psnr_step import PsnrStep
@@ -35,10 +35,6 @@ class Phase:
     scale: int
 
 
-class Diverged(Exception):
-    """A loss is no longer a finite number."""
-
-
 class Stopped(Exception):
     """A signal asked to stop; everything is saved."""
 
@@ -53,7 +49,7 @@ def run_phase(
     validation: ImageStore | None,
     samples: ImageStore,
     run_dir: Path,
-    runtime: RuntimeConfig,
+    config: Config,
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Trains until `phase.config.steps`, from the newest checkpoint below `run_dir / phase.name` if there is one.
@@ -61,13 +57,14 @@ def run_phase(
     Args:
         validation: whole images to measure on; None leaves the measuring out.
         samples: where the sample pictures are cut from.
+        config: the run's, written to `run_dir` once everything fits.
 
     Raises:
-        Diverged: a loss became infinite or NaN; nothing is saved from then on.
+        Diverged: a loss or a weight became infinite or NaN; nothing is saved from then on.
         Stopped: SIGINT (Ctrl-C) or SIGTERM came; a checkpoint of the last step is saved.
-        UserError: the checkpoint does not fit; out of memory.
+        UserError: the checkpoint does not fit, or XLA on several devices (nothing was written); out of memory.
     """
-    folder = run_dir / phase.name
+    folder, runtime = run_dir / phase.name, config.runtime
     with strategy.scope():
         step_variable = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
     state = {**phase.step.state(), "average": phase.average.weights}
@@ -94,7 +91,11 @@ def run_phase(
     train_step = _compile(phase, step_variable, strategy, runtime)
     enlarge = enlarger(tf.function(phase.average, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)]))
 
-    # 3. Train. Losses stay on the device until they are written, so that the host never waits for a step.
+    # 3. Nothing can be refused any more: from here on the run exists.
+    folder.mkdir(parents=True, exist_ok=True)
+    save_config(config, run_dir / "config.yaml")
+
+    # 4. Train. Losses stay on the device until they are written, so that the host never waits for a step.
     monitor = Monitor(folder, phase.step.losses, start, steps)
     window: list[dict[str, tf.Tensor]] = []
     began = time.monotonic()
@@ -102,37 +103,47 @@ def run_phase(
     try:
         with _signals() as received, contextlib.closing(patches.batches(start, steps)) as batches:
             for step, (lr, hr) in enumerate(batches, start=start + 1):
-                window.append(train_step(per_replica(lr), per_replica(hr)))
+                with _memory(f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch"):
+                    window.append(train_step(per_replica(lr), per_replica(hr)))
                 monitor.advance()
-                last = step == steps or bool(received)
-                due = {
-                    "log": last or step % runtime.log_every == 0,
-                    "validate": step == steps or (step % runtime.validate_every == 0 and not received),
-                    "save": last or step % runtime.checkpoint_every == 0,
-                }
-                if not any(due.values()):
+                stop = bool(received)  # read once: a signal that comes later stops the next step
+                log, save, measure = (
+                    stop or step == steps or step % every == 0
+                    for every in (runtime.log_every, runtime.checkpoint_every, runtime.validate_every)
+                )
+                if not (log or save or measure):
                     continue
-                values = _means(window, step, checkpoints)  # before anything is saved: it refuses what is not finite
+                with _memory(f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch"):
+                    values = _means(window, step, checkpoints)
                 seconds = time.monotonic() - began
                 training_seconds += seconds
                 values["learning_rate"] = float(phase.step.optimizer.learning_rate)
                 values["images_per_second"] = len(window) * patches.batch_size / seconds
-                if due["validate"]:
-                    if validation is not None:
-                        values |= validate(enlarge, validation, phase.scale)
-                    monitor.sample(step, comparison(enlarge, samples, phase.scale))
-                monitor.record(step, values, training_seconds / (step - start) * (steps - step))
-                if due["save"]:
+                if save:
                     # In this order: were it cut in between, the phase would go on from the checkpoint before.
+                    checkpoints.check_finite()
                     save_model(phase.average, folder / "generator.keras")
                     checkpoints.save()
-                if received:
+                if measure and not stop:
+                    with _memory("a validation image is too large for this device; leave the largest out"):
+                        if validation is not None:
+                            values |= validate(enlarge, validation, phase.scale)
+                        monitor.sample(step, comparison(enlarge, samples, phase.scale))
+                monitor.record(step, values, training_seconds / (step - start) * (steps - step))
+                if stop:
                     raise Stopped(received[0], f"stopped and saved at step {step} of {steps}")
                 window, began = [], time.monotonic()
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(f"out of memory: lower data.batch_size (now {patches.batch_size}) or data.hr_patch") from error
     finally:
         monitor.close()
+
+
+@contextlib.contextmanager
+def _memory(remedy: str) -> Iterator[None]:
+    """Turns the device's running out of memory into what to do about it."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(f"out of memory: {remedy}") from error
 
 
 def _compile(phase, step_variable, strategy, runtime):
@@ -168,10 +179,8 @@ def _means(window, step, checkpoints):
     means = {name: float(np.mean([losses[name].numpy() for losses in window])) for name in window[0]}
     wrong = [name for name, value in means.items() if not np.isfinite(value)]
     if wrong:
-        raise Diverged(
-            f"the loss {wrong[0]} is not finite between steps {step - len(window) + 1} and {step}; the last good "
-            f"checkpoint is {checkpoints.newest or 'none'}: lower the learning rate and run the same command again"
-        )
+        steps = f"between steps {step - len(window) + 1} and {step}"
+        raise Diverged(f"the loss {wrong[0]} is not finite {steps}; {checkpoints.advice()}")
     return means
 
 

@@ -59,7 +59,11 @@ class Monitor:
         rows = []
         if self._csv.is_file():
             with open(self._csv, newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+                # A line that a crash tore in two has no whole number of columns; the records before it are kept.
+                whole = (
+                    row for row in csv.DictReader(file) if set(row) == set(self._columns) and None not in row.values()
+                )
+                rows = [row for row in whole if row["step"].isdigit() and int(row["step"]) <= start]
         temporary = self._csv.with_suffix(".tmp")
         with open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
