@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--output", type=Path, help="where the picture goes; the run is beside it")
     parser.add_argument("--set", action="append", default=[], help="section.key=value, for training")
     arguments = parser.parse_args()
-    output = arguments.output or REPOSITORY / "runs" / "demo"
+    output = (arguments.output or REPOSITORY / "runs" / "demo").resolve()
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
