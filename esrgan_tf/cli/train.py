@@ -37,8 +37,10 @@ def main(argv: list[str]) -> None:
     config = find_config(FLAGS.config, run_dir, FLAGS.set)
     _check_run(config, run_dir)
     init_from = _initial_weights(phase_name, run_dir, FLAGS.init_from)
-    if phase_name == "gan":
-        _check_gan(config)
+    if phase_name == "gan" and config.data.hr_patch % 32:
+        raise UserError(
+            f"data.hr_patch: {config.data.hr_patch} does not suit the vgg discriminator; it needs a multiple of 32"
+        )
 
     with quiet_tensorflow():
         import keras
@@ -146,17 +148,6 @@ def _initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path |
             f"python train.py --phase psnr --run_dir {run_dir}"
         )
     return path
-
-
-def _check_gan(config: Config) -> None:
-    patch, gan = config.data.hr_patch, config.gan
-    if patch % 32:
-        raise UserError(f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of 32")
-    if gan.perceptual_weight > 0 and gan.vgg_weights != "imagenet" and not Path(gan.vgg_weights).expanduser().is_file():
-        raise UserError(
-            f"gan.vgg_weights: no file {gan.vgg_weights}; give Keras' "
-            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or the word imagenet to download it"
-        )
 
 
 def _sources(config: Config):
