@@ -97,7 +97,7 @@ def _pixel_unshuffle(image, r):
     """
     x = layers.Concatenate(axis=1, name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
     x = layers.Concatenate(axis=2, name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
-    return ops.image.extract_patches(x, size=r, strides=r, padding="valid")
+    return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
 
 
 def _crop_to_multiple_of(image, x, scale):
