@@ -101,5 +101,30 @@ def needs_shared(*parts: str) -> Path:
     return path
 
 
-def random_image(height, width, seed=0):
-    return np.random.default_rng(seed).random((1, height, width, 3), dtype=np.float32)
+def random_image(height, width, seed=0, channels=3):
+    return np.random.default_rng(seed).random((1, height, width, channels), dtype=np.float32)
+
+
+def weights_by_name(model):
+    """`{"layer/kernel": float64 array, …}`, as `tests.reference` takes them."""
+    return {v.path: v.numpy().astype(np.float64) for v in model.weights}
+
+
+def randomise(model, seed=0):
+    """Replaces every weight, so that a bias or a slope that starts at one value for all channels cannot hide."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([w + 0.1 * rng.standard_normal(w.shape, dtype=np.float32) for w in model.get_weights()])
+    return model
+
+
+def opens_without_this_package(model, image, folder) -> bool:
+    """Whether the saved `.keras` file computes the same in a process that cannot import `esrgan_tf`."""
+    model.save(folder / "generator.keras")
+    np.save(folder / "image.npy", image)
+    program = (
+        "import sys, keras, numpy as np; folder = sys.argv[1]; sys.modules['esrgan_tf'] = None; "
+        "model = keras.models.load_model(f'{folder}/generator.keras'); "
+        "np.save(f'{folder}/output.npy', model(np.load(f'{folder}/image.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], cwd=folder, check=True, capture_output=True)
+    return np.allclose(np.load(folder / "output.npy"), model(image), rtol=0, atol=1e-6)

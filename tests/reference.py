@@ -29,8 +29,15 @@ def pixel_unshuffle(x, r):
     return x.reshape(b, h // r, r, w // r, r, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // r, w // r, r * r * c)
 
 
-def rrdb(weights, image, blocks, scale=4, residual_scale=0.2):
-    """RRDBNet from `{"layer/kernel" or "layer/bias": array}`, in float64."""
+def pixel_shuffle(x, r):
+    """`[B, H, W, r * r * C]` to `[B, r * H, r * W, C]`, channels in the order (i, j, c)."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, r, r, c // r**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h * r, w * r, c // r**2)
+
+
+def rrdb(weights, image, blocks, scale=4, residual_scale=0.2, unshuffle=None):
+    """RRDBNet, or ESRGAN+ if it has 1x1 convolutions, from `{"layer/kernel" or "layer/bias": array}`, in float64."""
 
     def conv(x, name):
         return conv2d(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])
@@ -39,9 +46,13 @@ def rrdb(weights, image, blocks, scale=4, residual_scale=0.2):
         features = [x]
         for k in (1, 2, 3, 4):
             features.append(leaky_relu(conv(np.concatenate(features, axis=-1), f"{name}_conv{k}")))
+            if k == 2 and f"{name}_conv1x1/kernel" in weights:
+                features[2] = features[2] + x @ weights[f"{name}_conv1x1/kernel"][0, 0]
+            if k == 4 and f"{name}_conv1x1/kernel" in weights:
+                features[4] = features[4] + features[2]
         return x + residual_scale * conv(np.concatenate(features, axis=-1), f"{name}_conv5")
 
-    r = max(1, 4 // scale)
+    r = unshuffle or max(1, 4 // scale)
     shallow = x = conv(pixel_unshuffle(image, r), "conv_first")
     for i in range(blocks):
         y = x
@@ -54,6 +65,16 @@ def rrdb(weights, image, blocks, scale=4, residual_scale=0.2):
         x = leaky_relu(conv(nearest_x2(x), f"conv_up{stage}"))
         stage += 1
     return conv(leaky_relu(conv(x, "conv_hr")), "conv_last")
+
+
+def compact(weights, image, blocks, scale):
+    """SRVGGNetCompact from `{"layer/kernel", "layer/bias" or "layer/alpha": array}`, in float64."""
+    x = image
+    for i in range(blocks + 2):
+        x = conv2d(x, weights[f"body_{2 * i}/kernel"], weights[f"body_{2 * i}/bias"])
+        if i <= blocks:
+            x = np.where(x > 0, x, weights[f"body_{2 * i + 1}/alpha"][0, 0] * x)
+    return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
 
 
 def sigmoid_cross_entropy(logits, label):

@@ -1,17 +1,10 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 
 from esrgan_tf.models import rrdb_generator
 from tests import reference
-from tests.conftest import random_image
-
-
-def weights_by_name(model):
-    return {v.path: v.numpy().astype(np.float64) for v in model.weights}
+from tests.conftest import opens_without_this_package, random_image, randomise, weights_by_name
 
 
 @pytest.mark.parametrize(
@@ -32,6 +25,33 @@ def test_output_is_the_numpy_reference(scale):
     expected = reference.rrdb(weights_by_name(model), image.astype(np.float64), blocks=2, scale=scale)
     assert expected.shape == (1, 12 * scale, 8 * scale, 3)
     np.testing.assert_allclose(model(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "unshuffle"),
+    [(1, 1), (1, 2), (2, 1), (4, 2), (16, 1)],
+)
+def test_any_input_packing_goes_with_any_scale(scale, unshuffle):
+    model = randomise(rrdb_generator(scale, filters=6, blocks=1, growth=3, unshuffle=unshuffle))
+    image = random_image(4, 6)
+    expected = reference.rrdb(weights_by_name(model), image, blocks=1, scale=scale, unshuffle=unshuffle)
+    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+
+
+def test_esrgan_plus_is_the_numpy_reference():
+    model = randomise(rrdb_generator(filters=6, blocks=2, growth=3, plus=True))
+    weights = weights_by_name(model)
+    assert sum("conv1x1" in name for name in weights) == 2 * 3  # without biases
+    image = random_image(7, 5)
+    np.testing.assert_allclose(model(image), reference.rrdb(weights, image, blocks=2), atol=1e-5)
+
+
+def test_other_channels():
+    model = rrdb_generator(2, filters=6, blocks=1, growth=3, in_channels=1, out_channels=2)
+    image = random_image(6, 8, channels=1)
+    output = model(image)
+    assert output.shape == (1, 12, 16, 2)
+    np.testing.assert_allclose(output, reference.rrdb(weights_by_name(model), image, blocks=1, scale=2), atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
@@ -87,16 +107,7 @@ def test_layer_names_are_the_fields():
 @pytest.mark.parametrize("scale", [1, 4])
 def test_saved_file_opens_without_this_package(tmp_path, scale):
     model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
-    image = random_image(6, 5)
-    model.save(tmp_path / "generator.keras")
-    np.save(tmp_path / "image.npy", image)
-    program = (
-        "import sys, keras, numpy as np; folder = sys.argv[1]; sys.modules['esrgan_tf'] = None; "
-        "model = keras.models.load_model(f'{folder}/generator.keras'); "
-        "np.save(f'{folder}/output.npy', model(np.load(f'{folder}/image.npy')))"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=tmp_path, check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "output.npy"), model(image), atol=1e-6)
+    assert opens_without_this_package(model, random_image(6, 5), tmp_path)
 
 
 def test_output_is_float32_under_mixed_precision():
@@ -108,3 +119,5 @@ def test_output_is_float32_under_mixed_precision():
 def test_impossible_scale_is_refused():
     with pytest.raises(ValueError, match="scale 3"):
         rrdb_generator(scale=3)
+    with pytest.raises(ValueError, match="unshuffle 3"):
+        rrdb_generator(unshuffle=3)

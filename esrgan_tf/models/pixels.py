@@ -1,0 +1,42 @@
+"""Pixels to channels and back, in sizes known only at run time, of Keras' own operations.
+
+Keras 3.12, the newest for Python 3.10, has none of these, and a Reshape layer completes one unknown size, not two. What
+is built here leaves a model free of custom objects, on every backend.
+"""
+
+from keras import layers, ops
+
+
+def pixel_shuffle(x, r: int, name: str):
+    """`[B, h, w, r * r * C]` to `[B, r * h, r * w, C]`, channels read in the order (i, j, c), TensorFlow's."""
+    for axis, side in ((1, "rows"), (2, "columns")):
+        parts = ops.split(x, r, axis=-1)
+        x = layers.Concatenate(axis=axis, name=f"{name}_{side}")(parts)  # r * n lines, in the order (i, line)
+        count = _count_up(x, axis)  # 0 … r * n - 1
+        n = ops.floor_divide(ops.max(count) + 1, r)
+        x = ops.take(x, ops.mod(count, r) * n + ops.floor_divide(count, r), axis=axis)  # in the order (line, i)
+    return x
+
+
+def pixel_unshuffle(image, r: int):
+    """`[B, H, W, C]` to `[B, ceil(H / r), ceil(W / r), r * r * C]`, channels in the order (i, j, c).
+
+    Sizes that r does not divide are completed by repeating the last row and column.
+    """
+    x = layers.Concatenate(axis=1, name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
+    x = layers.Concatenate(axis=2, name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
+    return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
+
+
+def crop_to_multiple_of(image, x, scale: int):
+    """Crops `x` to `scale` times the height and width of `image`."""
+    for axis in (1, 2):
+        x = ops.take(x, _count_up(image, axis, scale), axis=axis)
+    return x
+
+
+def _count_up(x, axis, times=1):
+    """int32 `[times * n]`: 0, 1, 2 …, for the n lines that `x` has along `axis` (1 or 2)."""
+    line = ops.take(ops.take(x, 0, axis=3), 0, axis=3 - axis)  # [B, n]
+    ones = ops.ones_like(ops.take(line, 0, axis=0), dtype="int32")  # [n]
+    return ops.cumsum(ops.repeat(ones, times)) - 1
