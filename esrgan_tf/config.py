@@ -36,6 +36,8 @@ class GeneratorConfig:
     growth: int = 32
     blocks: int = 23
     scale: int = 4
+    unshuffle: int | None = None
+    plus: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ class Config:
 
 CHOICES = {
     "data.source": ("div2k", "folder", "synthetic"),
-    "generator.name": ("rrdb",),
-    "generator.scale": (1, 2, 4, 8),
+    "generator.name": ("rrdb", "compact"),
+    "generator.scale": (1, 2, 3, 4, 8, 16),
+    "generator.unshuffle": (None, 1, 2, 4),
     "discriminator.name": ("vgg",),
     "psnr.schedule": ("step", "cosine"),
     "gan.schedule": ("step", "cosine"),
@@ -231,7 +234,8 @@ def _convert(key, value):
     if converted is _WRONG:
         raise UserError(f"{key}: {value!r} is not {_TYPE_NAMES[wanted]}")
     if key in CHOICES and converted not in CHOICES[key]:
-        raise UserError(f"{key}: {value!r} is not one of {', '.join(map(str, CHOICES[key]))}")
+        choices = ", ".join("null" if choice is None else str(choice) for choice in CHOICES[key])
+        raise UserError(f"{key}: {value!r} is not one of {choices}")
     least, most = _BOUNDS.get(key, (None, None))
     if least is not None and converted < least:
         raise UserError(f"{key}: {converted} is too small; the least is {least}")
@@ -245,6 +249,8 @@ _TYPE_NAMES = {
     str: "text",
     str | None: "text or null",
     int: "a whole number",
+    int | None: "a whole number or null",
+    bool: "true or false",
     float: "a number",
     tuple[int, ...]: "a list of whole numbers, like [50000, 100000]",
     dict[str, float]: "a mapping of layer to weight, like {conv5_4: 1.0}",
@@ -258,6 +264,10 @@ def _to_type(wanted, value):
         return value if isinstance(value, str) and value else _WRONG
     if wanted == (str | None):
         return value if value is None or (isinstance(value, str) and value) else _WRONG
+    if wanted == (int | None):
+        return value if value is None else _to_type(int, value)
+    if wanted is bool:
+        return value if isinstance(value, bool) else _WRONG
     if wanted is float:
         if isinstance(value, str):  # YAML reads 1e-4 (no dot) as text
             try:
@@ -281,6 +291,11 @@ def _to_type(wanted, value):
 def _check_together(config):
     """What no single key can be blamed for."""
     patch, scale = config.data.hr_patch, config.generator.scale
+    if config.generator.name == "rrdb" and scale & (scale - 1):
+        raise UserError(f"generator.scale: the rrdb generator enlarges by a power of two, not {scale}; compact can")
+    for key in ("unshuffle", "plus"):
+        if config.generator.name != "rrdb" and getattr(config.generator, key):
+            raise UserError(f"generator.{key} is for generator.name rrdb, not {config.generator.name}")
     if patch % scale:
         raise UserError(
             f"data.hr_patch: {patch} is not divisible by generator.scale {scale}; "

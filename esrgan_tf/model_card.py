@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from esrgan_tf.config import Config
+from esrgan_tf.config import Config, GeneratorConfig
 
 _DATA = {
     "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images, bicubic reduction",
@@ -37,7 +37,7 @@ Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al.
 
 | | |
 | --- | --- |
-| architecture | {generator.name}, {generator.filters} filters, {generator.blocks} blocks, growth {generator.growth} |
+| architecture | {_architecture(generator)} |
 | parameters | {parameters:,} |
 | interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network, {alpha:g} of the GAN network, weight by weight |
 | trained on | {_DATA[data.source].format(given=given)} |
@@ -71,6 +71,14 @@ enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [
 The network invents plausible detail. Do not read text, faces or measurements from its output as if they had been
 photographed. It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it.
 """
+
+
+def _architecture(generator: GeneratorConfig) -> str:
+    text = f"{generator.name}, {generator.filters} filters, {generator.blocks} blocks"
+    if generator.name == "rrdb":
+        text += f", growth {generator.growth}"
+    text += ", ESRGAN+" if generator.plus else ""
+    return text + (f", input pixel-unshuffled by {generator.unshuffle}" if generator.unshuffle else "")
 
 
 def _row(phase, path, phase_config):

@@ -75,7 +75,11 @@ def test_yaml_booleans_are_on_and_off():
         ("data.source=folder", "needs data.hr_dir"),
         ("data.lr_dir=x", "needs data.hr_dir"),
         ("data.val_lr_dir=x", "needs data.val_hr_dir"),
-        ("generator.scale=3", "not one of 1, 2, 4, 8"),
+        ("generator.scale=5", "not one of 1, 2, 3, 4, 8, 16"),
+        ("generator.scale=3", "a power of two, not 3; compact can"),
+        ("generator.unshuffle=3", "not one of null, 1, 2, 4"),
+        ("generator.unshuffle=half", "not a whole number or null"),
+        ("generator.plus=3", "not true or false"),
         ("export.alpha=1.2", "the most is 1"),
         ("psnr.steps", "section.key=value"),
         ("psnr.decay_steps=[1", "not YAML"),
@@ -102,6 +106,11 @@ def test_broken_files_are_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         load_config(path)
     assert "\n" not in str(error.value)
+
+
+def test_what_only_one_generator_has_is_refused_for_the_other():
+    with pytest.raises(UserError, match=r"generator.plus is for generator.name rrdb, not compact"):
+        load_config(None, ["generator.name=compact", "generator.plus=true"])
 
 
 def test_what_is_saved_reads_back(tmp_path):

@@ -1,6 +1,7 @@
 """`esrgan-tf train`: trains one phase, resuming by itself."""
 
 import dataclasses
+import inspect
 import sys
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def main(argv: list[str]) -> None:
     # 2. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
     scale = config.generator.scale
     build = GENERATORS[config.generator.name]
-    sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key != "name"}
+    taken = inspect.signature(build).parameters  # compact has no growth, for instance
+    sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key in taken}
     with strategy.scope():
         average = build(**sizes)
         keras.config.set_dtype_policy(config.runtime.precision)
