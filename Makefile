@@ -2,24 +2,31 @@
 
 PYTHON ?= python3
 VENV := .venv
-INSTALLED := $(VENV)/.installed
+PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
+STATED := setup.py constraints.txt pyproject.toml
 
-.PHONY: demo test lint clean
+.PHONY: demo test clean
 
-demo: $(INSTALLED)
+demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
 
-test: $(INSTALLED)
+test: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Reinstalled whenever what is to be installed changes.
-$(INSTALLED): setup.py constraints.txt pyproject.toml
+$(VENV)/.demo: $(STATED)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $(INSTALLED)
+	$(PIP) -e '.[demo]'
+	touch $@
+
+# spandrel asks for torchvision too, which no network of ours needs and which is not built for every PyTorch.
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps spandrel
+	touch $@
 
 clean:
 	rm -rf $(VENV)

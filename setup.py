@@ -22,13 +22,22 @@ setup(
         "absl-py>=2,<3",
         "pillow>=10.1,<14",
         "pyyaml>=6,<7",
+        "safetensors>=0.4.3,<1",
+        "ml-dtypes>=0.4,<1",  # bfloat16 for NumPy
         "tqdm>=4.66,<5",
         "tensorboard>=2.19,<3",  # tf.summary needs it, and TensorFlow no longer brings it
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.19,<3"],
+        "torch": [
+            "torch>=2.6,<3"
+        ],  # .pth, .pt, .ckpt; before 2.6 its weights-only mode could be tricked (CVE-2025-32434)
+        "demo": ["scikit-image>=0.25,<1"],  # free photos
         "dev": [
             "scikit-image>=0.25,<1",  # free photos, and a second opinion on metrics
+            "torch>=2.6,<3",
+            "einops>=0.8,<1",  # spandrel imports it; spandrel itself is installed by the Makefile
+            "hypothesis>=6,<7",
             "scipy>=1.13,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

@@ -17,14 +17,20 @@ def interpolate(psnr_model: keras.Model, gan_model: keras.Model, alpha: float) -
     """
     if not 0.0 <= alpha <= 1.0:
         raise UserError(f"alpha {alpha}: must be between 0 (the PSNR network) and 1 (the GAN network)")
-    shapes = [[(v.path, tuple(v.shape)) for v in model.weights] for model in (psnr_model, gan_model)]
-    if shapes[0] != shapes[1]:
-        raise UserError(
-            f"cannot interpolate two different networks: {psnr_model.count_params():,} and "
-            f"{gan_model.count_params():,} parameters; train both phases with the same generator"
-        )
+    difference = first_difference(psnr_model, gan_model)
+    if difference:
+        raise UserError(f"cannot interpolate two different networks: {difference}; both must be the same generator")
     blended = keras.models.clone_model(gan_model)
     blended.set_weights(
         [(1.0 - alpha) * a + alpha * b for a, b in zip(psnr_model.get_weights(), gan_model.get_weights(), strict=True)]
     )
     return blended
+
+
+def first_difference(model: keras.Model, other: keras.Model) -> str | None:
+    """Names the first weight that two models do not have in common, with its shapes; None if there is none."""
+    shapes, others = ({v.path: tuple(v.shape) for v in m.weights} for m in (model, other))
+    for name in {**shapes, **others}:
+        if shapes.get(name) != others.get(name):
+            return f"{name} is {shapes.get(name, 'absent')} in one and {others.get(name, 'absent')} in the other"
+    return None

@@ -18,7 +18,7 @@ _TOLERANCE = 1e-2
 def export_saved_model(model: keras.Model, path: str | Path, card: str | None = None) -> None:
     """Writes `model` as a SavedModel, reloads it, compares it with `model`, and only then puts it at `path`.
 
-    The loaded object has, for float32 `[B, H, W, 3]` in [0, 255] with any B, H, W:
+    The loaded object has, for float32 `[B, H, W, 3]` (or as many channels as `model` takes) in [0, 255], any B, H, W:
 
     - itself and `.call`: to float32 `[B, scale * H, scale * W, 3]`, not clipped;
     - `.signatures["serving_default"](image=x)["super_resolution"]`: the same;
@@ -57,7 +57,7 @@ def verify(model: keras.Model, path: str | Path) -> None:
         RuntimeError: they differ.
     """
     loaded = tf.saved_model.load(str(path))
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
     image = pixels.astype(np.float32)
     with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
         expected = 255.0 * np.asarray(model(image / 255.0))
@@ -110,16 +110,18 @@ def _servable(model):
     `saved_model_cli` cannot run. Its raw variables stand in, so that each weight is stored once.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
+    shape = (None, None, None, model.inputs[0].shape[-1])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def enlarge(image):
-        """RGB float32 in [0, 255], enlarged, not clipped."""
+        """Float32 in [0, 255], enlarged, not clipped."""
         return 255.0 * model(image / 255.0, training=False)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
     def serving_default(image):
         return {"super_resolution": enlarge(image)}
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
     def uint8(image):
         enlarged = enlarge(tf.cast(image, tf.float32))
         return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}

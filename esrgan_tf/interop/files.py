@@ -1,0 +1,153 @@
+"""Weights files: named tensors in, named tensors out, and never a line of a file's own code run."""
+
+import importlib.util
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16, which safetensors asks for)
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from esrgan_tf.errors import UserError
+
+PICKLED = (".pth", ".pt", ".ckpt")
+READABLE = (".safetensors", *PICKLED)
+WRITABLE = (".safetensors", ".pth")
+
+# Where trainers put the weights inside what they save, the moving average first: it is what they publish.
+_WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+# What data parallelism, GAN trainers and compilation put before every name.
+_PREFIXES = ("module.", "netG.", "_orig_mod.")
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads the tensors of a `.safetensors`, `.pth`, `.pt` or `.ckpt` file, wrappers and prefixes removed.
+
+    Half-precision tensors and doubles come as float32, other types as they are.
+
+    Raises:
+        UserError: no such file; damaged; holds more than tensors, which loading could run; no PyTorch to read it with.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no file {path}; expected weights ({', '.join(READABLE)})")
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        tensors = _read_safetensors(path)
+    elif suffix in PICKLED:
+        tensors = _read_pickled(path)
+    else:
+        raise UserError(f"{path}: weights are read from {', '.join(READABLE)} files")
+    tensors = _without_prefixes(tensors)
+    if not tensors:
+        raise UserError(f"{path} holds no tensors")
+    return {name: _widened(tensor) for name, tensor in tensors.items()}
+
+
+def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper: str | None = None) -> None:
+    """Writes float32 tensors as `.safetensors`, or as `.pth` inside a dictionary under the key `wrapper`.
+
+    Raises:
+        UserError: the name has another ending, or there is no PyTorch to write a `.pth` with.
+    """
+    path = Path(path)
+    # What is not contiguous would be written in another order than it is read.
+    state = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
+    if path.suffix == ".safetensors":
+        path.write_bytes(save(state, metadata={"format": "pt"}))
+    elif path.suffix == ".pth":
+        torch = _torch(path)
+        tensors = {name: torch.from_numpy(tensor) for name, tensor in state.items()}
+        with open(path, "wb") as file:
+            torch.save(tensors if wrapper is None else {wrapper: tensors}, file)
+    else:
+        raise UserError(f"{path}: PyTorch weights are written to {' and '.join(WRITABLE)} files")
+
+
+def check_torch(path: str | Path) -> None:
+    """Refuses a file that only PyTorch reads or writes where there is no PyTorch.
+
+    Raises:
+        UserError: with what to install.
+    """
+    if Path(path).suffix.lower() in PICKLED and importlib.util.find_spec("torch") is None:
+        raise UserError(f"{path}: this format needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors")
+
+
+def _torch(path):
+    check_torch(path)
+    import torch
+
+    return torch
+
+
+def _read_safetensors(path):
+    try:
+        return load_file(path)
+    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+        raise UserError(
+            f"{path} is not a safetensors file, or is cut short: {str(error).splitlines()[0]:.120}"
+        ) from error
+
+
+def _read_pickled(path):
+    torch = _torch(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they say less than the error that follows
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if foreign:
+            raise UserError(
+                f"{path} is refused: it holds {foreign[1]}, not only tensors, and loading that could run its code; "
+                "save its state dict alone, with torch.save(model.state_dict(), …)"
+            ) from error
+        if "TorchScript" in str(error):
+            raise UserError(f"{path} is a TorchScript program, not weights; save its state dict instead") from error
+        reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error) or type(error).__name__
+        reason = reason.strip().splitlines()[0]
+        raise UserError(f"{path} is not a PyTorch file, or is cut short: {reason:.120}") from error
+
+    tensors = {}
+    for name, tensor in _unwrapped(content, path).items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_quantized or tensor.is_sparse or tensor.is_complex() or tensor.is_meta:
+            raise UserError(f"{path}: {name} is {tensor.dtype}, {tensor.layout}; expected plain floating-point tensors")
+        tensor = tensor.detach()
+        tensors[str(name)] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    return tensors
+
+
+def _unwrapped(content, path):
+    """The innermost dictionary: wrappers are followed by their names, then wherever there is one way only."""
+    for _ in range(9):  # a pickle may hold itself
+        if not isinstance(content, Mapping):
+            break
+        inner = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        only = [value for value in content.values() if isinstance(value, Mapping)] if len(content) == 1 else []
+        if not inner and not only:
+            return content
+        content = content[inner[0]] if inner else only[0]
+    kind = "dictionary in itself" if isinstance(content, Mapping) else type(content).__name__
+    raise UserError(f"{path} holds a {kind}, not a dictionary of tensors")
+
+
+def _without_prefixes(tensors):
+    found = True
+    while found:
+        found = False
+        for prefix in _PREFIXES:
+            kept = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            # A checkpoint of a whole GAN has its generator beside other networks.
+            if kept and (len(kept) == len(tensors) or prefix == "netG."):
+                tensors, found = kept, True
+    return tensors
+
+
+def _widened(tensor):
+    floating = tensor.dtype.kind == "f" or tensor.dtype.name == "bfloat16"
+    return tensor.astype(np.float32) if floating else tensor

@@ -1,0 +1,250 @@
+"""Weights from PyTorch and back: what they compute, and that nothing of them is lost."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from esrgan_tf import export_saved_model, load_model
+from esrgan_tf.errors import UserError
+from esrgan_tf.interop import load_torch, recognise_model, save_torch
+from esrgan_tf.models import compact_generator, rrdb_generator
+from tests import torch_reference as reference
+from tests.conftest import needs_shared, random_image, randomise
+
+NETWORKS = {
+    "BasicSR x4, full size": (lambda: reference.BasicSR(), 16_697_987),
+    "BasicSR x4, anime size": (lambda: reference.BasicSR(blocks=6), 4_467_779),
+    "BasicSR x2": (lambda: reference.BasicSR(blocks=2, unshuffle=2), None),
+    "BasicSR x1": (lambda: reference.BasicSR(blocks=2, unshuffle=4), None),
+    "BasicSR x4, other sizes": (lambda: reference.BasicSR(48, 3, 24), None),
+    "BasicSR x2, other sizes": (lambda: reference.BasicSR(24, 1, 48, unshuffle=2), None),
+    "ESRGAN's repository": (lambda: reference.Repository(blocks=3), None),
+    "ESRGAN's repository, other sizes": (lambda: reference.Repository(40, 2, 20), None),
+    "oldest x1": (lambda: reference.Oldest(blocks=2, stages=0), None),
+    "oldest x2": (lambda: reference.Oldest(blocks=2, stages=1), None),
+    "oldest x4": (lambda: reference.Oldest(blocks=2), None),
+    "oldest x8": (lambda: reference.Oldest(blocks=2, stages=3), None),
+    "oldest x16": (lambda: reference.Oldest(32, 1, 16, stages=4), None),
+    "oldest x8, other sizes": (lambda: reference.Oldest(20, 3, 12, stages=3), None),
+    "oldest x2 of packed pixels": (lambda: reference.Oldest(32, 1, 16, unshuffle=2), None),
+    "ESRGAN+": (lambda: reference.Oldest(blocks=3, plus=True), None),
+    "ESRGAN+ x2, other sizes": (lambda: reference.Oldest(32, 2, 20, stages=1, plus=True), None),
+    "gray": (lambda: reference.BasicSR(32, 1, 16, in_channels=1, out_channels=1, unshuffle=2), None),
+    "four channels to three": (lambda: reference.Oldest(32, 1, 16, in_channels=4), None),
+    "compact x4, general": (lambda: reference.Compact(blocks=32), 1_213_296),
+    "compact x4, anime video": (lambda: reference.Compact(), 621_424),
+    "compact x1": (lambda: reference.Compact(1, 32, 4), None),
+    "compact x2": (lambda: reference.Compact(2, 24, 8), None),
+    "compact x3": (lambda: reference.Compact(3, 48, 2), None),
+    "compact x8": (lambda: reference.Compact(8, 40, 3), None),
+    "compact, gray": (lambda: reference.Compact(2, 16, 2, channels=1), None),
+}
+
+
+def assert_same_output(model, network, image):
+    """To 1e-5 of the output's range."""
+    expected = reference.run(network, image)
+    output = np.asarray(model(image))
+    assert output.shape == expected.shape
+    assert np.abs(output - expected).max() <= 1e-5 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_output_is_pytorchs(name, tmp_path):
+    build, parameters = NETWORKS[name]
+    network = reference.randomised(build())
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    model = load_torch(tmp_path / "weights.safetensors")
+    assert model.count_params() == sum(p.numel() for p in network.parameters())
+    assert parameters in (None, model.count_params())
+    channels = model.inputs[0].shape[-1]
+    for size in ((17, 13), (8, 20)):
+        assert_same_output(model, network, random_image(*size, channels=channels))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["realesr-general-x4v3", "realesr-general-wdn-x4v3", "realesr-animevideov3"])
+def test_published_weights_on_real_images(name, tmp_path):
+    path = needs_shared("realesrgan_compact", f"{name}.safetensors")
+    network = reference.Compact(blocks=16 if "anime" in name else 32)
+    network.load_state_dict(load_file(path))
+    model = load_model(path)
+    export_saved_model(model, tmp_path / "saved_model")
+    import tensorflow_hub as hub
+
+    exported = hub.load(str(tmp_path / "saved_model")).signatures["uint8"]
+    for photo in sorted(needs_shared("set5", "lr_x4").glob("*.png")):
+        pixels = np.asarray(Image.open(photo).convert("RGB"))[np.newaxis]
+        image = pixels.astype(np.float32) / 255
+        assert_same_output(model, network, image)
+        expected = np.rint(np.clip(255 * reference.run(network, image), 0, 255))
+        served = exported(image=pixels)["super_resolution"].numpy().astype(np.int16)
+        assert np.abs(served - expected).max() <= 1
+
+
+def test_pytorch_counts_packed_pixels_in_another_order(tmp_path):
+    """A network that copies one packed input channel to one packed output channel, for each of them."""
+    for channel in range(12):
+        network = reference.Compact(2, 12, 0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+            network.body[0].weight[0, 0, 1, 1] = 1
+            network.body[2].weight[channel, 0, 1, 1] = 1
+        save_file(network.state_dict(), tmp_path / "weights.safetensors")
+        model, image = load_torch(tmp_path / "weights.safetensors"), random_image(3, 4)
+        change = np.asarray(model(image)) - image.repeat(2, axis=1).repeat(2, axis=2)
+        c, i, j = np.unravel_index(channel, (3, 2, 2))
+        np.testing.assert_allclose(change[:, i::2, j::2, c], image[..., 0], atol=1e-6)
+        assert np.count_nonzero(np.abs(change) > 1e-6) == 12
+
+
+@pytest.fixture(scope="module")
+def spandrel():
+    """The reader of PyTorch's super-resolution tools. Of torchvision it imports names for other networks only."""
+    stand_in = types.ModuleType("torchvision.transforms.functional")
+    stand_in.InterpolationMode = stand_in.rotate = stand_in.normalize = None
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("torchvision", "torchvision.transforms"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        patch.setitem(sys.modules, stand_in.__name__, stand_in)
+        import spandrel
+        import spandrel.architectures.Compact
+        import spandrel.architectures.ESRGAN
+
+        yield spandrel
+
+
+# Growth is 32 throughout: spandrel knows no other.
+OURS = {
+    "rrdb x4": (lambda: rrdb_generator(blocks=2), "BasicSR"),
+    "rrdb x2": (lambda: rrdb_generator(2, filters=32, blocks=1), "BasicSR"),
+    "rrdb x1": (lambda: rrdb_generator(1, filters=32, blocks=1), "BasicSR"),
+    "rrdb x8": (lambda: rrdb_generator(8, filters=32, blocks=1), "the oldest files"),
+    "rrdb x16": (lambda: rrdb_generator(16, filters=16, blocks=1), "the oldest files"),
+    "rrdb x2, one stage": (lambda: rrdb_generator(2, filters=32, blocks=1, unshuffle=1), "the oldest files"),
+    "rrdb x1, no stage": (lambda: rrdb_generator(1, filters=32, blocks=1, unshuffle=1), "the oldest files"),
+    "rrdb x4 of packed pixels": (lambda: rrdb_generator(4, filters=32, blocks=1, unshuffle=2), "the oldest files"),
+    "ESRGAN+": (lambda: rrdb_generator(filters=32, blocks=2, plus=True), "the oldest files"),
+    "gray": (lambda: rrdb_generator(filters=32, blocks=1, in_channels=1, out_channels=1), "BasicSR"),
+    "compact x4": (lambda: compact_generator(), "Real-ESRGAN"),
+    "compact x3": (lambda: compact_generator(3, filters=24, blocks=4), "Real-ESRGAN"),
+    "compact x1": (lambda: compact_generator(1, filters=24, blocks=4), "Real-ESRGAN"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("name", OURS)
+def test_spandrel_reads_what_we_write(name, suffix, spandrel, tmp_path):
+    build, style = OURS[name]
+    model = randomise(build())
+    assert save_torch(model, tmp_path / f"weights{suffix}").style == style
+    read = spandrel.ModelLoader().load_from_file(tmp_path / f"weights{suffix}")
+    arguments = recognise_model(model).arguments
+    channels = model.inputs[0].shape[-1]
+    assert (read.scale, read.input_channels, read.output_channels) == (arguments["scale"], channels, channels)
+    assert f"{arguments['filters']}nf" in read.tags
+    image = random_image(8, 12, channels=channels)  # a multiple of 4: beyond the edge, spandrel reflects and we repeat
+    expected = reference.run(read.model, image)
+    assert np.abs(np.asarray(model(image)) - expected).max() <= 1e-5 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_blocks": 2},
+        {"num_blocks": 1, "num_filters": 32, "scale": 2},
+        {"num_blocks": 1, "num_filters": 32, "scale": 8, "plus": True},
+        {"num_blocks": 1, "num_filters": 32, "in_nc": 12, "shuffle_factor": 2},
+    ],
+    ids=str,
+)
+def test_we_read_what_spandrels_networks_save(arguments, spandrel, tmp_path):
+    network = reference.randomised(spandrel.architectures.ESRGAN.ESRGAN(**arguments))
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    image = random_image(8, 12)
+    assert_same_output(load_torch(tmp_path / "weights.pth"), network, image)
+
+
+def test_we_read_what_spandrels_compact_network_saves(spandrel, tmp_path):
+    network = reference.randomised(spandrel.architectures.Compact.Compact(num_feat=24, num_conv=3, upscale=2))
+    torch.save({"params_ema": network.state_dict()}, tmp_path / "weights.pth")
+    assert_same_output(load_torch(tmp_path / "weights.pth"), network, random_image(7, 5))
+
+
+POWERS = st.sampled_from([1, 2, 4])
+RRDB = st.builds(
+    dict,
+    scale=st.sampled_from([1, 2, 4, 8, 16]),
+    filters=st.integers(1, 9),
+    blocks=st.integers(1, 3),
+    growth=st.integers(1, 7),
+    in_channels=st.integers(1, 4),
+    out_channels=st.integers(1, 3),
+    unshuffle=POWERS,
+    plus=st.booleans(),
+)
+COMPACT = st.builds(
+    dict,
+    scale=st.integers(1, 5),
+    filters=st.integers(1, 9),
+    blocks=st.integers(0, 4),
+    channels=st.integers(1, 4),
+)
+
+
+def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
+    """Shapes alone tell a packed input by its multiple of the output's channels."""
+    if unshuffle > 1:
+        return in_channels != out_channels
+    return in_channels == 4 * out_channels and scale >= 2
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(case=st.one_of(st.tuples(st.just("rrdb"), RRDB), st.tuples(st.just("compact"), COMPACT)), data=st.data())
+def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factory):
+    name, arguments = case
+    model = randomise({"rrdb": rrdb_generator, "compact": compact_generator}[name](**arguments))
+    path = tmp_path_factory.mktemp("bits") / f"weights{data.draw(st.sampled_from(['.pth', '.safetensors']))}"
+    if name == "rrdb" and reads_as_another(**arguments):
+        with pytest.raises(UserError, match="from names and shapes"):
+            save_torch(model, path)
+        assert not list(path.parent.iterdir())
+        return
+    save_torch(model, path)
+    back = load_torch(path)
+    assert recognise_model(back).arguments == arguments
+    for before, after in zip(model.weights, back.weights, strict=True):
+        assert before.path == after.path
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_model_that_computes_something_else_is_not_written(tmp_path):
+    model = randomise(rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.5))
+    with pytest.raises(UserError, match="computes something else"):
+        save_torch(model, tmp_path / "weights.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    model = compact_generator(filters=4, blocks=1)
+    model.get_layer("body_0").bias.assign([1.0, np.inf, 1.0, 1.0])
+    with pytest.raises(UserError, match=r"values that are not finite in body.0.bias"):
+        save_torch(model, tmp_path / "weights.pth")
+
+
+def test_a_foreign_model_is_not_written(tmp_path):
+    import keras
+
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(3, 3, name="only")(image))
+    with pytest.raises(UserError, match=r"an unknown architecture; its 2 tensors begin with only\.weight, only\.bias"):
+        save_torch(model, tmp_path / "weights.pth")
