@@ -177,6 +177,18 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     return config
 
 
+def with_generator(config: Config, generator: dict) -> Config:
+    """`config` with another section `generator`, checked like one that is read; keys not given have their defaults.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    values = {key: _convert(f"generator.{key}", value) for key, value in generator.items()}
+    config = dataclasses.replace(config, generator=GeneratorConfig(**values))
+    _check_together(config)
+    return config
+
+
 def save_config(config: Config, path: Path) -> None:
     """Writes every value of `config`, so that the file alone reproduces it."""
     path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False))

@@ -40,7 +40,7 @@ Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al.
 | architecture | {_architecture(generator)} |
 | parameters | {parameters:,} |
 | interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network, {alpha:g} of the GAN network, weight by weight |
-| trained on | {_DATA[data.source].format(given=given)} |
+{_starts(records)}| trained on | {_DATA[data.source].format(given=given)} |
 | batch | {data.batch_size} patches of {data.hr_patch}x{data.hr_patch} pixels |
 
 ## Training
@@ -79,6 +79,16 @@ def _architecture(generator: GeneratorConfig) -> str:
         text += f", growth {generator.growth}"
     text += ", ESRGAN+" if generator.plus else ""
     return text + (f", input pixel-unshuffled by {generator.unshuffle}" if generator.unshuffle else "")
+
+
+def _starts(records: dict[str, Path]) -> str:
+    """A row for each phase that was started from somebody's file, by the file's name."""
+    starts = {phase: path.with_name("init_from.txt") for phase, path in records.items()}
+    return "".join(
+        f"| phase {phase} started from | {Path(start.read_text().strip()).name} |\n"
+        for phase, start in starts.items()
+        if start.is_file()
+    )
 
 
 def _row(phase, path, phase_config):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from esrgan_tf.interop import save_torch
+from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, run_process
 
 TRAIN = ("train", "--phase", "psnr", "--run_dir", "{new}", "--config", "{config}")
@@ -17,7 +19,7 @@ GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
 EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 
 MISTAKES = {
-    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export"),
+    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export, convert"),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
     "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
@@ -57,11 +59,28 @@ MISTAKES = {
     "XLA on many devices": ((*TRAIN, "--set", "runtime.jit_compile=maybe"), "not one of auto, on, off"),
     "gan before psnr": (GAN, "first run: python train.py --phase psnr --run_dir"),
     "absent initial weights": ((*GAN, "--init_from", "{tmp}/absent.keras"), "--init_from: no file"),
-    "initial weights for psnr": ((*TRAIN, "--init_from", "{run}/psnr/generator.keras"), "--init_from is for phase gan"),
+    "initial weights of gray images": (
+        (*TRAIN, "--init_from", "{tmp}/gray.safetensors"),
+        "1 channels in, 1 out; training",
+    ),
+    "initial weights of another run's size": (
+        (
+            "train",
+            "--phase",
+            "psnr",
+            "--run_dir",
+            "{half}",
+            "--config",
+            "{config}",
+            "--init_from",
+            "{tmp}/gray.safetensors",
+        ),
+        "--init_from: phase psnr of {half} has begun, from no file",
+    ),
     "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is not a Keras model"),
     "initial weights of another network": (
         (*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "generator.filters=12"),
-        "another network than the configuration's generator",
+        "--set generator.filters=12: {run}/psnr/generator.keras has 8",
     ),
     "gan patch": ((*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=48"), "multiple of 32"),
     "absent VGG19": (
@@ -120,6 +139,49 @@ MISTAKES = {
         "for interpolating a run",
     ),
     "absent model": (("export", "--model", "{tmp}/absent.keras", "--output", "{new}"), "no file"),
+    "convert without output": (("convert", "{tmp}/gray.safetensors"), "takes an input and an output, not 1 names"),
+    "convert with too many names": (("convert", "a", "b", "c"), "takes an input and an output, not 3 names"),
+    "convert nothing": (("convert", "{tmp}/absent.pth", "{new}"), "no file or folder {tmp}/absent.pth"),
+    "convert to what exists": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/old.tar.gz"),
+        "end it in .keras, .safetensors or .pth, or name a folder",
+    ),
+    "convert to where something is": (("convert", "{tmp}/gray.safetensors", "{tmp}/empty"), "exists; remove it"),
+    "convert to below a file": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/broken.yaml/a.pth"),
+        "is a file, not a folder",
+    ),
+    "convert to ONNX": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/new.onnx"),
+        "end it in .keras, .safetensors or .pth",
+    ),
+    "convert no weights": (("convert", "{tmp}/broken/photo.png", "{tmp}/new.pth"), "photo.png is not a Keras model"),
+    "convert a folder of something else": (("convert", "{tmp}/empty", "{tmp}/new.pth"), "no SavedModel in {tmp}/empty"),
+    "convert a run folder": (("convert", "{run}", "{tmp}/new.pth"), "of a run, name a generator.keras"),
+    "convert a broken SavedModel": (
+        ("convert", "{tmp}/broken_saved_model", "{new}"),
+        "is not a SavedModel of esrgan-tf",
+    ),
+    "convert a damaged file": (
+        ("convert", "{tmp}/damaged.safetensors", "{new}"),
+        "is not a safetensors file, or is cut short",
+    ),
+    "alpha without output": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "0.5"),
+        "interpolation takes two inputs, --alpha and --output",
+    ),
+    "alpha for one input": (
+        ("convert", "{tmp}/gray.safetensors", "--alpha", "0.5", "--output", "{new}"),
+        "interpolation takes two inputs, --alpha and --output",
+    ),
+    "alpha of convert out of range": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "2", "--output", "{new}"),
+        "--alpha 2: must be between 0 (the first input) and 1",
+    ),
+    "partners that do not match": (
+        ("convert", "{tmp}/gray.safetensors", "{run}/gan/generator.keras", "--alpha", "0.5", "--output", "{new}"),
+        "body_0/kernel is (3, 3, 1, 4) in one and absent in the other",
+    ),
     "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is not a Keras model"),
 }
 
@@ -131,6 +193,10 @@ def places(tmp_path_factory, trained_run, tiny_config):
     (tmp / "broken").mkdir()
     (tmp / "small").mkdir()
     (tmp / "broken" / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
+    (tmp / "broken_saved_model").mkdir()
+    (tmp / "broken_saved_model" / "saved_model.pb").write_bytes(b"\x08\x01 but then no more")
+    (tmp / "damaged.safetensors").write_bytes(b"\x08\x01")
+    save_torch(compact_generator(filters=4, blocks=1, channels=1), tmp / "gray.safetensors")
     Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "small" / "photo.png")
     (tmp / "broken.yaml").write_text("psnr: [")
     (tmp / "old.tar.gz").write_text("")
@@ -174,7 +240,7 @@ def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
     assert re.fullmatch(r"esrgan-tf: .*photo\.png is not a Keras model.*\n", result.stderr)
 
 
-@pytest.mark.parametrize("argv", [(), ("--help",), ("train", "--help"), ("export", "--help")])
+@pytest.mark.parametrize("argv", [(), ("--help",), ("train", "--help"), ("export", "--help"), ("convert", "--help")])
 def test_help(argv, run_main):
     status, out, err = run_main(*argv)
     assert status == 0

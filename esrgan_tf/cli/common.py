@@ -66,6 +66,19 @@ def find_config(config: str | None, run_dir: Path, overrides: list[str]) -> Conf
     return loaded
 
 
+def check_new(target: Path) -> None:
+    """Refuses a place to write to where there is something, or that no folder can hold.
+
+    Raises:
+        UserError: `target` exists, or lies below a file.
+    """
+    if target.exists():
+        raise UserError(f"{target} exists; remove it or choose another name")
+    nearest = next(parent for parent in target.absolute().parents if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{target}: {nearest} is a file, not a folder")
+
+
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Keeps TensorFlow's start-up lines, which no flag turns off, out of the terminal while it is imported.

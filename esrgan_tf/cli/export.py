@@ -4,13 +4,18 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
-flags.DEFINE_string("model", None, "A single .keras generator to export as it is, instead of a run.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model",
+    None,
+    "A single generator to export as it is, instead of a run: .keras, PyTorch weights.",
+    flag_values=FLAGS,
+)
 flags.DEFINE_float("alpha", None, "0 is the PSNR network, 1 the GAN network; else the run's.", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "Folder of the SavedModel; must not exist yet.", flag_values=FLAGS)
 flags.DEFINE_string("archive", None, "Also pack it as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS)
@@ -27,11 +32,7 @@ def main(argv: list[str]) -> None:
     paths = _generators(run_dir, alpha)
     targets = [output] + ([Path(FLAGS.archive)] if FLAGS.archive else [])
     for target in targets:
-        if target.exists():
-            raise UserError(f"{target} exists; remove it or choose another name")
-        nearest = next(parent for parent in target.absolute().parents if parent.exists())
-        if not nearest.is_dir():
-            raise UserError(f"{target}: {nearest} is a file, not a folder")
+        check_new(target)
     if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
         raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
 

@@ -9,6 +9,7 @@ from esrgan_tf.errors import UserError
 COMMANDS = {
     "train": "train one phase: psnr, then gan",
     "export": "write a trained generator as a SavedModel",
+    "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
+from esrgan_tf.cli.initial import adopted, check_same_start, generator_section, initial_weights, record_start
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError, listed
 
@@ -19,7 +20,9 @@ flags.DEFINE_string(
 flags.DEFINE_string("run_dir", "runs/esrgan", "Folder of the run; both phases share one.", flag_values=FLAGS)
 flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "init_from", None, "Generator (.keras) that phase gan starts from; else RUN_DIR/psnr/generator.keras.",
+    "init_from", None,
+    "Generator to start from: .keras, PyTorch weights, SavedModel. Its architecture becomes the run's. "
+    "Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
@@ -36,8 +39,14 @@ def main(argv: list[str]) -> None:
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir {run_dir} is a file; name a folder")
     config = find_config(FLAGS.config, run_dir, FLAGS.set)
-    _check_run(config, run_dir)
-    init_from = _initial_weights(phase_name, run_dir, FLAGS.init_from)
+    begun = any((run_dir / phase_name / "checkpoints").glob("ckpt-*.index"))
+    start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from)
+    if begun and FLAGS.init_from:
+        check_same_start(run_dir / phase_name, FLAGS.init_from)
+        generator_of_run = dataclasses.asdict(load_config(run_dir / "config.yaml").generator)
+        config = adopted(config, generator_of_run, FLAGS.set, run_dir)
+    if begun or not FLAGS.init_from:
+        _check_run(config, run_dir)
     if phase_name == "gan" and config.data.hr_patch % 32:
         raise UserError(
             f"data.hr_patch: {config.data.hr_patch} does not suit the vgg discriminator; it needs a multiple of 32"
@@ -48,10 +57,18 @@ def main(argv: list[str]) -> None:
         import tensorflow as tf
 
         from esrgan_tf.data import Patches, open_store
+        from esrgan_tf.interop import recognise_model
         from esrgan_tf.loading import load_model
         from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
         from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, Stopped, run_phase
         from esrgan_tf.training.validation import check_sizes
+
+    initial = None if start is None else load_model(start)
+    if initial is not None and FLAGS.init_from:
+        architecture = recognise_model(initial)
+        print(f"{start}: {architecture}")
+        config = adopted(config, generator_section(architecture, start), FLAGS.set, start)
+        _check_run(config, run_dir)
 
     keras.utils.set_random_seed(config.runtime.seed)
     strategy = tf.distribute.MirroredStrategy()
@@ -72,8 +89,8 @@ def main(argv: list[str]) -> None:
         average = build(**sizes)
         keras.config.set_dtype_policy(config.runtime.precision)
         generator = build(**sizes)
-        if init_from is not None:
-            _copy_weights(load_model(init_from), generator, init_from)
+        if initial is not None:
+            _copy_weights(initial, generator, start)
         average.set_weights(generator.get_weights())
         if phase_name == "psnr":
             phase_config = config.psnr
@@ -104,6 +121,8 @@ def main(argv: list[str]) -> None:
     print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
 
     # 4. Train.
+    if not begun:
+        record_start(run_dir / phase_name, FLAGS.init_from)
     again = f"python train.py --phase {phase_name} --run_dir {run_dir}"
     try:
         run_phase(phase, patches, validation, validation or store, run_dir, config, strategy)
@@ -130,28 +149,6 @@ def _check_run(config: Config, run_dir: Path) -> None:
                 )
 
 
-def _initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | None:
-    if phase == "psnr":
-        if init_from is not None:
-            raise UserError("--init_from is for phase gan; phase psnr starts from random weights")
-        return None
-    if any((run_dir / "gan" / "checkpoints").glob("ckpt-*.index")):  # it will resume
-        if init_from:
-            raise UserError(
-                f"--init_from: phase gan of {run_dir} has begun; leave the flag out, or choose another --run_dir"
-            )
-        return None
-    path = Path(init_from) if init_from else run_dir / "psnr" / "generator.keras"
-    if not path.is_file():
-        if init_from:
-            raise UserError(f"--init_from: no file {path}")
-        raise UserError(
-            f"phase gan starts from a trained generator and there is no {path}; first run: "
-            f"python train.py --phase psnr --run_dir {run_dir}"
-        )
-    return path
-
-
 def _sources(config: Config):
     """The sources of training and validation images; the second may be None."""
     from esrgan_tf.data import div2k_source, folder_source, synthetic_source
@@ -170,10 +167,9 @@ def _sources(config: Config):
 
 
 def _copy_weights(source, target, path: Path) -> None:
-    shapes = [[(v.path, tuple(v.shape)) for v in model.weights] for model in (source, target)]
-    if shapes[0] != shapes[1]:
-        raise UserError(
-            f"{path} is another network than the configuration's generator ({source.count_params():,} against "
-            f"{target.count_params():,} parameters); set generator.* to what it was trained with"
-        )
+    from esrgan_tf.interpolation import first_difference
+
+    difference = first_difference(source, target)
+    if difference:
+        raise UserError(f"{path} is another network than the configuration's generator: {difference}")
     target.set_weights(source.get_weights())

@@ -1,0 +1,70 @@
+"""`esrgan-tf convert`: PyTorch weights, `.keras` files and SavedModels, any into any other."""
+
+from pathlib import Path
+
+from absl import flags
+
+from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
+from esrgan_tf.errors import UserError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_float(
+    "alpha", None, "Interpolate two inputs: 0 is the first, 1 the second. Needs --output.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
+)
+_USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
+
+
+def main(argv: list[str]) -> None:
+    """Converts as the flags say. See `esrgan-tf convert --help`."""
+    inputs, output = _places(parse(FLAGS, argv, _USAGE))
+    for path in inputs:
+        if not path.exists():
+            raise UserError(f"no file or folder {path}")
+    if output.suffix not in (".keras", ".safetensors", ".pth") and output.suffix[1:].isalpha():
+        raise UserError(
+            f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
+        )
+    check_new(output)
+
+    with quiet_tensorflow():
+        from esrgan_tf.interop import WRITABLE, check_torch, describe, save_torch
+        from esrgan_tf.interpolation import interpolate
+        from esrgan_tf.loading import load_model
+        from esrgan_tf.serving import export_saved_model
+        from esrgan_tf.training.checkpoints import save_model
+
+    check_torch(output)
+    models = []
+    for path in inputs:
+        models.append(load_model(path))
+        print(f"{path}: {describe(models[-1])}", flush=True)
+    model = interpolate(*models, FLAGS.alpha) if len(models) == 2 else models[0]
+
+    if output.suffix in WRITABLE:
+        written = save_torch(model, output)
+        print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
+    elif output.suffix == ".keras":
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_model(model, output)
+        print(f"written: {output}, a Keras model")
+    else:
+        export_saved_model(model, output)
+        print(f"written, reloaded and compared: {output}, a SavedModel")
+
+
+def _places(arguments: list[str]) -> tuple[list[Path], Path]:
+    """The inputs and the output among the arguments."""
+    if FLAGS.alpha is None and FLAGS.output is None:
+        if len(arguments) != 2:
+            raise UserError(f"convert takes an input and an output, not {len(arguments)} names: esrgan-tf {_USAGE}")
+        return [Path(arguments[0])], Path(arguments[1])
+    if FLAGS.alpha is None or FLAGS.output is None or len(arguments) != 2:
+        raise UserError(
+            "interpolation takes two inputs, --alpha and --output: esrgan-tf convert A B --alpha 0.5 --output C"
+        )
+    if not 0.0 <= FLAGS.alpha <= 1.0:
+        raise UserError(f"--alpha {FLAGS.alpha:g}: must be between 0 (the first input) and 1 (the second)")
+    return [Path(argument) for argument in arguments], Path(FLAGS.output)

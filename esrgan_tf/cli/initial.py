@@ -1,0 +1,83 @@
+"""What a phase of `esrgan-tf train` starts from: random weights, the phase before, or a file that somebody gives."""
+
+from pathlib import Path
+
+from esrgan_tf.config import Config, with_generator
+from esrgan_tf.errors import UserError
+
+# In the phase's folder; beside checkpoints it tells a repeated command from one that means another start.
+RECORD = "init_from.txt"
+
+
+def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | None:
+    """The generator that a phase starts from; None for random weights.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if init_from:
+        if not Path(init_from).exists():
+            raise UserError(f"--init_from: no file {init_from}")
+        return Path(init_from)
+    if phase == "psnr":
+        return None
+    path = run_dir / "psnr" / "generator.keras"
+    if not path.is_file():
+        raise UserError(
+            f"phase gan starts from a trained generator and there is no {path}; first run: "
+            f"python train.py --phase psnr --run_dir {run_dir}, or name one with --init_from"
+        )
+    return path
+
+
+def record_start(folder: Path, init_from: str | None) -> None:
+    """Notes in the phase's folder which file it starts from, if any."""
+    if init_from is None:
+        (folder / RECORD).unlink(missing_ok=True)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(f"{Path(init_from).resolve()}\n")
+
+
+def check_same_start(folder: Path, init_from: str) -> None:
+    """Lets a repeated command go on, and nothing else: another start is another run.
+
+    Raises:
+        UserError: the phase was started from something else.
+    """
+    record = folder / RECORD
+    started = record.read_text().strip() if record.is_file() else "no file"
+    if started != str(Path(init_from).resolve()):
+        raise UserError(
+            f"--init_from: phase {folder.name} of {folder.parent} has begun, from {started}; "
+            "leave the flag out to go on, or choose another --run_dir"
+        )
+
+
+def generator_section(architecture, path: Path) -> dict:
+    """The configuration's section `generator` for a recognised network.
+
+    Raises:
+        UserError: it is not for RGB.
+    """
+    values = dict(architecture.arguments)
+    channels = {values.pop(key) for key in ("in_channels", "out_channels", "channels") if key in values}
+    if channels != {3}:
+        raise UserError(f"--init_from {path}: {architecture}; training is on RGB, 3 channels in and out")
+    if values.get("unshuffle") == max(1, 4 // values["scale"]):
+        values["unshuffle"] = None
+    return {"name": architecture.name, **values}
+
+
+def adopted(config: Config, generator: dict, overrides: list[str], source: Path) -> Config:
+    """`config` with the section `generator` of `source`.
+
+    Raises:
+        UserError: a `--set` among `overrides` asks for another generator.
+    """
+    result = with_generator(config, {"growth": config.generator.growth, **generator})
+    for override in overrides:
+        section, _, key = override.partition("=")[0].strip().partition(".")
+        if section == "generator" and getattr(result.generator, key) != getattr(config.generator, key):
+            raise UserError(f"--set {override}: {source} has {getattr(result.generator, key)}; leave the --set out")
+    return result

@@ -1,0 +1,151 @@
+"""`esrgan-tf convert`, from every kind of file to every other, and training that starts from one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+
+from esrgan_tf import load_model
+from esrgan_tf.interop import save_torch
+from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.serving import export_saved_model
+from tests.conftest import random_image, randomise
+
+KINDS = (".pth", ".safetensors", ".keras", "")
+
+
+@pytest.fixture(scope="module", params=["rrdb", "compact"])
+def originals(request, tmp_path_factory):
+    """A model and its files, one of each kind, written without the command."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "rrdb":
+        model = randomise(rrdb_generator(2, filters=6, blocks=2, growth=4))
+        text = "RRDBNet: scale 2, 6 filters, 2 blocks, growth 4, 19,767 parameters, 3 channels in, 3 out, "
+        text += "input pixel-unshuffled by 2"
+    else:
+        model = randomise(compact_generator(3, filters=6, blocks=2))
+        text = "SRVGGNetCompact: scale 3, 6 filters, 2 blocks, 2,331 parameters, 3 channels in, 3 out"
+    for kind in (".pth", ".safetensors"):
+        save_torch(model, folder / f"original{kind}")
+    model.save(folder / "original.keras")
+    export_saved_model(model, folder / "original")
+    return folder, model, text
+
+
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("source", KINDS)
+def test_any_kind_to_any_other(source, target, originals, tmp_path, run_main):
+    folder, model, text = originals
+    status, out, err = run_main("convert", folder / f"original{source}", tmp_path / f"new{target}")
+    assert status == 0, err
+    assert err == ""
+    assert out.startswith(f"{folder / f'original{source}'}: {text}\n")
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"new{target}"]
+    back = load_model(tmp_path / f"new{target}")
+    for before, after in zip(model.weights, back.weights, strict=True):
+        assert before.path == after.path
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+    image = random_image(7, 5)
+    np.testing.assert_array_equal(back(image), model(image))
+
+
+def test_a_saved_model_of_gray_images(tmp_path, run_main):
+    model = randomise(compact_generator(2, filters=4, blocks=1, channels=1))
+    save_torch(model, tmp_path / "gray.safetensors")
+    status, out, _ = run_main("convert", tmp_path / "gray.safetensors", tmp_path / "gray")
+    assert status == 0
+    assert "1 channels in, 1 out" in out
+    loaded = tf.saved_model.load(str(tmp_path / "gray"))
+    image = random_image(4, 5, channels=1)
+    np.testing.assert_allclose(loaded(255 * image), 255 * np.asarray(model(image)), atol=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.25, 1])
+def test_interpolation_of_two_files(alpha, tmp_path, run_main):
+    a, b = (randomise(compact_generator(2, filters=4, blocks=1), seed) for seed in (1, 2))
+    save_torch(a, tmp_path / "a.pth")
+    b.save(tmp_path / "b.keras")
+    output = tmp_path / "c.safetensors"
+    status, out, err = run_main(
+        "convert", tmp_path / "a.pth", tmp_path / "b.keras", "--alpha", alpha, "--output", output
+    )
+    assert status == 0, err
+    assert out.count("SRVGGNetCompact") == 2
+    for x, y, z in zip(a.get_weights(), b.get_weights(), load_model(output).get_weights(), strict=True):
+        np.testing.assert_allclose(z, (1 - alpha) * x + alpha * y, atol=1e-7)
+
+
+def test_saved_models_of_others_are_refused(tmp_path, run_main):
+    foreign = tf.Module()
+    foreign.weight = tf.Variable(1.0, name="conv_first/kernel")
+    foreign.call = tf.function(lambda image: image * foreign.weight, input_signature=[tf.TensorSpec((None,))])
+    tf.saved_model.save(foreign, str(tmp_path / "foreign"))
+    status, _, err = run_main("convert", tmp_path / "foreign", tmp_path / "new.keras")
+    assert status == 2
+    assert err.startswith(f"esrgan-tf: {tmp_path / 'foreign'} is not a SavedModel of esrgan-tf")
+    assert err.count("\n") == 1
+
+
+def test_a_saved_model_that_computes_something_else_is_refused(tmp_path, run_main):
+    model = randomise(rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.9))
+    export_saved_model(model, tmp_path / "other")
+    status, _, err = run_main("convert", tmp_path / "other", tmp_path / "new.keras")
+    assert status == 2
+    assert "computes something else" in err
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A file as somebody else publishes it, of another architecture than the configuration's."""
+    model = randomise(compact_generator(filters=6, blocks=2))
+    save_torch(model, tmp_path / "published.pth")
+    return tmp_path / "published.pth", model
+
+
+@pytest.mark.parametrize("phase", ["psnr", "gan"])
+def test_training_starts_from_a_pytorch_file(phase, published, tiny_config, tmp_path, run_main):
+    path, model = published
+    still = ("--set", f"{phase}.steps=1", "--set", f"{phase}.learning_rate=1e-12", "--set", f"{phase}.ema_decay=0")
+    command = ("train", "--phase", phase, "--config", tiny_config, "--run_dir", tmp_path / "run", "--init_from", path)
+    status, out, err = run_main(*command, *still)
+    assert status == 0, err
+    assert f"{path}: SRVGGNetCompact: scale 4, 6 filters, 2 blocks" in out
+    trained = keras.models.load_model(tmp_path / "run" / phase / "generator.keras")
+    for before, after in zip(model.weights, trained.weights, strict=True):
+        assert before.path == after.path
+        np.testing.assert_allclose(after, before, atol=1e-8)
+    generator = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["generator"]
+    assert (generator["name"], generator["filters"], generator["blocks"]) == ("compact", 6, 2)
+
+    # The same command goes on, and another file would be another run.
+    status, out, err = run_main(*command, "--set", f"{phase}.steps=2")
+    assert status == 0, err
+    assert f"resuming phase {phase} at step 1" in out
+    save_torch(model, tmp_path / "another.pth")
+    status, _, err = run_main(*command[:-1], tmp_path / "another.pth")
+    assert status == 2
+    assert f"phase {phase} of {tmp_path / 'run'} has begun, from {path.resolve()}" in err
+
+
+def test_the_card_says_what_training_started_from(published, tiny_config, tmp_path, run_main):
+    path, _ = published
+    command = ("train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "run", "--init_from", path)
+    assert run_main(*command, "--set", "gan.steps=1")[0] == 0
+    status, _, err = run_main("export", "--run_dir", tmp_path / "run", "--alpha", 1, "--output", tmp_path / "out")
+    assert status == 0, err
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "| architecture | compact, 6 filters, 2 blocks |" in card
+    assert "| phase gan started from | published.pth |" in card
+
+
+def test_training_learns_from_a_published_start(published, tiny_config, tmp_path, run_main):
+    """Both phases on the compact network, the second from the first."""
+    path, model = published
+    for phase, start in (("psnr", ("--config", tiny_config, "--init_from", path)), ("gan", ())):
+        status, _, err = run_main("train", "--phase", phase, "--run_dir", tmp_path / "run", *start)
+        assert status == 0, err
+        trained = keras.models.load_model(tmp_path / "run" / phase / "generator.keras")
+        changes = [np.abs(a - b).max() for a, b in zip(model.get_weights(), trained.get_weights(), strict=True)]
+        assert min(changes) > 0
+        model = trained
