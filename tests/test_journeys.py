@@ -9,10 +9,12 @@ import nbformat
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from nbclient import NotebookClient
 from PIL import Image
 
 from esrgan_tf.data.images import bicubic
+from tests import torch_reference
 from tests.conftest import REPOSITORY, TINY, run_process
 from tests.test_data import div2k_dir  # noqa: F401  (a fixture)
 
@@ -55,6 +57,10 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
     for variant in (place / "configs").glob("*.yaml"):
         text = tiny.replace("source: div2k, ", "source: folder, " if "source: folder" in variant.read_text() else "")
         variant.write_text(text)
+    # Files of the published names and architectures, small and random.
+    torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, place / "RealESRGAN_x4plus.pth")
+    for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):
+        torch.save({"params": torch_reference.Compact(4, 8, 2).state_dict()}, place / name)
     np.save(place / "image.npy", 255 * np.random.default_rng(0).random((1, 8, 8, 3), dtype=np.float32))
     return place
 
