@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,13 @@ _SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config)}
 KEYS = tuple(f"{section}.{f.name}" for section, cls in _SECTIONS.items() for f in dataclasses.fields(cls))
 
 
-def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), together: bool = True) -> Config:
     """Reads a YAML file on top of the defaults, then applies overrides in order, then checks the whole.
 
     Args:
         path: a YAML file with any of the sections and keys; None for the defaults.
         overrides: `section.key=value`, the value written as in YAML.
+        together: also check that keys suit one another; False where `with_generator` follows, which does.
 
     Raises:
         UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
@@ -164,7 +165,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         try:
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {override}: the value is not YAML ({_first_line(error)})") from error
+            raise UserError(f"--set {override}: the value is not YAML ({first_line(error)})") from error
     config = Config(
         **{
             section: cls(
@@ -173,7 +174,8 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
             for section, cls in _SECTIONS.items()
         }
     )
-    _check_together(config)
+    if together:
+        _check_together(config)
     return config
 
 
@@ -209,7 +211,7 @@ def _read(path):
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {_first_line(error)}") from error
+        raise UserError(f"{path} is not YAML: {first_line(error)}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -324,7 +326,3 @@ def _check_together(config):
         raise UserError("data.lr_dir needs data.hr_dir, the high-resolution partners")
     if config.data.val_lr_dir is not None and config.data.val_hr_dir is None:
         raise UserError("data.val_lr_dir needs data.val_hr_dir, the high-resolution partners")
-
-
-def _first_line(error):
-    return str(error).splitlines()[0]

@@ -28,9 +28,24 @@ def interpolate(psnr_model: keras.Model, gan_model: keras.Model, alpha: float) -
 
 
 def first_difference(model: keras.Model, other: keras.Model) -> str | None:
-    """Names the first weight that two models do not have in common, with its shapes; None if there is none."""
+    """Names the first weight, or else layer, that two models do not have in common; None if there is none."""
     shapes, others = ({v.path: tuple(v.shape) for v in m.weights} for m in (model, other))
     for name in {**shapes, **others}:
         if shapes.get(name) != others.get(name):
             return f"{name} is {shapes.get(name, 'absent')} in one and {others.get(name, 'absent')} in the other"
+    if len(model.layers) != len(other.layers):
+        return f"{len(model.layers)} layers in one and {len(other.layers)} in the other"
+    for layer, layer_of_other in zip(model.layers, other.layers, strict=True):
+        if _function(layer) != _function(layer_of_other):
+            return f"layer {layer.name} is set otherwise"
     return None
+
+
+def _function(layer):
+    """What a layer computes, its weights aside: not how they began, nor in which precision."""
+    config = {
+        key: value
+        for key, value in layer.get_config().items()
+        if key not in ("dtype", "trainable", "batch_shape") and not key.endswith("initializer")
+    }
+    return type(layer).__name__, config

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.interop import READABLE, build, load_torch, recognise_variables
 from esrgan_tf.serving import verify
 
@@ -31,9 +31,11 @@ def load_model(path: str | Path) -> keras.Model:
     if path.suffix.lower() in READABLE:
         return load_torch(path)
     try:
-        return keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a Keras model: {str(error).splitlines()[0]:.160}") from error
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+        raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
+    _check_generator(model, path)
+    return model
 
 
 def _from_saved_model(path):
@@ -45,11 +47,25 @@ def _from_saved_model(path):
         weights = {v.name.removesuffix(":0"): v.numpy() for v in loaded.variables}
         image = loaded.signatures["serving_default"].structured_input_signature[1]["image"]
     except Exception as error:  # whatever a damaged or foreign SavedModel trips over
-        raise UserError(f"{path} is not a SavedModel of esrgan-tf: {str(error).splitlines()[0]:.120}") from error
+        raise UserError(f"{path} is not a SavedModel of esrgan-tf: {first_line(error)}") from error
     shapes = {name: weight.shape for name, weight in weights.items()}
     model = build(recognise_variables(shapes, str(path), image.shape[-1]), weights)
     try:
         verify(model, path)
-    except RuntimeError as error:
-        raise UserError(f"{path} has weights of ours, but computes something else: {error}") from error
+    except Exception as error:  # its signatures may be anything
+        raise UserError(f"{path} has weights of ours, but computes something else: {first_line(error)}") from error
     return model
+
+
+def _check_generator(model, path):
+    """Images of any size in, images out: what the rest of the program relies on."""
+    try:
+        (image,), (result,) = model.inputs, model.outputs
+        fits = len(image.shape) == len(result.shape) == 4 and image.shape[1:3] == (None, None)
+        fits = fits and image.shape[3] is not None and isinstance(model.input, keras.KerasTensor)
+    except (ValueError, AttributeError):  # several inputs, or none that are defined
+        fits = False
+    if not fits:
+        raise UserError(
+            f"{path} is a Keras model, but no generator, which maps images [B, H, W, C] of any size to images"
+        )

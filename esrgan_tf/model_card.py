@@ -83,12 +83,15 @@ def _architecture(generator: GeneratorConfig) -> str:
 
 def _starts(records: dict[str, Path]) -> str:
     """A row for each phase that was started from somebody's file, by the file's name."""
-    starts = {phase: path.with_name("init_from.txt") for phase, path in records.items()}
-    return "".join(
-        f"| phase {phase} started from | {Path(start.read_text().strip()).name} |\n"
-        for phase, start in starts.items()
-        if start.is_file()
-    )
+    rows = []
+    for phase in ("psnr", "gan"):
+        # The GAN network descends from the PSNR network even where that is not exported, unless it has its own start.
+        paths = [path.parents[1] / phase / "init_from.txt" for path in records.values()]
+        descends = phase in records or not (paths[0].parents[1] / "gan" / "init_from.txt").is_file()
+        if paths[0].is_file() and descends:
+            name = Path(paths[0].read_text(encoding="utf-8", errors="replace").strip()).name
+            rows.append(f"| phase {phase} started from | {name} |\n")
+    return "".join(rows)
 
 
 def _row(phase, path, phase_config):

@@ -77,6 +77,7 @@ MISTAKES = {
         ),
         "--init_from: phase psnr of {half} has begun, from no file",
     ),
+    "empty initial weights": ((*GAN, "--init_from="), "--init_from is empty; name a file"),
     "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is not a Keras model"),
     "initial weights of another network": (
         (*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "generator.filters=12"),

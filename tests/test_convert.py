@@ -76,6 +76,49 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
         np.testing.assert_allclose(z, (1 - alpha) * x + alpha * y, atol=1e-7)
 
 
+def test_keras_own_export_is_refused_in_one_line(tmp_path, run_main):
+    """It has weights of our names, and other signatures."""
+    rrdb_generator(filters=4, blocks=1, growth=2).export(tmp_path / "other", verbose=False)
+    status, _, err = run_main("convert", tmp_path / "other", tmp_path / "new.keras")
+    assert status == 2
+    assert "is not a SavedModel of esrgan-tf" in err or "computes something else" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["dense", "two inputs", "fixed size", "unbuilt"])
+def test_keras_models_that_are_no_generators_are_refused(kind, tmp_path, run_main):
+    if kind == "dense":
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    elif kind == "two inputs":
+        images = [keras.Input((None, None, 3)) for _ in range(2)]
+        model = keras.Model(images, keras.layers.Add()(images))
+    elif kind == "fixed size":
+        model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3)])
+    else:
+        model = keras.Sequential([keras.layers.Conv2D(3, 3)])
+    model.save(tmp_path / "model.keras")
+    status, _, err = run_main("convert", tmp_path / "model.keras", tmp_path / "new" / "folder")
+    assert status == 2
+    assert "is a Keras model, but no generator" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_damaged_keras_files_are_refused_in_one_line(tmp_path, run_main):
+    randomise(compact_generator(filters=4, blocks=1)).save(tmp_path / "model.keras")
+    whole = (tmp_path / "model.keras").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 0xFF
+        (tmp_path / "model.keras").write_bytes(damaged)
+        status, _, err = run_main("convert", tmp_path / "model.keras", tmp_path / "new.pth")
+        if status:  # some bytes mean nothing
+            assert status == 2
+            assert err.count("\n") == 1, err
+        (tmp_path / "new.pth").unlink(missing_ok=True)
+
+
 def test_saved_models_of_others_are_refused(tmp_path, run_main):
     foreign = tf.Module()
     foreign.weight = tf.Variable(1.0, name="conv_first/kernel")
@@ -101,6 +144,67 @@ def published(tmp_path):
     model = randomise(compact_generator(filters=6, blocks=2))
     save_torch(model, tmp_path / "published.pth")
     return tmp_path / "published.pth", model
+
+
+STARTS = {
+    "rrdb x2 of packed pixels": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2), ".pth"),
+    "rrdb x2, one stage": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2, unshuffle=1), ".safetensors"),
+    "rrdb x8": (lambda: rrdb_generator(8, filters=4, blocks=1, growth=2), ""),
+    "ESRGAN+": (lambda: rrdb_generator(filters=4, blocks=1, growth=2, plus=True), ".keras"),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_training_starts_from_any_architecture_in_any_file(name, tiny_config, tmp_path, run_main):
+    build, kind = STARTS[name]
+    model, path = randomise(build()), tmp_path / f"start{kind}"
+    if kind == "":
+        export_saved_model(model, path)
+    elif kind == ".keras":
+        model.save(path)
+    else:
+        save_torch(model, path)
+    still = ("--set", "psnr.steps=1", "--set", "psnr.learning_rate=1e-12", "--set", "psnr.ema_decay=0")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", *still)
+    status, _, err = run_main(*command, "--init_from", path)
+    assert status == 0, err
+    trained = load_model(tmp_path / "run" / "psnr" / "generator.keras")
+    image = random_image(7, 6)
+    np.testing.assert_allclose(trained(image), model(image), atol=1e-5)
+    # The run has that generator from now on, whatever the configuration says.
+    status, out, err = run_main(*command, "--set", "psnr.steps=2")
+    assert status == 0, err
+    assert "resuming phase psnr at step 1" in out
+
+
+def test_a_scale_of_three_needs_only_its_patch(tiny_config, tmp_path, run_main):
+    model = compact_generator(3, filters=4, blocks=1)
+    save_torch(model, tmp_path / "x3.safetensors")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", "--init_from")
+    status, _, err = run_main(*command, tmp_path / "x3.safetensors")
+    assert status == 2
+    assert "data.hr_patch: 32 is not divisible by generator.scale 3; 33 is" in err
+    status, _, err = run_main(
+        *command, tmp_path / "x3.safetensors", "--set", "data.hr_patch=33", "--set", "psnr.steps=1"
+    )
+    assert status == 0, err
+
+
+def test_a_set_that_agrees_with_the_file_is_welcome(tiny_config, tmp_path, run_main):
+    save_torch(rrdb_generator(2, filters=4, blocks=1, growth=2), tmp_path / "x2.safetensors")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
+    agreeing = ("--set", "generator.unshuffle=2", "--set", "generator.scale=2", "--set", "psnr.steps=1")
+    status, _, err = run_main(*command, "--init_from", tmp_path / "x2.safetensors", *agreeing)
+    assert status == 0, err
+
+
+def test_a_start_that_computes_something_else_is_refused(tiny_config, tmp_path, run_main):
+    rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.5).save(tmp_path / "other.keras")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
+    status, _, err = run_main(*command, "--init_from", tmp_path / "other.keras")
+    assert status == 2
+    assert "layer body_0_rdb1_scale is set otherwise" in err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
@@ -140,7 +244,7 @@ def test_the_card_says_what_training_started_from(published, tiny_config, tmp_pa
 
 
 def test_training_learns_from_a_published_start(published, tiny_config, tmp_path, run_main):
-    """Both phases on the compact network, the second from the first."""
+    """Both phases on the compact network, the second from the first; and the card knows where that came from."""
     path, model = published
     for phase, start in (("psnr", ("--config", tiny_config, "--init_from", path)), ("gan", ())):
         status, _, err = run_main("train", "--phase", phase, "--run_dir", tmp_path / "run", *start)
@@ -149,3 +253,5 @@ def test_training_learns_from_a_published_start(published, tiny_config, tmp_path
         changes = [np.abs(a - b).max() for a, b in zip(model.get_weights(), trained.get_weights(), strict=True)]
         assert min(changes) > 0
         model = trained
+    run_main("export", "--run_dir", tmp_path / "run", "--alpha", 1, "--output", tmp_path / "out")
+    assert "| phase psnr started from | published.pth |" in (tmp_path / "out" / "MODEL_CARD.md").read_text()

@@ -64,6 +64,16 @@ RECOGNISED = {
     "bfloat16": (cast(BASICSR, torch.bfloat16), RRDB_X4),
     "double precision": (cast(BASICSR, torch.float64), RRDB_X4),
     "parameters": (dict(reference.BasicSR(**SMALL).named_parameters()), RRDB_X4),
+    "an empty average": ({"params_ema": {}, "params": BASICSR}, RRDB_X4),
+    "BasicSR's names, x2": (
+        {name: tensor for name, tensor in BASICSR.items() if not name.startswith("conv_up2")},
+        {**RRDB_X4, "scale": 2},
+    ),
+    "BasicSR's names, x8": (
+        {**BASICSR, "conv_up3.weight": BASICSR["conv_up1.weight"], "conv_up3.bias": BASICSR["conv_up1.bias"]},
+        {**RRDB_X4, "scale": 8},
+    ),
+    "the repository's names, x2": (reference.Repository(**SMALL, scale=2).state_dict(), {**RRDB_X4, "scale": 2}),
     "the repository's names": (reference.Repository(**SMALL).state_dict(), RRDB_X4),
     "the oldest names": (reference.Oldest(**SMALL).state_dict(), RRDB_X4),
     "oldest x1": (reference.Oldest(**SMALL, stages=0).state_dict(), {**RRDB_X4, "scale": 1}),
@@ -160,10 +170,31 @@ NOT_RECOGNISED = {
     ),
     "complex weights": (
         changed(BASICSR, conv_hr__bias=torch.zeros(8, dtype=torch.complex64)),
-        "conv_hr.bias is torch.complex64",
+        "conv_hr.bias holds torch.complex64",
     ),
     "sparse weights": (changed(BASICSR, conv_hr__bias=torch.zeros(8).to_sparse()), "torch.sparse_coo"),
-    "weights without values": (changed(BASICSR, conv_hr__bias=torch.zeros(8, device="meta")), "conv_hr.bias is torch."),
+    "weights without values": (
+        changed(BASICSR, conv_hr__bias=torch.zeros(8, device="meta")),
+        "conv_hr.bias holds torch.float32",
+    ),
+    "compressed weights": (
+        changed(BASICSR, beside=torch.eye(3).to_sparse_csr()),
+        "beside holds torch.float32, torch.sparse_csr",
+    ),
+    "weights of eight bits": (
+        changed(BASICSR, conv_hr__bias=torch.zeros(8).to(torch.float8_e4m3fn)),
+        "conv_hr.bias holds torch.float8_e4m3fn",
+    ),
+    "scale 32": (
+        reference.Oldest(**SMALL, stages=5).state_dict(),
+        "it enlarges 32 times, and RRDBNet is built for 1, 2",
+    ),
+    "a stage far away": (
+        changed(BASICSR, conv_up20000__weight=torch.zeros(1)),
+        "it has an up-sampling stage number 20000",
+    ),
+    "a name of two lines": (prefixed(BASICSR, "first\nsecond."), "the names of its tensors cannot be printed"),
+    "two networks": ({"net_g": BASICSR, "net_d": COMPACT}, "holds no tensors; its keys are net_g, net_d"),
     "NaN": (changed(BASICSR, conv_hr__bias=NAN), "values that are not finite in conv_hr.bias"),
     "infinity": (changed(BASICSR, conv_hr__bias=1 / torch.zeros(8)), "values that are not finite in conv_hr.bias"),
     "compact without slopes": (
@@ -172,7 +203,11 @@ NOT_RECOGNISED = {
     ),
     "compact without its end": (
         changed(COMPACT, body__6__weight=None, body__6__bias=None),
-        "body.5.weight has the shape (8,); the last layer must be a convolution",
+        "body.5.weight has the shape (8,); the first and the last layer must be convolutions",
+    ),
+    "compact with a number for its beginning": (
+        changed(COMPACT, body__0__weight=torch.tensor(1.0)),
+        "body.0.weight has the shape ()",
     ),
     "compact of no scale": (
         changed(COMPACT, body__6__weight=torch.zeros(13, 8, 3, 3), body__6__bias=torch.zeros(13)),
@@ -183,15 +218,11 @@ NOT_RECOGNISED = {
         "it has tensors of layer 400 but not of all",
     ),
     "empty": ({}, "holds no tensors"),
-    "nothing but numbers": ({"epoch": 3, "loss": 0.1}, "holds no tensors"),
+    "nothing but numbers": ({"epoch": 3, "loss": 0.1}, "holds no tensors; its keys are epoch, loss"),
     "a tensor": (torch.zeros(3), "holds a Tensor, not a dictionary of tensors"),
     "a list": ([torch.zeros(3)], "holds a list, not a dictionary of tensors"),
     "wrapped in itself": (ITSELF, "holds a dictionary in itself, not a dictionary of tensors"),
 }
-
-
-def test_the_table_is_long_enough():
-    assert len(RECOGNISED) + len(NOT_RECOGNISED) >= 25
 
 
 @pytest.mark.parametrize("case", RECOGNISED)
@@ -231,6 +262,19 @@ def test_every_precision_is_widened_exactly(dtype, suffix, tmp_path):
     save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
     bias = load_torch(path).get_layer("body_0").get_weights()[1]
     np.testing.assert_array_equal(bias, state["body.0.bias"].float().numpy())
+
+
+def test_doubles_beyond_float32_are_not_finite(tmp_path, recwarn):
+    save_file({**COMPACT, "body.0.bias": torch.full((8,), 1e300, dtype=torch.float64)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"values that are not finite in body.0.bias"):
+        load_torch(tmp_path / "w.safetensors")
+    assert not recwarn.list
+
+
+def test_eight_bit_floats_in_safetensors_are_refused(tmp_path):
+    save_file({**COMPACT, "body.0.bias": torch.zeros(8).to(torch.float8_e4m3fn)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"body.0.bias holds F8_E4M3; expected plain tensors of float16"):
+        load_torch(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -32,3 +32,6 @@ def test_different_networks_are_refused():
         interpolate(small, rrdb_generator(filters=4, blocks=2, growth=2), 0.5)
     with pytest.raises(UserError, match=r"conv_first/kernel is \(3, 3, 3, 4\) in one and \(3, 3, 3, 6\) in the other"):
         interpolate(small, rrdb_generator(filters=6, blocks=1, growth=2), 0.5)
+    other = rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.3)  # the same weights, but not the function
+    with pytest.raises(UserError, match="layer body_0_rdb1_scale is set otherwise"):
+        interpolate(small, other, 0.5)

@@ -86,22 +86,24 @@ class BasicSR(_RRDBNet):
 
 
 class Repository(_RRDBNet):
-    """As in the repository of ESRGAN, x4."""
+    """As in the repository of ESRGAN, x4, or x2 as BSRGANx2 has it."""
 
-    def __init__(self, filters=64, blocks=23, growth=32, in_channels=3, out_channels=3):
+    def __init__(self, filters=64, blocks=23, growth=32, in_channels=3, out_channels=3, scale=4):
         super().__init__()
+        self.scale = scale
         self.conv_first = conv(in_channels, filters)
         self.RRDB_trunk = nn.Sequential(*(Block("RDB", filters, growth) for _ in range(blocks)))
         self.trunk_conv = conv(filters, filters)
         self.upconv1 = conv(filters, filters)
-        self.upconv2 = conv(filters, filters)
+        if scale == 4:
+            self.upconv2 = conv(filters, filters)
         self.HRconv = conv(filters, filters)
         self.conv_last = conv(filters, out_channels)
 
     def network(self, x):
         x = self.conv_first(x)
         x = x + self.trunk_conv(self.RRDB_trunk(x))
-        for layer in (self.upconv1, self.upconv2):
+        for layer in (self.upconv1, self.upconv2) if self.scale == 4 else (self.upconv1,):
             x = F.leaky_relu(layer(up(x)), 0.2)
         return self.conv_last(F.leaky_relu(self.HRconv(x), 0.2))
 

@@ -16,7 +16,7 @@ from esrgan_tf.errors import UserError
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
-_REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG}
+_REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
@@ -55,13 +55,16 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
         raise UserError(f"{message} (esrgan-tf {argv[0]} --help explains the flags)") from error
 
 
-def find_config(config: str | None, run_dir: Path, overrides: list[str]) -> Config:
-    """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults."""
+def find_config(config: str | None, run_dir: Path, overrides: list[str], together: bool = True) -> Config:
+    """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults.
+
+    `together` as in `load_config`.
+    """
     candidates = (
         [Path(config)] if config else [p for p in (run_dir / "config.yaml", Path("config.yaml")) if p.is_file()]
     )
     path = candidates[0] if candidates else None
-    loaded = load_config(path, overrides)
+    loaded = load_config(path, overrides, together)
     print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
     return loaded
 

@@ -14,6 +14,10 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
 )
+_ENDINGS_OF_OTHERS = {
+    *(".h5", ".hdf5", ".weights", ".pb", ".tflite", ".onnx", ".pt", ".ckpt", ".bin", ".npz", ".npy", ".pkl", ".zip"),
+    *(".gz", ".tar", ".gguf", ".mlmodel", ".mlpackage", ".engine", ".param", ".json", ".yaml"),
+}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
 
@@ -23,7 +27,7 @@ def main(argv: list[str]) -> None:
     for path in inputs:
         if not path.exists():
             raise UserError(f"no file or folder {path}")
-    if output.suffix not in (".keras", ".safetensors", ".pth") and output.suffix[1:].isalpha():
+    if output.suffix.lower() in _ENDINGS_OF_OTHERS:
         raise UserError(
             f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
         )
@@ -46,6 +50,8 @@ def main(argv: list[str]) -> None:
     if output.suffix in WRITABLE:
         written = save_torch(model, output)
         print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
+        if written.arguments.get("growth", 32) != 32:
+            print("note: spandrel, and the programs that use it, read no other growth than 32")
     elif output.suffix == ".keras":
         output.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, output)

@@ -13,7 +13,7 @@ flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpol
 flags.DEFINE_string(
     "model",
     None,
-    "A single generator to export as it is, instead of a run: .keras, PyTorch weights.",
+    "A single generator to export as it is: .keras, PyTorch weights, SavedModel.",
     flag_values=FLAGS,
 )
 flags.DEFINE_float("alpha", None, "0 is the PSNR network, 1 the GAN network; else the run's.", flag_values=FLAGS)

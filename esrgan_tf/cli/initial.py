@@ -15,7 +15,9 @@ def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | 
     Raises:
         UserError: it is not there.
     """
-    if init_from:
+    if init_from is not None:
+        if not init_from:
+            raise UserError("--init_from is empty; name a file, or leave the flag out")
         if not Path(init_from).exists():
             raise UserError(f"--init_from: no file {init_from}")
         return Path(init_from)
@@ -36,7 +38,13 @@ def record_start(folder: Path, init_from: str | None) -> None:
         (folder / RECORD).unlink(missing_ok=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(f"{Path(init_from).resolve()}\n")
+    (folder / RECORD).write_text(f"{Path(init_from).resolve()}\n", encoding="utf-8", errors="surrogateescape")
+
+
+def recorded_start(folder: Path) -> str | None:
+    """The file that `record_start` noted, if any."""
+    record = folder / RECORD
+    return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else None
 
 
 def check_same_start(folder: Path, init_from: str) -> None:
@@ -45,11 +53,10 @@ def check_same_start(folder: Path, init_from: str) -> None:
     Raises:
         UserError: the phase was started from something else.
     """
-    record = folder / RECORD
-    started = record.read_text().strip() if record.is_file() else "no file"
+    started = recorded_start(folder)
     if started != str(Path(init_from).resolve()):
         raise UserError(
-            f"--init_from: phase {folder.name} of {folder.parent} has begun, from {started}; "
+            f"--init_from: phase {folder.name} of {folder.parent} has begun, from {started or 'no file'}; "
             "leave the flag out to go on, or choose another --run_dir"
         )
 
@@ -64,9 +71,13 @@ def generator_section(architecture, path: Path) -> dict:
     channels = {values.pop(key) for key in ("in_channels", "out_channels", "channels") if key in values}
     if channels != {3}:
         raise UserError(f"--init_from {path}: {architecture}; training is on RGB, 3 channels in and out")
-    if values.get("unshuffle") == max(1, 4 // values["scale"]):
+    if values.get("unshuffle") == _usual_unshuffle(values["scale"]):
         values["unshuffle"] = None
     return {"name": architecture.name, **values}
+
+
+def _usual_unshuffle(scale):
+    return max(1, 4 // scale)
 
 
 def adopted(config: Config, generator: dict, overrides: list[str], source: Path) -> Config:
@@ -75,9 +86,17 @@ def adopted(config: Config, generator: dict, overrides: list[str], source: Path)
     Raises:
         UserError: a `--set` among `overrides` asks for another generator.
     """
-    result = with_generator(config, {"growth": config.generator.growth, **generator})
+    try:
+        result = with_generator(config, generator)
+    except UserError as error:
+        raise UserError(f"{error} (the generator is that of {source})") from error
     for override in overrides:
         section, _, key = override.partition("=")[0].strip().partition(".")
-        if section == "generator" and getattr(result.generator, key) != getattr(config.generator, key):
-            raise UserError(f"--set {override}: {source} has {getattr(result.generator, key)}; leave the --set out")
+        if section != "generator":
+            continue
+        given, has = getattr(config.generator, key), getattr(result.generator, key)
+        if key == "unshuffle" and result.generator.name == "rrdb":  # null stands for a number
+            given, has = (value or _usual_unshuffle(result.generator.scale) for value in (given, has))
+        if given != has:
+            raise UserError(f"--set {override}: {source} has {has}; leave the --set out")
     return result

@@ -2,13 +2,21 @@
 
 import dataclasses
 import inspect
+import math
 import sys
 from pathlib import Path
 
 from absl import flags
 
 from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
-from esrgan_tf.cli.initial import adopted, check_same_start, generator_section, initial_weights, record_start
+from esrgan_tf.cli.initial import (
+    adopted,
+    check_same_start,
+    generator_section,
+    initial_weights,
+    record_start,
+    recorded_start,
+)
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError, listed
 
@@ -38,19 +46,20 @@ def main(argv: list[str]) -> None:
     # 1. Everything that can be refused without TensorFlow is refused first, while nothing has been written.
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir {run_dir} is a file; name a folder")
-    config = find_config(FLAGS.config, run_dir, FLAGS.set)
     begun = any((run_dir / phase_name / "checkpoints").glob("ckpt-*.index"))
     start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from)
     if begun and FLAGS.init_from:
         check_same_start(run_dir / phase_name, FLAGS.init_from)
+    # A run that began from a file has that file's generator, whatever a configuration says; a new one will have it.
+    of_file = FLAGS.init_from is not None and not begun
+    of_run = not of_file and (run_dir / "config.yaml").is_file()
+    of_run = of_run and any(recorded_start(run_dir / phase) for phase in ("psnr", "gan"))
+    config = find_config(FLAGS.config, run_dir, FLAGS.set, together=not (of_file or of_run))
+    if of_run:
         generator_of_run = dataclasses.asdict(load_config(run_dir / "config.yaml").generator)
         config = adopted(config, generator_of_run, FLAGS.set, run_dir)
-    if begun or not FLAGS.init_from:
-        _check_run(config, run_dir)
-    if phase_name == "gan" and config.data.hr_patch % 32:
-        raise UserError(
-            f"data.hr_patch: {config.data.hr_patch} does not suit the vgg discriminator; it needs a multiple of 32"
-        )
+    if not of_file:
+        _check_run(config, run_dir, phase_name)
 
     with quiet_tensorflow():
         import keras
@@ -64,11 +73,11 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.training.validation import check_sizes
 
     initial = None if start is None else load_model(start)
-    if initial is not None and FLAGS.init_from:
+    if of_file:
         architecture = recognise_model(initial)
         print(f"{start}: {architecture}")
         config = adopted(config, generator_section(architecture, start), FLAGS.set, start)
-        _check_run(config, run_dir)
+        _check_run(config, run_dir, phase_name)
 
     keras.utils.set_random_seed(config.runtime.seed)
     strategy = tf.distribute.MirroredStrategy()
@@ -135,14 +144,21 @@ def main(argv: list[str]) -> None:
     print(f"done: {run_dir / phase_name / 'generator.keras'}")
 
 
-def _check_run(config: Config, run_dir: Path) -> None:
-    """A run keeps its networks: other ones would not fit its checkpoints."""
+def _check_run(config: Config, run_dir: Path, phase: str) -> None:
+    """The discriminator must suit the patches, and a run keeps its networks: others would not fit its checkpoints."""
+    patch, multiple = config.data.hr_patch, math.lcm(32, config.generator.scale)
+    if phase == "gan" and patch % 32:
+        raise UserError(
+            f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of {multiple}"
+        )
     if not (run_dir / "config.yaml").is_file():
         return
     before = load_config(run_dir / "config.yaml")
     for section in ("generator", "discriminator"):
         old, new = dataclasses.asdict(getattr(before, section)), dataclasses.asdict(getattr(config, section))
         for key in old:
+            if key == "growth" and new["name"] == "compact":  # it has none
+                continue
             if old[key] != new[key]:
                 raise UserError(
                     f"{section}.{key}: {run_dir} was begun with {old[key]}, not {new[key]}; choose another --run_dir"

@@ -1,5 +1,6 @@
 """Weights from and to PyTorch: any published RRDBNet or SRVGGNetCompact as a Keras model, and back, bit for bit."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -80,14 +81,17 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     state = to_torch(styled, {v.path: np.asarray(v) for v in model.weights})
     _check_finite(state, model.name)
     _check_function(model, architecture)
-    read_as = recognise({name: tensor.shape for name, tensor in state.items()}, str(path))
-    if read_as != styled:
+    try:
+        read_as = str(recognise({name: tensor.shape for name, tensor in state.items()}, "it"))
+    except UserError as error:
+        read_as = f"nothing: {error}"
+    if read_as != str(styled):
         raise UserError(
             f"{path}: from names and shapes, which are all that PyTorch's tools see, {styled} reads as {read_as}"
         )
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.stem}.part{path.suffix}")
+    staging = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         write_state_dict(state, staging, None if styled.style == "the oldest files" else "params")
         written = read_state_dict(staging)

@@ -72,8 +72,9 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
     found = [(name, module, module.style_of(shapes)) for name, module in _ARCHITECTURES.items()]
     found = [(name, module, style) for name, module, style in found if style is not None]
     if not found or not shapes:
+        begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
         raise UserError(
-            f"{where}: an unknown architecture; its {len(shapes)} tensors begin with {listed(list(shapes), 3)}; "
+            f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; "
             f"known are {' and '.join(_PUBLISHED_NAMES.values())} (ESRGAN, ESRGAN+, Real-ESRGAN)"
         )
     name, module, style = found[0]
@@ -115,8 +116,16 @@ def recognise_model(model: keras.Model) -> Architecture:
 
 
 def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> keras.Model:
-    """Builds the generator, with the weights given as `{path of the Keras variable: array}`, in Keras' layout."""
-    model = GENERATORS[architecture.name](**architecture.arguments)
+    """Builds the generator, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
+
+    It computes in float32 whatever the policy of the program, as a model from a file does.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        model = GENERATORS[architecture.name](**architecture.arguments)
+    finally:
+        keras.config.set_dtype_policy(policy)
     model.set_weights([weights[v.path] for v in model.weights])
     return model
 

@@ -39,10 +39,11 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
         if name not in shapes:
             raise UserError(f"there is no {name}")
     first_shape, last_shape = (shapes[name] for name in ends)
-    if last < 2 or last % 2 or len(last_shape) != 4 or len(first_shape) != 4 or 0 in first_shape:
-        raise UserError(
-            f"{ends[1]} has the shape {last_shape}; the last layer must be a convolution with an even number"
-        )
+    for name, shape in zip(ends, (first_shape, last_shape), strict=True):
+        if len(shape) != 4 or 0 in shape:
+            raise UserError(f"{name} has the shape {shape}; the first and the last layer must be convolutions")
+    if last < 2 or last % 2:
+        raise UserError(f"the last layer has the number {last}; it must be even, and at least 2")
     filters, channels = first_shape[:2]
     scale = math.isqrt(last_shape[0] // channels)
     if channels * scale**2 != last_shape[0] or scale < 1:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16, which safetensors asks for)
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors import safe_open
+from safetensors.numpy import save
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line, listed
 
 PICKLED = (".pth", ".pt", ".ckpt")
 READABLE = (".safetensors", *PICKLED)
@@ -18,6 +19,7 @@ WRITABLE = (".safetensors", ".pth")
 
 # Where trainers put the weights inside what they save, the moving average first: it is what they publish.
 _WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+_PLAIN = "expected plain tensors of float16, bfloat16, float32 or float64"
 # What data parallelism, GAN trainers and compilation put before every name.
 _PREFIXES = ("module.", "netG.", "_orig_mod.")
 
@@ -40,10 +42,9 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         tensors = _read_pickled(path)
     else:
         raise UserError(f"{path}: weights are read from {', '.join(READABLE)} files")
-    tensors = _without_prefixes(tensors)
-    if not tensors:
-        raise UserError(f"{path} holds no tensors")
-    return {name: _widened(tensor) for name, tensor in tensors.items()}
+    if not all(name.isprintable() for name in tensors):
+        raise UserError(f"{path}: the names of its tensors cannot be printed")
+    return {name: _widened(tensor) for name, tensor in _without_prefixes(tensors).items()}
 
 
 def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper: str | None = None) -> None:
@@ -85,40 +86,50 @@ def _torch(path):
 
 def _read_safetensors(path):
     try:
-        return load_file(path)
+        with safe_open(path, "np") as file:
+            for name in file.keys():  # noqa: SIM118  (it has no other iteration)
+                kind = file.get_slice(name).get_dtype()
+                if kind.startswith("F") and kind not in ("F64", "F32", "F16"):
+                    raise UserError(f"{path}: {name} holds {kind}; {_PLAIN}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except UserError:
+        raise
     except Exception as error:  # a parser of damaged bytes raises whatever it meets
-        raise UserError(
-            f"{path} is not a safetensors file, or is cut short: {str(error).splitlines()[0]:.120}"
-        ) from error
+        raise UserError(f"{path} is not a safetensors file, or is cut short: {first_line(error)}") from error
+    if not tensors:
+        raise UserError(f"{path} holds no tensors")
+    return tensors
 
 
 def _read_pickled(path):
     torch = _torch(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they say less than the error that follows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they say less than the errors that follow
+        try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser of damaged bytes raises whatever it meets
-        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if foreign:
-            raise UserError(
-                f"{path} is refused: it holds {foreign[1]}, not only tensors, and loading that could run its code; "
-                "save its state dict alone, with torch.save(model.state_dict(), …)"
-            ) from error
-        if "TorchScript" in str(error):
-            raise UserError(f"{path} is a TorchScript program, not weights; save its state dict instead") from error
-        reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error) or type(error).__name__
-        reason = reason.strip().splitlines()[0]
-        raise UserError(f"{path} is not a PyTorch file, or is cut short: {reason:.120}") from error
+        except Exception as error:  # a parser of damaged bytes raises whatever it meets
+            foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+            if foreign:
+                raise UserError(
+                    f"{path} is refused: it holds {foreign[1]}, not only tensors, and loading that could run its code; "
+                    "save its state dict alone, with torch.save(model.state_dict(), …)"
+                ) from error
+            if "TorchScript" in str(error):
+                raise UserError(f"{path} is a TorchScript program, not weights; save its state dict instead") from error
+            raise UserError(f"{path} is not a PyTorch file, or is cut short, or holds more than tensors") from error
 
-    tensors = {}
-    for name, tensor in _unwrapped(content, path).items():
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        if tensor.is_quantized or tensor.is_sparse or tensor.is_complex() or tensor.is_meta:
-            raise UserError(f"{path}: {name} is {tensor.dtype}, {tensor.layout}; expected plain floating-point tensors")
-        tensor = tensor.detach()
-        tensors[str(name)] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        tensors, found = {}, _unwrapped(content, path)
+        for name, tensor in found.items():
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            plain = tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
+            widened = tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+            if not plain or tensor.is_complex() or (tensor.is_floating_point() and not widened):
+                raise UserError(f"{path}: {name} holds {tensor.dtype}, {tensor.layout}; {_PLAIN}")
+            tensors[str(name)] = (tensor.detach().float() if widened else tensor).numpy()
+    if not tensors:
+        keys = f"; its keys are {listed(list(found), 3)}" if found else ""
+        raise UserError(f"{path} holds no tensors{keys}")
     return tensors
 
 
@@ -127,7 +138,7 @@ def _unwrapped(content, path):
     for _ in range(9):  # a pickle may hold itself
         if not isinstance(content, Mapping):
             break
-        inner = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        inner = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping) and content[key]]
         only = [value for value in content.values() if isinstance(value, Mapping)] if len(content) == 1 else []
         if not inner and not only:
             return content
@@ -150,4 +161,5 @@ def _without_prefixes(tensors):
 
 def _widened(tensor):
     floating = tensor.dtype.kind == "f" or tensor.dtype.name == "bfloat16"
-    return tensor.astype(np.float32) if floating else tensor
+    with np.errstate(over="ignore"):  # infinity is found, and told, later
+        return tensor.astype(np.float32) if floating else tensor

@@ -4,7 +4,10 @@ import math
 import re
 from dataclasses import dataclass
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, listed
+from esrgan_tf.models.rrdb import SCALES, UNSHUFFLES
+
+_MOST_STAGES = int(math.log2(max(SCALES) * max(UNSHUFFLES)))
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     style = STYLES[style_name]
     blocks = 1 + max(i for i, *_ in _indices(shapes, style.dense))
     stages = _count_stages(shapes, style)
+    if stages > _MOST_STAGES:
+        raise UserError(f"it has an up-sampling stage number {stages}, and scale 16 takes 4")
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     layer = _layer_names(style, blocks, stages)
@@ -73,7 +78,9 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     out_channels, _ = _conv_shape(shapes, layer["conv_last"])
     # Four or sixteen times as many channels in as out is how readers everywhere tell a pixel-unshuffled input.
     of_images = in_channels or out_channels
-    unshuffle = next((r for r in (2, 4) if inputs == r**2 * of_images and r <= 2**stages), 1)
+    unshuffle = next((r for r in UNSHUFFLES[1:] if inputs == r**2 * of_images and r <= 2**stages), 1)
+    if 2**stages // unshuffle not in SCALES:
+        raise UserError(f"it enlarges {2**stages // unshuffle} times, and RRDBNet is built for {listed(SCALES)}")
     return {
         "scale": 2**stages // unshuffle,
         "filters": filters,

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
 
 
 class Diverged(Exception):
@@ -47,10 +47,10 @@ class Checkpoints:
                 self._checkpoint.read(path).assert_consumed()
                 return int(self._step.numpy())
             except tf.errors.OpError as error:
-                print(f"{path} is damaged and passed over: {_first_line(error)}")
+                print(f"{path} is damaged and passed over: {first_line(error)}")
             except (AssertionError, ValueError) as error:
                 raise UserError(
-                    f"{path} does not fit this configuration ({_first_line(error)}); go on with the configuration that "
+                    f"{path} does not fit this configuration ({first_line(error)}); go on with the configuration that "
                     "the run began with, or choose another --run_dir"
                 ) from error
         if steps:
@@ -98,7 +98,3 @@ def save_model(model: keras.Model, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _first_line(error):
-    return f"{str(error).splitlines()[0]:.200}"
