@@ -24,6 +24,9 @@ setup(
         "pyyaml>=6,<7",
         "safetensors>=0.4.3,<1",
         "ml-dtypes>=0.4,<1",  # bfloat16 for NumPy
+        "pyvips>=3,<4",  # image files of any kind and size; Pillow knows no 16-bit colour
+        "pyvips-binary>=8.16,<9",
+        "tabulate>=0.9,<1",
         "tqdm>=4.66,<5",
         "tensorboard>=2.19,<3",  # tf.summary needs it, and TensorFlow no longer brings it
     ],

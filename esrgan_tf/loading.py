@@ -5,8 +5,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.interop import READABLE, build, load_torch, recognise_variables
+from esrgan_tf.interpolation import interpolate
 from esrgan_tf.serving import verify
 
 
@@ -14,18 +16,21 @@ def load_model(path: str | Path) -> keras.Model:
     """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped, whatever the file holds.
 
     Args:
-        path: a `.keras` file that training saved, PyTorch weights (`.safetensors`, `.pth`, `.pt`, `.ckpt`), or the
-            folder of a SavedModel that `export_saved_model` wrote.
+        path: a `.keras` file that training saved, PyTorch weights (`.safetensors`, `.pth`, `.pt`, `.ckpt`), the folder
+            of a SavedModel that `export_saved_model` wrote, or a run folder: the interpolation that would be exported,
+            or the PSNR network while there is no other.
 
     Raises:
         UserError: nothing there, not one of these, or a network that is none of ours.
     """
     path = Path(path)
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return _from_run(path)
     if path.is_dir():
         return _from_saved_model(path)
     if not path.is_file():
         raise UserError(
-            f"no file {path}; expected a .keras model, such as RUN_DIR/gan/generator.keras, a SavedModel's folder, "
+            f"no file {path}; expected a .keras model, the folder of a SavedModel or of a run, "
             f"or PyTorch weights ({', '.join(READABLE)})"
         )
     if path.suffix.lower() in READABLE:
@@ -38,10 +43,21 @@ def load_model(path: str | Path) -> keras.Model:
     return model
 
 
+def _from_run(path):
+    psnr, gan = (path / phase / "generator.keras" for phase in ("psnr", "gan"))
+    found = [generator for generator in (psnr, gan) if generator.is_file()]
+    if not found:
+        raise UserError(f"{path} has no generator yet; first run: python train.py --phase psnr --run_dir {path}")
+    models = [load_model(generator) for generator in found]
+    if len(models) == 1:
+        return models[0]
+    return interpolate(*models, load_config(path / "config.yaml").export.alpha)
+
+
 def _from_saved_model(path):
     """The published folder holds no Keras model, but names that tell which one its weights belong to."""
     if not (path / "saved_model.pb").is_file():
-        raise UserError(f"no SavedModel in {path}, which would hold saved_model.pb; of a run, name a generator.keras")
+        raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
     try:
         loaded = tf.saved_model.load(str(path))
         weights = {v.name.removesuffix(":0"): v.numpy() for v in loaded.variables}

@@ -1,6 +1,7 @@
 """PSNR and SSIM as super-resolution papers report them: 8-bit, on the luma channel, without the border.
 
-Both work in NumPy and float64; images are RGB `[H, W, 3]`, float in [0, 1] or uint8.
+Both work in NumPy and float64; images are RGB `[H, W, 3]`, float in [0, 1] or uint8. `channels` is "y", the BT.601
+studio-range luma, or "rgb": the error over all three channels, the mean of their similarities.
 """
 
 import numpy as np
@@ -9,19 +10,23 @@ _WINDOW = 11  # SSIM's Gaussian window (Wang et al. 2004, section III-B): 11 pix
 _SIGMA = 1.5
 
 
-def psnr(hr: np.ndarray, sr: np.ndarray, border: int) -> float:
-    """Peak signal-to-noise ratio in dB of the BT.601 studio-range luma, `border` pixels cropped on each side."""
-    error = np.mean((_luma(hr, border) - _luma(sr, border)) ** 2)
+def psnr(hr: np.ndarray, sr: np.ndarray, border: int, channels: str = "y") -> float:
+    """Peak signal-to-noise ratio in dB, `border` pixels cropped on each side."""
+    error = np.mean((_planes(hr, border, channels) - _planes(sr, border, channels)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
-def ssim(hr: np.ndarray, sr: np.ndarray, border: int) -> float:
-    """Mean structural similarity (Wang et al. 2004, section III-B) of the same luma, where the window fits whole.
+def ssim(hr: np.ndarray, sr: np.ndarray, border: int, channels: str = "y") -> float:
+    """Mean structural similarity (Wang et al. 2004, section III-B), where the window fits whole.
 
     Raises:
         ValueError: less than 11x11 pixels remain after the border is cropped.
     """
-    x, y = _luma(hr, border), _luma(sr, border)
+    planes = zip(_planes(hr, border, channels), _planes(sr, border, channels), strict=True)
+    return float(np.mean([_ssim(x, y) for x, y in planes]))
+
+
+def _ssim(x, y):
     if min(x.shape) < _WINDOW:
         raise ValueError(f"SSIM needs at least {_WINDOW}x{_WINDOW} pixels inside the border, not {x.shape}")
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -40,11 +45,13 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _luma(image, border):
-    """`[H, W, 3]` to `[H - 2 * border, W - 2 * border]`, 16 … 235, as MATLAB's rgb2ycbcr weighs it."""
+def _planes(image, border, channels):
+    """`[H, W, 3]` to `[1 or 3, H - 2 * border, W - 2 * border]`: MATLAB's luma, 16 … 235, or RGB, 0 … 255."""
     rgb = to_uint8(np.asarray(image)).astype(np.float64)
-    luma = 16.0 + rgb @ np.array([65.481, 128.553, 24.966]) / 255.0
-    return luma[border : luma.shape[0] - border, border : luma.shape[1] - border]
+    rgb = rgb[border : rgb.shape[0] - border, border : rgb.shape[1] - border]
+    if channels == "y":
+        return 16.0 + (rgb @ np.array([65.481, 128.553, 24.966]) / 255.0)[np.newaxis]
+    return np.moveaxis(rgb, -1, 0)
 
 
 def _blur(x):

@@ -19,7 +19,7 @@ GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
 EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 
 MISTAKES = {
-    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export, convert"),
+    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export, upscale, evaluate, convert"),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
     "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
@@ -157,8 +157,10 @@ MISTAKES = {
         "end it in .keras, .safetensors or .pth",
     ),
     "convert no weights": (("convert", "{tmp}/broken/photo.png", "{tmp}/new.pth"), "photo.png is not a Keras model"),
-    "convert a folder of something else": (("convert", "{tmp}/empty", "{tmp}/new.pth"), "no SavedModel in {tmp}/empty"),
-    "convert a run folder": (("convert", "{run}", "{tmp}/new.pth"), "of a run, name a generator.keras"),
+    "convert a folder of something else": (
+        ("convert", "{tmp}/empty", "{tmp}/new.pth"),
+        "{tmp}/empty holds neither a SavedModel",
+    ),
     "convert a broken SavedModel": (
         ("convert", "{tmp}/broken_saved_model", "{new}"),
         "is not a SavedModel of esrgan-tf",

@@ -124,7 +124,7 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
 
 def test_missing_folders_images_and_partners_are_named(tmp_path):
     with pytest.raises(UserError, match=r"data\.val_hr_dir: no folder"):
-        folder_source(str(tmp_path / "absent"), None, 4, keys=("val_hr_dir", "val_lr_dir"))
+        folder_source(str(tmp_path / "absent"), None, 4, keys=("data.val_hr_dir", "data.val_lr_dir"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"data\.hr_dir: no image in"):
         folder_source(str(tmp_path / "empty"), None, 4)

@@ -61,6 +61,7 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, place / "RealESRGAN_x4plus.pth")
     for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):
         torch.save({"params": torch_reference.Compact(4, 8, 2).state_dict()}, place / name)
+    Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(place / "photo.png")
     np.save(place / "image.npy", 255 * np.random.default_rng(0).random((1, 8, 8, 3), dtype=np.float32))
     return place
 
@@ -89,7 +90,6 @@ def test_the_readme_commands_run_in_their_order(place):
 
 def test_the_readme_programs_run(place):
     """The `python` blocks, in the folder where the commands above have exported."""
-    Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(place / "photo.png")
     programs = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert programs
     for program in programs:

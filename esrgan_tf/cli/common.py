@@ -77,6 +77,15 @@ def check_new(target: Path) -> None:
     """
     if target.exists():
         raise UserError(f"{target} exists; remove it or choose another name")
+    check_folder(target)
+
+
+def check_folder(target: Path) -> None:
+    """Refuses a place to write to that no folder can hold.
+
+    Raises:
+        UserError: `target` lies below a file.
+    """
     nearest = next(parent for parent in target.absolute().parents if parent.exists())
     if not nearest.is_dir():
         raise UserError(f"{target}: {nearest} is a file, not a folder")

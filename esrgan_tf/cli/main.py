@@ -9,6 +9,8 @@ from esrgan_tf.errors import UserError
 COMMANDS = {
     "train": "train one phase: psnr, then gan",
     "export": "write a trained generator as a SavedModel",
+    "upscale": "enlarge images of any kind and size",
+    "evaluate": "PSNR and SSIM of a model on a folder of images",
     "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
 }
 

@@ -172,7 +172,7 @@ def _sources(config: Config):
     data, scale = config.data, config.generator.scale
     validation = None
     if data.val_hr_dir is not None:
-        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys=("val_hr_dir", "val_lr_dir"))
+        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys=("data.val_hr_dir", "data.val_lr_dir"))
     if data.source == "folder":
         return folder_source(data.hr_dir, data.lr_dir, scale), validation
     if data.source == "div2k":

@@ -14,19 +14,21 @@ from esrgan_tf.errors import UserError, listed
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 
 
-def folder_source(hr_dir: str, lr_dir: str | None, scale: int, keys: tuple[str, str] = ("hr_dir", "lr_dir")) -> Source:
+def folder_source(
+    hr_dir: str, lr_dir: str | None, scale: int, keys: tuple[str, str] = ("data.hr_dir", "data.lr_dir")
+) -> Source:
     """Every image below `hr_dir`, with its partner of the same name (or DIV2K's `0001x4`) below `lr_dir`.
 
     Without `lr_dir` the low resolution is made by Pillow's antialiased bicubic, cropped to a multiple of `scale`.
 
     Args:
-        keys: the names of the two configuration keys, for messages.
+        keys: what the user calls the two folders, for messages.
 
     Raises:
         UserError: no such folder, no image in it, partners missing. While decoding: every broken file and every pair
             whose sizes do not fit, by name.
     """
-    hr_key, lr_key = (f"data.{key}" for key in keys)
+    hr_key, lr_key = keys
     hr_root = Path(hr_dir).expanduser()
     hr_files = _list(hr_root, hr_key)
     lr_files: list[Path | None] = [None] * len(hr_files)

@@ -1,0 +1,256 @@
+"""`esrgan-tf upscale`: enlarges images of any kind and size."""
+
+import contextlib
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from absl import flags
+
+from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
+from esrgan_tf.errors import UserError, listed
+
+FLAGS = flags.FlagValues()
+_INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
+flags.DEFINE_string("output", None, "File for a single input, else folder; - is standard output.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model", None, ".keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
+flags.DEFINE_integer("overlap", None, "Input pixels around each tile that are computed and discarded.", **_INTEGER)
+flags.DEFINE_integer("batch", 1, "Tiles computed at once; more than 1 helps small tiles on a GPU.", **_INTEGER)
+flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter turns; 8 times slower.", flag_values=FLAGS)
+flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
+flags.DEFINE_boolean("recursive", False, "Also what is in folders below a folder.", flag_values=FLAGS)
+flags.DEFINE_string("suffix", "", "Added to the name of each result, before its ending.", flag_values=FLAGS)
+flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's.", flag_values=FLAGS)
+flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
+flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
+flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
+flags.mark_flags_as_required(["output", "model"], flag_values=FLAGS)
+_USAGE = "upscale INPUT… --output PATH --model M [--tile N] [--overlap N]"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where its result goes; None is standard input, and standard output."""
+
+    source: Path | None
+    target: Path | None
+
+
+def main(argv: list[str]) -> None:
+    """Enlarges as the flags say. See `esrgan-tf upscale --help`."""
+    inputs = parse(FLAGS, argv, _USAGE)
+    jobs, skipped = _jobs(inputs)
+    if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
+        raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
+    if not Path(FLAGS.model).exists():
+        raise UserError(f"--model: no file or folder {FLAGS.model}")
+    say = _say
+
+    with quiet_tensorflow():
+        from tqdm import tqdm
+
+        from esrgan_tf.loading import load_model
+        from esrgan_tf.tiling import OVERLAP, Enlarger
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
+    overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
+    enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    began, failed = time.monotonic(), []
+    for number, job in enumerate(jobs, 1):
+        name = "standard input" if job.source is None else job.source.name
+        title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
+        with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
+            try:
+                for line in _enlarge(job, enlarger, bar):
+                    say(f"{name}: {line}")
+            except (UserError, OSError) as error:
+                failed.append(name)
+                bar.clear()
+                say(_in_words(error))
+    _summarise(len(jobs) - len(failed), skipped, len(failed), time.monotonic() - began)
+    if failed:
+        raise SystemExit(1)
+
+
+def _enlarge(job: Job, enlarger, bar) -> list[str]:
+    """Runs one job; returns what is worth saying about its result."""
+    import numpy as np
+
+    from esrgan_tf import image_files
+
+    if job.target is not None:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    picture = image_files.read_picture(sys.stdin.buffer.read() if job.source is None else job.source)
+    kind = _kind(job, picture.format)
+    height, width, bands = picture.colour.shape
+    if enlarger.channels not in (1, 3) or (enlarger.channels == 1 and bands == 3):
+        raise UserError(
+            f"{job.source or 'standard input'}: {bands} channels of colour, and the model takes {enlarger.channels}"
+        )
+    factor = enlarger.scale if FLAGS.outscale is None else FLAGS.outscale
+    out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
+    image_files.check_result(out_width, out_height, kind)
+    exact = (out_height, out_width) == (height * enlarger.scale, width * enlarger.scale)
+    by_model = picture.alpha is not None and FLAGS.alpha_upscaler == "model"
+    by_model = by_model and picture.alpha.min() < picture.alpha.max()  # a network keeps no constant to the last bit
+    bar.reset(total=height * width * (1 + by_model))
+
+    # At the network's own size the result is quantised tile by tile; else it is resized first, in float.
+    dtype = picture.colour.dtype if exact else np.dtype(np.float32)
+    folder = Path.cwd() if job.target is None else job.target.parent
+
+    with contextlib.ExitStack() as canvases:
+
+        def enlarged(pixels, before):
+            size = (height * enlarger.scale, width * enlarger.scale, pixels.shape[2])
+            canvas = canvases.enter_context(image_files.Canvas(*size, dtype, folder))
+            _paint(canvas, pixels, enlarger, lambda done: bar.update(before + done - bar.n))
+            if exact:
+                return canvas.image()
+            resized = image_files.resized(canvas.image(), out_width, out_height)
+            return image_files.quantised(resized, picture.colour.dtype)
+
+        colour, alpha = enlarged(picture.colour, 0), None
+        if by_model:
+            alpha = enlarged(picture.alpha, height * width)
+        elif picture.alpha is not None:
+            alpha = image_files.resized(image_files.from_array(picture.alpha), out_width, out_height)
+        return image_files.write_picture(colour, alpha, picture, kind, job.target)
+
+
+def _paint(canvas, pixels, enlarger, progress: Callable[[int], None]) -> None:
+    """Enlarges gray or RGB pixels onto a canvas; gray goes through an RGB network as three equal channels."""
+    import numpy as np
+
+    from esrgan_tf.tiling import quantise
+
+    if pixels.shape[2] < enlarger.channels:
+        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], enlarger.channels))
+    for row, column, piece in enlarger.tiles(pixels, progress):
+        if canvas.shape[2] == 1:
+            piece = piece.mean(axis=2, keepdims=True)
+        canvas.paint(row, column, piece if canvas.dtype.kind == "f" else quantise(piece, canvas.dtype))
+
+
+def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
+    """What to do, every doubt settled before anything is done; and how many inputs are left out."""
+    from esrgan_tf.image_files import FORMATS
+
+    if not inputs:
+        raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
+    if FLAGS.overwrite and FLAGS.skip_existing:
+        raise UserError("--overwrite and --skip_existing contradict each other; give one")
+    if "/" in FLAGS.suffix or "\\" in FLAGS.suffix:
+        raise UserError(f"--suffix {FLAGS.suffix}: is part of a name, not of a path")
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    if FLAGS.output == "-" and not single:
+        raise UserError("--output -: standard output takes one image; name a folder for several")
+    if "-" in inputs and not single:
+        raise UserError("standard input (-) goes alone, without other inputs")
+
+    output = Path(FLAGS.output)
+    if single and FLAGS.output == "-":
+        return [Job(None if inputs[0] == "-" else _file(inputs[0]), None)], 0
+    if single and output.suffix.lower() in FORMATS and not output.is_dir():
+        if FLAGS.format and FORMATS[output.suffix.lower()] != f".{FLAGS.format}":
+            raise UserError(f"--format {FLAGS.format} and --output {output} name two formats")
+        pairs = [(None if inputs[0] == "-" else _file(inputs[0]), output)]
+    elif inputs == ["-"]:
+        raise UserError(
+            f"--output {output}: name a file ending in {listed(list(FORMATS), 9)}, or -, for standard input"
+        )
+    else:
+        if single and output.suffix and not output.is_dir():
+            raise UserError(f"--output {output}: end it in {listed(list(FORMATS), 9)}, or name a folder")
+        pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS)]
+    return _settled(pairs)
+
+
+def _file(name):
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"no file or folder {path}")
+    return path
+
+
+def _found(inputs, formats):
+    """`(input, its result's path below the output folder)` for all files named and in folders named."""
+    found = []
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(path.rglob("*") if FLAGS.recursive else path.iterdir())
+            images = [
+                file
+                for file in inside
+                if file.suffix.lower() in formats
+                and file.is_file()
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            ]
+            if not images:
+                deeper = "" if FLAGS.recursive else "; --recursive looks into the folders below"
+                raise UserError(f"no image ({listed(list(formats), 9)}) in {path}{deeper}")
+            found += [(file, _renamed(file.relative_to(path))) for file in images]
+        else:
+            found.append((_file(name), _renamed(Path(path.name))))
+    return found
+
+
+def _renamed(relative):
+    ending = f".{FLAGS.format}" if FLAGS.format else relative.suffix
+    return relative.with_name(f"{relative.stem}{FLAGS.suffix}{ending}")
+
+
+def _settled(pairs):
+    check_folder(pairs[0][1])
+    sources, by_target, existing = {path.resolve() for path, _ in pairs if path is not None}, {}, []
+    for source, target in pairs:
+        if target.resolve() in sources:
+            raise UserError(f"{target} is an input; choose another --output, or a --suffix")
+        if target in by_target:
+            raise UserError(f"{by_target[target]} and {source} would both become {target}; enlarge them one by one")
+        by_target[target] = source
+        if target.exists():
+            existing.append(target)
+    if existing and not (FLAGS.overwrite or FLAGS.skip_existing):
+        raise UserError(f"there is already {listed(existing, 3)}; give --overwrite or --skip_existing")
+    skipped = set(existing) if FLAGS.skip_existing else set()
+    return [Job(source, target) for target, source in by_target.items() if target not in skipped], len(skipped)
+
+
+def _kind(job, own):
+    from esrgan_tf.image_files import FORMATS
+
+    if FLAGS.format:
+        return f".{FLAGS.format}"
+    return own if job.target is None else FORMATS.get(job.target.suffix.lower(), own)
+
+
+def _say(line):
+    print(f"esrgan-tf: {line}", file=sys.stderr)
+
+
+def _in_words(error):
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+def _summarise(done, skipped, failed, seconds):
+    parts = [f"{done} enlarged in {_duration(seconds)}"]
+    parts += [f"{skipped} skipped, as their results exist"] if skipped else []
+    parts += [f"{failed} failed"] if failed else []
+    print(", ".join(parts), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
+
+
+def _duration(seconds):
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

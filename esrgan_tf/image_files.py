@@ -1,0 +1,294 @@
+"""Image files as people have them: PNG, JPEG, WebP and TIFF, of 8 or 16 bits, with transparency, profiles and EXIF.
+
+libvips does all of it: it streams, so that a result larger than memory is written from disk to disk.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# It writes warnings on damaged files straight to standard error, beside the one line that we say.
+os.environ.setdefault("VIPS_WARNING", "0")
+import pyvips
+
+from esrgan_tf.errors import UserError
+
+pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
+
+FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
+_LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
+_DEPTH_16 = (".png", ".tif")
+_LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
+_MOST_PIXELS = 2**28  # more is taken for a decompression bomb: 268 million, ten times a large camera's
+_SAVE = {
+    ".png": {"compression": 4},
+    ".jpg": {"Q": 95, "subsample_mode": "off"},
+    ".webp": {"Q": 95},
+    ".tif": {"compression": "deflate", "predictor": "horizontal", "bigtiff": False},
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file.
+
+    Attributes:
+        colour: uint8 or uint16 `[H, W, 3]`, or `[H, W, 1]` for gray. What lies under full transparency is replaced by
+            the nearest visible colour, which no fringe can come from.
+        alpha: `[H, W, 1]` of the same type, or None.
+        format: the file's own: one of the values of `FORMATS`.
+        header: carries the profile, EXIF and resolution.
+    """
+
+    colour: np.ndarray
+    alpha: np.ndarray | None
+    format: str
+    header: pyvips.Image
+
+
+def read_picture(source: Path | bytes) -> Picture:
+    """Decodes a file, upright as its EXIF says.
+
+    Raises:
+        UserError: empty, damaged, cut short, no format of ours, animated, too large, or pixels without a known range.
+    """
+    try:
+        with _in_words():
+            image, kind = _opened(source)
+            image = _rgb_or_gray(image.autorot())
+            pixels = image.numpy()
+    except UserError as error:
+        raise UserError(f"{source if isinstance(source, Path) else 'standard input'}: {error}") from error
+    pixels = pixels.reshape(image.height, image.width, image.bands)
+    if not image.hasalpha():
+        return Picture(pixels, None, kind, image)
+    colour, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1:])
+    return Picture(_under_transparency(colour, alpha), alpha, kind, image)
+
+
+def check_result(width: int, height: int, kind: str) -> None:
+    """Refuses sizes that a format cannot hold.
+
+    Raises:
+        UserError: with formats that can.
+    """
+    if max(width, height) > _LONGEST_SIDE[kind]:
+        raise UserError(
+            f"the result has {width}x{height} pixels, and {kind[1:]} holds {_LONGEST_SIDE[kind]} on a side; "
+            "choose --format png or tif"
+        )
+
+
+class Canvas:
+    """A result on disk, painted piece by piece. Use it as a context: its space is given back at the end.
+
+    It has no name on the disk, so that nothing is left of it however the program ends.
+
+    Args:
+        height, width, bands: of the result.
+        dtype: uint8, uint16 or float32.
+        folder: on whose disk it lies.
+    """
+
+    def __init__(self, height: int, width: int, bands: int, dtype: np.dtype, folder: Path):
+        self.shape, self.dtype = (height, width, bands), np.dtype(dtype)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def __enter__(self) -> "Canvas":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+
+    def paint(self, row: int, column: int, piece: np.ndarray) -> None:
+        """Puts `[h, w, bands]` at its place."""
+        _, width, bands = self.shape
+        pixel = bands * self.dtype.itemsize
+        for i, line in enumerate(np.ascontiguousarray(piece, self.dtype)):
+            self._file.seek(((row + i) * width + column) * pixel)
+            self._file.write(line)
+
+    def image(self) -> pyvips.Image:
+        """All of it, read from the disk as it is needed."""
+        self._file.flush()
+        height, width, bands = self.shape
+        form = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[self.dtype.name]
+        image = pyvips.Image.rawload(
+            f"/dev/fd/{self._file.fileno()}", width, height, bands, format=form, access="sequential"
+        )
+        return image.copy(interpretation=_interpretation(bands, form))
+
+
+def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
+    """Any image at another size: bicubic where it grows, antialiased Lanczos where it shrinks."""
+    across, down = width / image.width, height / image.height
+    if across >= 1 and down >= 1:
+        # libvips' own resize is half a pixel off when it enlarges with this kernel.
+        return image.affine(
+            [across, 0, 0, down],
+            interpolate=pyvips.Interpolate.new("bicubic"),
+            odx=(across - 1) / 2,
+            ody=(down - 1) / 2,
+            oarea=[0, 0, width, height],
+            extend="copy",
+        )
+    return image.resize(across, vscale=down, kernel="lanczos3")
+
+
+def from_array(pixels: np.ndarray) -> pyvips.Image:
+    """`[H, W, bands]` as an image of libvips."""
+    image = pyvips.Image.new_from_array(pixels)
+    return image.copy(interpretation=_interpretation(image.bands, image.format))
+
+
+def quantised(image: pyvips.Image, dtype: np.dtype) -> pyvips.Image:
+    """Float in [0, 1] to uint8 or uint16, clipped and rounded."""
+    most = np.iinfo(dtype).max
+    form = {"uint8": "uchar", "uint16": "ushort"}[np.dtype(dtype).name]
+    image = (image * most).rint().cast(form)  # the cast clips
+    return image.copy(interpretation=_interpretation(image.bands, form))
+
+
+def write_picture(
+    colour: pyvips.Image, alpha: pyvips.Image | None, like: Picture, kind: str, target: Path | None
+) -> list[str]:
+    """Encodes a result, with the profile, EXIF and resolution of the file that it was made from.
+
+    Args:
+        colour, alpha: of one size and type; alpha has one band.
+        like: the original.
+        kind: one of the values of `FORMATS`.
+        target: appears only when it is complete; None is standard output.
+
+    Returns:
+        What the format could not hold, in words.
+
+    Raises:
+        UserError: it cannot be encoded.
+        OSError: it cannot be written.
+    """
+    lost = []
+    if colour.format == "ushort" and kind not in _DEPTH_16:
+        lost.append(f"16 bits became 8, which is what {kind[1:]} holds")
+        colour, alpha = (
+            None if image is None else ((image / 257.0).rint().cast("uchar").copy(
+                interpretation=_interpretation(image.bands, "uchar")))
+            for image in (colour, alpha)
+        )  # fmt: skip
+    image = colour
+    if alpha is not None and kind == ".jpg":
+        lost.append("transparency became white, as jpg has none")
+        most = 255
+        weight = alpha / most
+        image = (colour * weight + most * (1 - weight)).rint().cast("uchar").copy(interpretation=colour.interpretation)
+    elif alpha is not None:
+        image = colour.bandjoin(alpha)
+    image = _with_metadata(image, like.header, gray_to_colour=colour.bands == 1 and kind == ".webp")
+    try:
+        if target is None:
+            with _in_words():
+                sys.stdout.buffer.write(image.write_to_buffer(kind, **_SAVE[kind]))
+                sys.stdout.buffer.flush()
+            return lost
+        with _staged(target) as staging, _in_words():
+            options = dict(_SAVE[kind])
+            if kind == ".tif":
+                options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
+            image.write_to_target(pyvips.Target.new_to_file(str(staging)), kind, **options)
+    except UserError as error:
+        raise UserError(f"{target or 'standard output'}: {error}") from error
+    return lost
+
+
+@contextlib.contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A temporary name beside `target` that takes its place when all went well."""
+    staging = target.with_name(f".{os.getpid()}.{target.name}.part")
+    try:
+        yield staging
+        os.replace(staging, target)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _in_words():
+    """libvips' errors, which are several lines, as one."""
+    try:
+        yield
+    except pyvips.Error as error:
+        lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+        raise UserError(f"libvips says: {'; '.join(dict.fromkeys(lines)):.200}") from error
+
+
+def _opened(source):
+    if isinstance(source, Path):
+        with open(source, "rb") as file:  # a missing or forbidden file is told by the system in its own words
+            empty = not file.read(1)
+        stream = None if empty else pyvips.Source.new_from_file(str(source))
+    else:
+        stream = pyvips.Source.new_from_memory(source) if source else None
+    if stream is None:
+        raise UserError("the file is empty")
+    try:
+        image = pyvips.Image.new_from_source(stream, "", fail_on="truncated")
+    except pyvips.Error as error:
+        if "known format" in str(error):
+            raise UserError("not an image; PNG, JPEG, WebP and TIFF are read") from error
+        raise
+    loader = image.get("vips-loader").removesuffix("_source").removesuffix("_buffer")
+    if loader not in _LOADERS:
+        raise UserError(f"a {loader.removesuffix('load')} file; PNG, JPEG, WebP and TIFF are read")
+    if image.get_typeof("n-pages") and image.get("n-pages") > 1:
+        raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
+    if image.width * image.height > _MOST_PIXELS:
+        raise UserError(
+            f"it claims {image.width}x{image.height} pixels, more than the {_MOST_PIXELS:,} accepted; cut it up"
+        )
+    return image, _LOADERS[loader]
+
+
+def _rgb_or_gray(image):
+    """8 or 16 bits, sRGB-like or gray, perhaps with alpha."""
+    if image.format not in ("uchar", "ushort"):
+        raise UserError(f"its pixels are {image.format} numbers, which have no agreed range; save it with 8 or 16 bits")
+    deep = image.format == "ushort"
+    if image.interpretation == "cmyk":
+        # CMYK means nothing without a profile; libvips has a common one for files that bring none.
+        image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
+    elif image.interpretation not in ("srgb", "rgb16", "b-w", "grey16", "multiband", "rgb"):
+        image = image.colourspace("rgb16" if deep else "srgb")
+    if image.bands - image.hasalpha() not in (1, 3):
+        raise UserError(f"it has {image.bands} channels; gray and RGB are enlarged, each with or without transparency")
+    return image
+
+
+def _interpretation(bands, form):
+    deep = form == "ushort"
+    return {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}.get(bands, "multiband")
+
+
+def _under_transparency(colour, alpha):
+    hidden = alpha[..., 0] == 0
+    if not hidden.any() or hidden.all():
+        return np.ascontiguousarray(colour)
+    # Zero marks what is to be filled, so visible colours are counted from one.
+    seeds = np.where(hidden[..., np.newaxis], 0.0, colour.astype(np.float32) + 1.0).astype(np.float32)
+    filled = pyvips.Image.new_from_array(seeds).fill_nearest().numpy().reshape(colour.shape)
+    return np.rint(filled - 1.0).astype(colour.dtype)
+
+
+def _with_metadata(image, header, gray_to_colour):
+    image = image.copy(xres=header.xres, yres=header.yres)
+    for name in header.get_fields():
+        profile = name == "icc-profile-data" and not gray_to_colour
+        if name.startswith("exif-") or profile or name in ("xmp-data", "iptc-data"):
+            image.set_type(header.get_typeof(name), name, header.get(name))
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # it was turned upright
+    return image

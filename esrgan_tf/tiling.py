@@ -1,0 +1,222 @@
+"""Images of any size through any generator, in memory that the tile bounds and not the image."""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.errors import UserError
+
+OVERLAP = 24
+# What activations may take when no tile is given, and where a larger tile no longer saves time: small beside any
+# machine's memory, large enough that the overlap costs little. On a CPU never more than a quarter of what is free.
+_BUDGET = {"CPU": 768 * 2**20, "GPU": 2 * 2**30}
+_LARGEST_TILE = {"CPU": 448, "GPU": 1024}
+# At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
+# Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
+_ACTIVATIONS, _RESULTS = 3, 6
+# Tiles begin at multiples of it, so that networks that pack 2x2 or 4x4 pixels pack the same ones in every tile.
+_GRID = 4
+
+
+class Enlarger:
+    """A generator made ready for whole images: one compiled function, applied to one tile after another.
+
+    Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded; at the
+    image's own edges the network sees the edge. Where the overlap reaches as far as the network looks, tiles compute
+    what the whole image would.
+
+    Args:
+        model: a generator of float32 `[B, H, W, C]` in [0, 1].
+        tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
+        overlap: input pixels of surroundings, rounded up to a multiple of 4.
+        batch: how many tiles are computed at once.
+        ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
+        notice: called with a line when memory runs out and smaller tiles are tried.
+
+    Attributes:
+        scale: how many times larger the result is.
+        channels: that the generator takes.
+        tile: as above; smaller once memory has run out.
+
+    Raises:
+        UserError: a tile that its overlap fills, or numbers below their least.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        tile: int | None = None,
+        overlap: int = OVERLAP,
+        batch: int = 1,
+        ensemble: bool = False,
+        notice: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ):
+        if overlap < 0 or batch < 1:
+            raise UserError(f"overlap {overlap}, batch {batch}: the least are 0 and 1")
+        self.channels = model.inputs[0].shape[-1]
+        self._overlap = -(-overlap // _GRID) * _GRID
+        self._batch, self._ensemble, self._notice = batch, ensemble, notice
+        signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
+        self._forward = tf.function(lambda image: model(image, training=False), input_signature=signature)
+        side = 2 * _GRID
+        small = self._forward(np.zeros((1, side, side, self.channels), np.float32))
+        self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
+        least = 2 * self._overlap + 4 * _GRID
+        if tile is None:
+            tile = max(least, _affordable_tile(model, self.scale, batch))
+        if tile < least:
+            raise UserError(
+                f"tile {tile} is too small for an overlap of {self._overlap} on each side; the least is {least}"
+            )
+        self.tile = tile // _GRID * _GRID
+
+    def tiles(
+        self, image: np.ndarray, progress: Callable[[int], None] = lambda pixels: None
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Enlarges an image piece by piece.
+
+        Args:
+            image: uint8 or uint16 `[H, W, C]`.
+            progress: called after each piece with the number of input pixels done.
+
+        Yields:
+            Row and column in the result, and float32 `[h, w, C']` in [0, 1], not clipped, that belongs there. Pieces
+            cover the result; after memory ran out, some come a second time.
+
+        Raises:
+            UserError: other channels than the generator's, or memory runs out for the smallest tile.
+        """
+        height, width, channels = image.shape
+        if channels != self.channels:
+            raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
+        top = 0
+        while top < height:
+            try:
+                bottom = top
+                for piece, (row, column), bottom in self._row_of_tiles(image, top):
+                    yield row * self.scale, column * self.scale, piece
+                    done = column * self.scale + piece.shape[1]
+                    progress(top * width + (bottom - top) * done // self.scale)
+                top = bottom
+            except tf.errors.ResourceExhaustedError as error:
+                self._shrink(error)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Enlarges an image into one array: uint8 or uint16 `[H, W, C]` to `[scale * H, scale * W, C']` of its type."""
+        shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, self._out_channels)
+        result = np.empty(shape, image.dtype)  # first: should it not fit, no time is lost
+        for row, column, piece in self.tiles(image):
+            result[row : row + piece.shape[0], column : column + piece.shape[1]] = quantise(piece, image.dtype)
+        return result
+
+    def _row_of_tiles(self, image, top):
+        """Yields `(piece, its place in the input, the row below it)` from left to right."""
+        height, width = image.shape[:2]
+        y = next(_spans(top, height, self.tile, self._overlap))
+        columns = list(_spans(0, width, self.tile, self._overlap))
+        while columns:
+            size = columns[0][3] - columns[0][0]
+            same = [x for x in columns[: self._batch] if x[3] - x[0] == size]
+            columns = columns[len(same) :]
+            batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
+            enlarged = self._enlarge(batch.astype(np.float32) / np.iinfo(image.dtype).max)
+            for x, piece in zip(same, enlarged, strict=True):
+                rows, keep = (
+                    slice((begin - start) * self.scale, (end - start) * self.scale) for start, begin, end, _ in (y, x)
+                )
+                yield piece[rows, keep], (y[1], x[1]), y[2]
+
+    def _enlarge(self, batch):
+        if not self._ensemble:
+            return self._forward(batch).numpy()
+        total = 0.0
+        for turns in range(4):
+            for flip in (False, True):
+                turned = np.rot90(batch, turns, axes=(1, 2))
+                turned = turned[:, :, ::-1] if flip else turned
+                enlarged = self._forward(np.ascontiguousarray(turned)).numpy()
+                enlarged = enlarged[:, :, ::-1] if flip else enlarged
+                total = total + np.rot90(enlarged, -turns, axes=(1, 2))
+        return total / 8.0
+
+    def _shrink(self, error):
+        least = 2 * self._overlap + 4 * _GRID
+        if self._batch > 1:
+            self._batch = 1
+        elif self.tile > least:
+            self.tile = max(least, self.tile // 2 // _GRID * _GRID)
+        else:
+            raise UserError(
+                f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
+            ) from error
+        self._notice(f"memory ran out; going on with one tile of {self.tile} pixels at a time")
+
+
+def upscale(
+    image: np.ndarray, model: keras.Model, tile: int | None = None, overlap: int = OVERLAP, ensemble: bool = False
+) -> np.ndarray:
+    """Enlarges a whole image.
+
+    Args:
+        image: uint8 `[H, W, C]`, or uint16, with as many channels as `model` takes.
+        model, tile, overlap, ensemble: as for `Enlarger`.
+
+    Returns:
+        `[scale * H, scale * W, C']` of the image's type, clipped and rounded.
+
+    Raises:
+        UserError: as `Enlarger`, or another type of pixels.
+    """
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
+        raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
+    return Enlarger(model, tile, overlap, ensemble=ensemble)(image)
+
+
+def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float in [0, 1] to an integer type's whole range, clipped and rounded."""
+    most = np.iinfo(dtype).max
+    return np.rint(np.clip(image, 0.0, 1.0) * most).astype(dtype)
+
+
+def _spans(first, length, tile, overlap):
+    """Divides `first` … `length`: yields where a tile's surroundings start, it begins, it ends, they stop.
+
+    All but the last are as large as one another, and as small as their number allows.
+    """
+    if length > tile:
+        count = math.ceil((length - 2 * overlap) / (tile - 2 * overlap))
+        tile = math.ceil((length - 2 * overlap) / count / _GRID) * _GRID + 2 * overlap
+    begin = first
+    while begin < length:
+        start = max(0, begin - overlap)
+        stop = min(length, start + tile)
+        end = length if stop == length else stop - overlap
+        yield start, begin, end, stop
+        begin = end
+
+
+def _affordable_tile(model, scale, batch):
+    """The side of a tile whose activations fit the budget."""
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    budget = _BUDGET[device]
+    if device == "CPU" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        budget = min(budget, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+    return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / _bytes_per_pixel(model, scale))))
+
+
+def _bytes_per_pixel(model, scale):
+    """What the largest activations take for each pixel of the input, from the layers' channels and enlargements."""
+    area, most = 1.0, 0.0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.UpSampling2D):
+            area *= math.prod(layer.size)
+        shape = getattr(layer.output, "shape", ())
+        if len(shape) == 4:
+            most = max(most, area * shape[-1])
+    packed = min(1.0, scale**2 / area)  # where the input was pixel-unshuffled first, all areas are that much smaller
+    return 4 * (_ACTIVATIONS * most * packed + _RESULTS * scale**2 * model.outputs[0].shape[-1])

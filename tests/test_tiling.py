@@ -1,0 +1,236 @@
+"""Tiles against the whole image: the same pixels, no seams, one compiled function, bounded memory."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skimage.data
+import tensorflow as tf
+
+from esrgan_tf import load_model, upscale
+from esrgan_tf.errors import UserError
+from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.tiling import Enlarger, quantise
+from tests.conftest import REPOSITORY, needs_shared, randomise
+
+PHOTO = skimage.data.astronaut()[60:263, 130:331]  # 203x201
+
+
+def whole(model, image):
+    """The network on all of the image at once, 8-bit."""
+    return quantise(np.asarray(model(image[np.newaxis].astype(np.float32) / 255))[0], np.uint8)
+
+
+def differences(a, b):
+    return np.abs(a.astype(np.int16) - b)
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean(differences(a, b).astype(np.float64) ** 2))
+
+
+def step(image, at, axis):
+    """The mean absolute step from pixel at - 1 to pixel at along an axis."""
+    image = np.moveaxis(image.astype(np.float64), axis, 0)
+    return np.abs(image[at] - image[at - 1]).mean()
+
+
+@pytest.mark.parametrize("tile", [48, 64, 100, 300])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_with_the_receptive_field_as_overlap_tiles_are_the_whole(scale, tile):
+    """Five convolutions see five pixels; packed input, by 4 for scale 1, sees 4 times as far and keeps its packing."""
+    compact = randomise(compact_generator(scale, filters=6, blocks=3))
+    assert differences(upscale(PHOTO, compact, tile=tile, overlap=5), whole(compact, PHOTO)).max() <= 1
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(1, 4), (2, 2), (4, 2)])
+def test_packed_pixels_stay_together(scale, unshuffle):
+    """An error here would be of the whole range: other pixels packed, another image."""
+    model = rrdb_generator(scale, filters=6, blocks=1, growth=4, unshuffle=unshuffle)
+    overlap = 22 * unshuffle  # conv_first, 15 of the block, conv_body, and the last four at most
+    assert differences(upscale(PHOTO, model, tile=2 * overlap + 40, overlap=overlap), whole(model, PHOTO)).max() <= 1
+
+
+def lively_rrdb():
+    """An RRDB network whose every pixel depends on far ones, as a trained one's; its output fills the range."""
+    model, rng = rrdb_generator(filters=16, blocks=6, growth=8), np.random.default_rng(0)
+    for weight in model.weights:
+        fan_in = np.prod(weight.shape[:-1])
+        weight.assign(rng.normal(0, (2 / fan_in) ** 0.5, weight.shape) if len(weight.shape) == 4 else weight)
+    output = np.asarray(model(PHOTO[np.newaxis].astype(np.float32) / 255))
+    last = model.get_layer("conv_last")
+    kernel, _ = last.get_weights()
+    last.set_weights([kernel / (5 * output.std()), np.full(3, 0.5) - output.mean(axis=(0, 1, 2)) / (5 * output.std())])
+    return model
+
+
+@pytest.mark.shared
+def test_published_network_in_tiles():
+    """The compact network with 32 blocks has a receptive field of 34 pixels on every side."""
+    model = load_model(needs_shared("realesrgan_compact", "realesr-general-x4v3.safetensors"))
+    expected = whole(model, PHOTO)
+    exact = differences(upscale(PHOTO, model, tile=112, overlap=34), expected)
+    assert exact.max() <= 1
+    assert (exact > 0).mean() < 1e-4
+    # And with the default overlap, no seam can be seen.
+    tiled = upscale(PHOTO, model, tile=100)
+    assert psnr(tiled, expected) >= 50
+    assert_no_seams(Enlarger(model, 100), tiled, expected)
+
+
+def test_rrdb_in_tiles_of_the_default_overlap():
+    model = lively_rrdb()
+    tiled, expected = upscale(PHOTO, model, tile=100), whole(model, PHOTO)
+    assert 50 <= psnr(tiled, expected) < np.inf
+    assert_no_seams(Enlarger(model, 100), tiled, expected)
+
+
+def assert_no_seams(enlarger, tiled, expected):
+    """The mean step across each border of tiles is the whole image's there, to a twentieth of a grey level."""
+    places = [(row, column) for row, column, _ in enlarger.tiles(PHOTO)]
+    for axis in (0, 1):
+        seams = {place[axis] for place in places} - {0}
+        assert len(seams) >= 2
+        for at in seams:
+            assert step(tiled, at, axis) - step(expected, at, axis) < 0.05
+
+
+def test_a_seam_would_be_seen():
+    """The measures of the tests above notice tiles without any overlap."""
+    model = lively_rrdb()
+    tiled, expected = upscale(PHOTO, model, tile=52, overlap=0), whole(model, PHOTO)
+    assert psnr(tiled, expected) < 50
+    with pytest.raises(AssertionError):
+        assert_no_seams(Enlarger(model, 52, 0), tiled, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (300, 1), (5, 3), (48, 48), (49, 47), (97, 210)])
+def test_every_size_comes_out_complete(shape):
+    model = compact_generator(2, filters=4, blocks=1)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert differences(upscale(image, model, tile=48, overlap=4), whole(model, image)).max() <= 1
+
+
+def test_one_compiled_function_serves_every_tile_and_image():
+    model = compact_generator(2, filters=4, blocks=1)
+    enlarger = Enlarger(model, tile=48, overlap=4)
+    for shape in ((100, 130, 3), (47, 61, 3), (300, 20, 3)):
+        enlarger(np.zeros(shape, np.uint8))
+    assert enlarger._forward.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+def test_batches_of_tiles_are_the_same(batch):
+    model = randomise(compact_generator(2, filters=4, blocks=1))
+    one, many = Enlarger(model, 48, 8), Enlarger(model, 48, 8, batch=batch)
+    assert differences(one(PHOTO), many(PHOTO)).max() <= 1
+
+
+def test_no_tile_is_larger_than_asked():
+    sizes = []
+    enlarger = Enlarger(compact_generator(2, filters=4, blocks=1), tile=50, overlap=7)
+    forward = enlarger._forward
+    enlarger._forward = lambda batch: sizes.append(batch.shape[1:3]) or forward(batch)
+    enlarger(PHOTO)
+    assert max(max(size) for size in sizes) <= 50
+
+
+def test_sixteen_bits_keep_their_depth():
+    model = compact_generator(1, filters=4, blocks=0)
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))  # what is left is the nearest neighbour: the image itself
+    image = np.random.default_rng(0).integers(0, 65536, (60, 70, 3), dtype=np.uint16)
+    result = upscale(image, model, tile=32, overlap=4)
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result, image)
+
+
+def test_ensemble_is_the_average_of_eight():
+    model = randomise(compact_generator(2, filters=4, blocks=1))
+    image = PHOTO[:40, :50].astype(np.float32) / 255
+    total = np.zeros((80, 100, 3))
+    for turns in range(4):
+        for flipped in (False, True):
+            turned = np.rot90(image, turns)
+            turned = np.fliplr(turned) if flipped else turned
+            result = np.asarray(model(turned[np.newaxis].copy()))[0]
+            result = np.fliplr(result) if flipped else result
+            total += np.rot90(result, -turns)
+    expected = quantise(total / 8, np.uint8)
+    assert differences(upscale(PHOTO[:40, :50], model, ensemble=True), expected).max() <= 1
+
+
+def test_default_tile_follows_memory():
+    """A network whose last layers work at 16 times the pixels gets smaller tiles than one that works at 1."""
+    compact, rrdb = Enlarger(compact_generator(blocks=2)).tile, Enlarger(rrdb_generator(blocks=1)).tile
+    assert 64 < rrdb < compact <= 448
+    # x2 packs its input: its last layers have only 4 times the pixels, and a tile twice the side costs the same.
+    assert Enlarger(rrdb_generator(2, blocks=1)).tile == pytest.approx(min(448, 2 * rrdb), abs=8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tile": 60, "overlap": 24}, "tile 60 is too small for an overlap of 24 on each side; the least is 64"),
+        ({"overlap": -1}, "overlap -1, batch 1: the least are 0 and 1"),
+        ({"batch": 0}, "overlap 24, batch 0: the least are 0 and 1"),
+    ],
+)
+def test_impossible_tiles_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Enlarger(compact_generator(2, filters=4, blocks=1), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "expected uint8 or uint16"),
+        (np.zeros((4, 4), np.uint8), "expected uint8 or uint16"),
+        (np.zeros((4, 4, 4), np.uint8), "the image has 4 channels and the generator takes 3"),
+    ],
+)
+def test_impossible_images_are_refused(image, message):
+    with pytest.raises(UserError, match=message):
+        upscale(image, compact_generator(2, filters=4, blocks=1))
+
+
+def test_exhausted_memory_halves_the_tile_and_goes_on():
+    """Real exhaustion: the process may have less address space than its first tile takes.
+
+    The network makes a large tensor and small again, without convolutions: the scratch memory of these, on a CPU, is
+    asked for by libraries that end the process when there is none, before anyone can halve anything.
+    """
+    program = """
+import resource
+import keras
+import numpy as np
+from esrgan_tf.tiling import Enlarger
+image = keras.Input((None, None, 3))
+x = keras.layers.UpSampling2D(16, interpolation="nearest")(image)
+model = keras.Model(image, keras.layers.MaxPooling2D(16)(x))
+pixels = np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)
+enlarger = Enlarger(model, 800)
+enlarger(pixels[:64, :64])
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, resource.RLIM_INFINITY))  # the first tile takes 2 GB
+result = enlarger(pixels)
+assert enlarger.tile < 800
+np.testing.assert_array_equal(result, pixels)
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "memory ran out; going on with one tile of 400 pixels at a time" in result.stderr
+
+
+def test_memory_that_is_never_enough_is_said():
+    model = compact_generator(2, filters=4, blocks=1)
+    enlarger = Enlarger(model, 48, 8)
+
+    def exhausted(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    enlarger._forward = exhausted
+    with pytest.raises(UserError, match="memory ran out even for tiles of 32 pixels"):
+        enlarger(PHOTO)

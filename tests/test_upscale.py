@@ -1,0 +1,487 @@
+"""`esrgan-tf upscale` on images as people have them.
+
+The network is the compact one with all weights zero, which leaves its base: the nearest neighbour, twice as large. So
+every pixel of every result is known.
+"""
+
+import contextlib
+import ctypes
+import io
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import skimage.data
+from PIL import Image, ImageCms
+
+from esrgan_tf.models import compact_generator
+from tests.conftest import REPOSITORY, randomise
+
+PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
+RNG = np.random.default_rng(0)
+DEEP = RNG.integers(0, 65536, (30, 40, 3), dtype=np.uint16)
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# A red disc on nothing. What lies under the transparency is black, as programs leave it.
+DISC = np.zeros((30, 40, 4), np.uint8)
+DISC[np.hypot(*(np.mgrid[:30, :40] - np.array([[[15]], [[20]]]))) < 10] = (255, 0, 0, 255)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Paths of two networks: the nearest neighbour, and one that changes everything."""
+    folder = tmp_path_factory.mktemp("models")
+    nearest = compact_generator(2, filters=4, blocks=0)
+    nearest.set_weights([np.zeros_like(weight) for weight in nearest.get_weights()])
+    nearest.save(folder / "nearest.keras")
+    randomise(compact_generator(2, filters=4, blocks=1)).save(folder / "other.keras")
+    return folder
+
+
+@pytest.fixture
+def upscale(models, run_main):
+    def run(*argv, model="nearest"):
+        return run_main("upscale", *argv, "--model", models / f"{model}.keras")
+
+    return run
+
+
+def doubled(pixels):
+    return np.asarray(pixels).repeat(2, axis=0).repeat(2, axis=1)
+
+
+def saved(pixels, **options):
+    return lambda path: Image.fromarray(pixels).save(path, **options)
+
+
+def converted(mode, **options):
+    return lambda path: Image.fromarray(PHOTO).convert(mode).save(path, **options)
+
+
+def deep(pixels, path):
+    form = {1: "grey16", 3: "rgb16", 4: "rgb16", 2: "grey16"}[pixels.shape[2]]
+    pyvips.Image.new_from_array(pixels).copy(interpretation=form).write_to_file(str(path))
+
+
+def with_exif(path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # orientation: turn right; maker
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
+    Image.fromarray(PHOTO).save(path, exif=exif, icc_profile=PROFILE, quality=95)
+
+
+def bomb(path):
+    """A PNG of a hundred bytes that claims ten billion pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+
+
+def cut_short(suffix, share=0.6):
+    def make(path):
+        stream = io.BytesIO()
+        Image.fromarray(skimage.data.astronaut()).save(stream, {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}[suffix])
+        path.write_bytes(stream.getvalue()[: int(share * len(stream.getvalue()))])
+
+    return make
+
+
+def read(path):
+    """Pixels as they are in the file, and Pillow's mode."""
+    with Image.open(path) as image:
+        return np.asarray(image), image.mode
+
+
+# name: (file name, how it is made, mode of the result, pixels of the result or None where the format loses some)
+RESULTS = {
+    "RGB": ("a.png", saved(PHOTO), "RGB", PHOTO),
+    "JPEG": ("a.jpg", saved(PHOTO, quality=95), "RGB", None),
+    "JPEG by its other name": ("a.JPEG", saved(PHOTO, quality=95), "RGB", None),
+    "grayscale": ("a.png", saved(PHOTO[..., 0]), "L", PHOTO[..., 0]),
+    "grayscale JPEG": ("a.jpg", saved(PHOTO[..., 0], quality=95), "L", None),
+    "one bit": ("a.png", converted("1"), "L", np.asarray(Image.fromarray(PHOTO).convert("1").convert("L"))),
+    "palette": ("a.png", converted("P"), "RGB", np.asarray(Image.fromarray(PHOTO).convert("P").convert("RGB"))),
+    "RGBA": ("a.png", saved(np.dstack([PHOTO, np.full((30, 40), 255, np.uint8)])), "RGBA", None),
+    "grayscale with alpha": ("a.png", converted("LA"), "LA", np.asarray(Image.fromarray(PHOTO).convert("LA"))),
+    "16-bit RGB": ("a.png", lambda path: deep(DEEP, path), "RGB", None),
+    "16-bit grayscale": ("a.png", lambda path: deep(DEEP[..., :1], path), "I;16", DEEP[..., 0]),
+    "16-bit grayscale TIFF": ("a.tif", lambda path: deep(DEEP[..., :1], path), "I;16", DEEP[..., 0]),
+    "TIFF": ("a.tiff", saved(PHOTO), "RGB", PHOTO),
+    "TIFF with LZW": ("a.tif", saved(PHOTO, compression="tiff_lzw"), "RGB", PHOTO),
+    "grayscale TIFF": ("a.tif", saved(PHOTO[..., 0]), "L", PHOTO[..., 0]),
+    "RGBA TIFF": ("a.tif", saved(np.dstack([PHOTO, PHOTO[..., :1] // 2 + 100])), "RGBA", None),
+    "WebP": ("a.webp", saved(PHOTO, quality=95), "RGB", None),
+    "WebP with alpha": ("a.webp", saved(np.dstack([PHOTO, PHOTO[..., :1] // 2 + 100]), lossless=True), "RGBA", None),
+    "CMYK JPEG": ("a.jpg", converted("CMYK", quality=95), "RGB", None),
+    "CMYK TIFF": ("a.tif", converted("CMYK"), "RGB", None),
+    "1x1": ("a.png", saved(PHOTO[:1, :1]), "RGB", PHOTO[:1, :1]),
+    "1x4000": ("a.png", saved(np.tile(PHOTO[:1], (1, 100, 1))), "RGB", np.tile(PHOTO[:1], (1, 100, 1))),
+    "4000x1": ("a.png", saved(np.tile(PHOTO[:, :1], (134, 1, 1))), "RGB", np.tile(PHOTO[:, :1], (134, 1, 1))),
+    "another ending than its format": ("a.png", lambda path: Image.fromarray(PHOTO).save(path, "TIFF"), "RGB", PHOTO),
+    "spaces and other letters": ("ein Bild – 写真 фото.png", saved(PHOTO), "RGB", PHOTO),
+    "brackets and quotes": ("a[1],'b' \"c\"[Q=3].png", saved(PHOTO), "RGB", PHOTO),
+    "no ending but its own": (".jpg.png", saved(PHOTO), "RGB", PHOTO),
+}
+
+REFUSALS = {
+    "empty": ("a.png", lambda path: path.write_bytes(b""), "a.png: the file is empty"),
+    "text": ("a.png", lambda path: path.write_text("not an image"), "not an image; PNG, JPEG, WebP and TIFF are read"),
+    "JPEG cut short": ("a.jpg", cut_short(".jpg"), "libvips says: "),
+    "PNG cut short": ("a.png", cut_short(".png"), "libvips says: "),
+    "WebP cut short": ("a.webp", cut_short(".webp"), "libvips says: "),
+    "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), "libvips says: "),
+    "animated WebP": (
+        "a.webp",
+        saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
+        "it holds 2 frames or pages; save the one you want by itself",
+    ),
+    "animated GIF": (
+        "a.gif",
+        saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
+        "a gif file; PNG, JPEG, WebP and TIFF are read",
+    ),
+    "TIFF of two pages": (
+        "a.tif",
+        saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
+        "it holds 2 frames or pages",
+    ),
+    "BMP": ("a.bmp", saved(PHOTO), "not an image; PNG, JPEG, WebP and TIFF are read"),
+    "float": (
+        "a.tif",
+        saved(PHOTO[..., 0].astype(np.float32)),
+        "its pixels are float numbers, which have no",
+    ),
+    "decompression bomb": ("a.png", bomb, "it claims 100000x100000 pixels, more than the 268,435,456 accepted"),
+    "too long for JPEG": (
+        "a.jpg",
+        saved(np.zeros((1, 40000, 3), np.uint8)),
+        "80000x2 pixels, and jpg holds 65535",
+    ),
+    "too long for WebP": ("a.webp", saved(np.zeros((1, 9000, 3), np.uint8)), "18000x2 pixels, and webp holds 16383"),
+}
+
+
+def test_the_tables_are_long_enough():
+    assert len(RESULTS) + len(REFUSALS) >= 30
+
+
+@pytest.mark.parametrize("case", RESULTS)
+def test_result(case, upscale, tmp_path):
+    name, make, mode, pixels = RESULTS[case]
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / name)
+    status, out, err = upscale(tmp_path / "in" / name, "--output", tmp_path / "out")
+    assert status == 0, err
+    assert err == ""
+    assert out.startswith("1 enlarged in ")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+    result, result_mode = read(tmp_path / "out" / name)
+    assert result_mode == mode
+    if pixels is not None:
+        np.testing.assert_array_equal(result, doubled(pixels))
+    elif "16-bit" not in case:
+        # Lossy, or with alpha: as near as the format, and bicubic alpha, come.
+        original = np.asarray(Image.open(tmp_path / "in" / name).convert(mode)).astype(float)
+        assert np.abs(result - doubled(original)).mean() < (12 if "CMYK" in case else 6)
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusal(case, upscale, tmp_path):
+    name, make, message = REFUSALS[case]
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / name)
+    status, out, err = upscale(tmp_path / "in" / name, "--output", tmp_path / "out")
+    assert status == 1
+    assert message in err
+    assert err.startswith(f"esrgan-tf: {'' if 'jpg holds' in message or 'webp holds' in message else tmp_path}")
+    assert err.count("\n") == 1, err
+    assert ", 1 failed" in out
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_sixteen_bits_stay_sixteen(bands, suffix, upscale, tmp_path):
+    pixels = np.concatenate([DEEP, np.full((30, 40, 1), 65535, np.uint16)], axis=2)[..., :bands]
+    deep(pixels, tmp_path / f"a{suffix}")
+    assert upscale(tmp_path / f"a{suffix}", "--output", tmp_path / f"b{suffix}")[0] == 0
+    result = pyvips.Image.new_from_file(str(tmp_path / f"b{suffix}"))
+    assert result.format == "ushort"
+    np.testing.assert_array_equal(result.numpy(), doubled(pixels))
+
+
+def test_transparency_has_no_fringe(upscale, tmp_path):
+    """Black lies under the transparency; no visible pixel of the result may have any of it."""
+    Image.fromarray(DISC).save(tmp_path / "a.png")
+    for flags in ((), ("--alpha_upscaler", "model"), ("--outscale", "3"), ("--ensemble",)):
+        status, _, err = upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--overwrite", *flags)
+        assert status == 0, err
+        result, mode = read(tmp_path / "b.png")
+        assert mode == "RGBA"
+        visible = result[result[..., 3] > 0]
+        assert len(visible) > 1000
+        assert (visible[:, :3] == (255, 0, 0)).all()
+
+
+def test_transparency_is_bicubic_or_the_models(upscale, tmp_path):
+    Image.fromarray(DISC).save(tmp_path / "a.png")
+    alphas = {}
+    for kind in ("bicubic", "model"):
+        assert upscale(tmp_path / "a.png", "--output", tmp_path / f"{kind}.png", "--alpha_upscaler", kind)[0] == 0
+        alphas[kind] = read(tmp_path / f"{kind}.png")[0][..., 3]
+    np.testing.assert_array_equal(alphas["model"], doubled(DISC[..., 3]))
+    expected = Image.fromarray(DISC[..., 3].astype(np.float32)).resize((80, 60), Image.Resampling.BICUBIC)
+    inside = np.s_[4:-4, 4:-4]  # at the edge Pillow weighs what is there, libvips repeats it
+    assert np.abs(alphas["bicubic"].astype(float) - np.clip(expected, 0, 255))[inside].max() <= 1
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_transparency_that_is_the_same_everywhere_stays_so(value, upscale, tmp_path):
+    pixels = np.dstack([PHOTO, np.full((30, 40), value, np.uint8)])
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for kind in ("bicubic", "model"):
+        status, _, err = upscale(
+            tmp_path / "a.png", "--output", tmp_path / f"{kind}.png", "--alpha_upscaler", kind, model="other"
+        )
+        assert status == 0, err
+        assert (read(tmp_path / f"{kind}.png")[0][..., 3] == value).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+def test_orientation_is_applied_and_exif_and_profile_are_kept(kind, upscale, tmp_path):
+    with_exif(tmp_path / "a.jpg")
+    assert upscale(tmp_path / "a.jpg", "--output", tmp_path / "out", "--format", kind)[0] == 0
+    with Image.open(tmp_path / "out" / f"a.{kind}") as result:
+        assert result.size == (60, 80)
+        turned = doubled(np.rot90(PHOTO, -1)).astype(float)
+        assert np.abs(np.asarray(result) - turned).mean() < 6
+        exif = result.getexif()
+        assert exif[0x0112] == 1
+        assert exif[0x010F] == "a camera"
+        assert exif.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+        assert result.info["icc_profile"] == PROFILE
+
+
+def test_profile_and_resolution_are_kept_in_tiff(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.tif", icc_profile=PROFILE, dpi=(300, 300))
+    assert upscale(tmp_path / "a.tif", "--output", tmp_path / "b.tif")[0] == 0
+    with Image.open(tmp_path / "b.tif") as result:
+        assert result.info["icc_profile"] == PROFILE
+        assert result.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("outscale", ["0.5", "1", "1.7", "3"])
+def test_outscale(outscale, upscale, tmp_path):
+    """Any factor; the photo stays where it is."""
+    photo = skimage.data.astronaut()[:200, :240]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--outscale", outscale)[0] == 0
+    result, _ = read(tmp_path / "b.png")
+    height, width = (round(size * float(outscale)) for size in photo.shape[:2])
+    assert result.shape == (height, width, 3)
+    resample = Image.Resampling.BICUBIC if float(outscale) > 2 else Image.Resampling.LANCZOS
+    expected = np.asarray(Image.fromarray(doubled(photo)).resize((width, height), resample))
+    assert np.abs(result.astype(float) - expected).mean() < 1
+
+
+def test_outscale_is_quantised_last(upscale, models, tmp_path):
+    """Reducing to the original's size averages values that eight bits would have rounded or clipped first."""
+    import keras
+
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--outscale", "1", model="other")[0] == 0
+    model = keras.models.load_model(models / "other.keras")
+    enlarged = np.asarray(model(PHOTO[np.newaxis].astype(np.float32) / 255))[0]
+    reduced = pyvips.Image.new_from_array(enlarged).resize(0.5, kernel="lanczos3").numpy()
+    expected = np.rint(np.clip(reduced, 0, 1) * 255)
+    np.testing.assert_array_equal(read(tmp_path / "b.png")[0], expected)
+
+
+def test_what_a_format_cannot_hold_is_said(upscale, tmp_path):
+    Image.fromarray(DISC).save(tmp_path / "disc.png")
+    status, _, err = upscale(tmp_path / "disc.png", "--output", tmp_path / "disc.jpg")
+    assert (status, err) == (0, "esrgan-tf: disc.png: transparency became white, as jpg has none\n")
+    assert read(tmp_path / "disc.jpg")[0][0, 0].min() > 250
+    deep(DEEP, tmp_path / "deep.png")
+    status, _, err = upscale(tmp_path / "deep.png", "--output", tmp_path / "deep.webp")
+    assert (status, err) == (0, "esrgan-tf: deep.png: 16 bits became 8, which is what webp holds\n")
+    assert np.abs(read(tmp_path / "deep.webp")[0] - doubled(DEEP / 257)).mean() < 40
+
+
+def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "below").mkdir(parents=True)
+    for name in ("a.png", "c.jpg", "below/d.png", ".hidden.png"):
+        Image.fromarray(PHOTO).save(folder / name)
+    (folder / "b.png").write_text("broken")
+    (folder / "notes.txt").write_text("not meant")
+    status, out, err = upscale(folder, "--output", tmp_path / "out")
+    assert status == 1
+    assert err == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP and TIFF are read\n"
+    assert out.startswith("2 enlarged in ")
+    assert out.endswith(", 1 failed\n")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.jpg"}
+
+    # The same again goes on where it stopped, and looks below.
+    status, out, _ = upscale(folder, "--output", tmp_path / "out", "--recursive", "--skip_existing", "--suffix=")
+    assert status == 1
+    assert out.startswith("1 enlarged in ")
+    assert "2 skipped, as their results exist, 1 failed" in out
+    assert (tmp_path / "out" / "below" / "d.png").is_file()
+
+
+def test_images_of_one_size_are_not_taken_for_one_another(upscale, tmp_path):
+    photos = [np.full((30, 40, 3), colour, np.uint8) for colour in RNG.integers(0, 256, (5, 3))]
+    (tmp_path / "in").mkdir()
+    for i, photo in enumerate(photos):
+        Image.fromarray(photo).save(tmp_path / "in" / f"{i}.png")
+    for outscale in ("2", "1"):
+        flags = ("--output", tmp_path / "out", "--overwrite", "--outscale", outscale)
+        assert upscale(tmp_path / "in", *flags)[0] == 0
+        for i, photo in enumerate(photos):
+            result, _ = read(tmp_path / "out" / f"{i}.png")
+            np.testing.assert_array_equal(result, doubled(photo) if outscale == "2" else photo)
+
+
+def test_suffix_and_format(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    Image.fromarray(PHOTO).save(tmp_path / "b.jpg")
+    flags = ("--output", tmp_path / "out", "--suffix", "_x2", "--format", "webp")
+    assert upscale(tmp_path / "a.png", tmp_path / "b.jpg", *flags)[0] == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_x2.webp", "b_x2.webp"}
+
+
+def test_overwrite_replaces_only_when_complete(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("before")
+    (tmp_path / "broken.png").write_text("broken")
+    assert upscale(tmp_path / "broken.png", "--output", tmp_path / "b.png", "--overwrite")[0] == 1
+    assert (tmp_path / "b.png").read_text() == "before"
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--overwrite")[0] == 0
+    np.testing.assert_array_equal(read(tmp_path / "b.png")[0], doubled(PHOTO))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "broken.png"}
+
+
+MISTAKES = {
+    "nothing": ((), "nothing to enlarge"),
+    "no such input": (("{tmp}/absent.png",), "no file or folder {tmp}/absent.png"),
+    "empty folder": (("{tmp}/empty",), "no image (.png, .jpg, .jpeg, .webp, .tif, .tiff) in {tmp}/empty; --recursive"),
+    "result exists": (("{tmp}/a.png", "--output", "{tmp}/b.png"), "there is already {tmp}/b.png; give --overwrite"),
+    "result is the input": (("{tmp}/a.png", "--output", "{tmp}"), "{tmp}/a.png is an input"),
+    "two of one name": (("{tmp}/a.png", "{tmp}/sub/a.png"), "would both become {tmp}/out/a.png"),
+    "format and ending": (("{tmp}/a.png", "--output", "{tmp}/c.png", "--format", "jpg"), "name two formats"),
+    "foreign ending": (("{tmp}/a.png", "--output", "{tmp}/c.gif"), "end it in .png, .jpg"),
+    "unknown format": (("{tmp}/a.png", "--format", "gif"), "should be one of <png|jpg|webp|tif>"),
+    "both ways": (("{tmp}/a.png", "--overwrite", "--skip_existing"), "contradict each other"),
+    "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "is part of a name"),
+    "outscale of nothing": (("{tmp}/a.png", "--outscale", "0"), "--outscale 0: must be above 0"),
+    "outscale is no number": (("{tmp}/a.png", "--outscale", "big"), "outscale"),
+    "tile too small": (("{tmp}/a.png", "--tile", "40"), "tile 40 is too small for an overlap of 24"),
+    "negative tile": (("{tmp}/a.png", "--tile", "-1"), "tile"),
+    "many to standard output": (("{tmp}/a.png", "{tmp}/b.png", "--output", "-"), "standard output takes one image"),
+    "standard input among others": (("-", "{tmp}/a.png"), "standard input (-) goes alone"),
+    "standard input into a folder": (("-",), "name a file ending in .png"),
+    "below a file": (("{tmp}/a.png", "--output", "{tmp}/b.png/c.png"), "{tmp}/b.png is a file, not a folder"),
+    "no model": (("{tmp}/a.png", "--model", "{tmp}/absent.keras"), "--model: no file or folder {tmp}/absent.keras"),
+    "model is an image": (("{tmp}/a.png", "--model", "{tmp}/a.png"), "is not a Keras model"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(mistake, models, run_main, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "b.png", "sub/a.png"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+    before = sorted(tmp_path.rglob("*"))
+    argv, message = MISTAKES[mistake]
+    argv = [argument.format(tmp=tmp_path) for argument in argv]
+    argv += [] if "--output" in argv else ["--output", str(tmp_path / "out")]
+    argv += [] if "--model" in argv else ["--model", str(models / "nearest.keras")]
+    status, _, err = run_main("upscale", *argv)
+    assert status == 2, err
+    assert message.format(tmp=tmp_path) in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def run(models, *argv, **options):
+    command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
+    command += [*map(str, argv), "--model", str(models / "nearest.keras")]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, **options)
+
+
+def test_standard_input_and_output(models, tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(PHOTO).save(stream, "PNG")
+    result = run(models, "-", "--output", "-", input=stream.getvalue())
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.stdout))), doubled(PHOTO))
+    assert result.stderr.startswith(b"1 enlarged in ")
+
+
+def test_a_read_only_folder(models, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o555)
+
+    def obey_permissions():  # the superuser does not, unless it gives that right up: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+
+    result = run(models, tmp_path / "a.png", "--output", tmp_path / "out", preexec_fn=obey_permissions)
+    (tmp_path / "out").chmod(0o755)
+    assert result.returncode == 1
+    assert result.stderr.startswith(b"esrgan-tf: Permission denied: ")
+    assert result.stderr.count(b"\n") == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_full_disk(models, tmp_path):
+    """No file may grow past a limit, and for standard output the device that is always full."""
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+
+    def limit(size):
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    # The first is too little for the unpacked pixels (3 MB), the second for the file (about 1.1 MB) of noise.
+    for size in (2**21,):
+        result = run(models, tmp_path / "a.png", "--output", tmp_path / "out", preexec_fn=limit(size))
+        assert result.returncode == 1
+        assert result.stderr.startswith(b"esrgan-tf: File too large")
+        assert result.stderr.count(b"\n") == 1
+        assert not list((tmp_path / "out").iterdir())
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
+        command += [str(tmp_path / "a.png"), "--output", "-", "--model", str(models / "nearest.keras")]
+        result = subprocess.run(command, cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert b"esrgan-tf: No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing(stop, models, tmp_path):
+    """Stopped while it paints, which the process' open files tell."""
+    Image.fromarray(np.tile(skimage.data.astronaut(), (8, 8, 1))).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
+    command += [str(tmp_path / "a.png"), "--output", str(out), "--model", str(models / "nearest.keras")]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    descriptors = Path(f"/proc/{process.pid}/fd")
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            if any(str(out) in os.readlink(link) for link in descriptors.iterdir()):
+                break
+    process.send_signal(stop)
+    assert process.wait() == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[stop]
+    assert not list(out.iterdir())
