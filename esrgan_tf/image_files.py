@@ -4,6 +4,8 @@ libvips does all of it: it streams, so that a result larger than memory is writt
 """
 
 import contextlib
+import io
+import logging
 import os
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import pyvips
 
 from esrgan_tf.errors import UserError
 
+logging.getLogger("pyvips").setLevel(logging.ERROR)  # the same warnings, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
 
 FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
@@ -40,7 +43,7 @@ class Picture:
 
     Attributes:
         colour: uint8 or uint16 `[H, W, 3]`, or `[H, W, 1]` for gray. What lies under full transparency is replaced by
-            the nearest visible colour, which no fringe can come from.
+            visible colours from nearby, which no fringe can come from.
         alpha: `[H, W, 1]` of the same type, or None.
         format: the file's own: one of the values of `FORMATS`.
         header: carries the profile, EXIF and resolution.
@@ -59,7 +62,7 @@ def read_picture(source: Path | bytes) -> Picture:
         UserError: empty, damaged, cut short, no format of ours, animated, too large, or pixels without a known range.
     """
     try:
-        with _in_words():
+        with in_words():
             image, kind = _opened(source)
             image = _rgb_or_gray(image.autorot())
             pixels = image.numpy()
@@ -93,10 +96,10 @@ class Canvas:
     Args:
         height, width, bands: of the result.
         dtype: uint8, uint16 or float32.
-        folder: on whose disk it lies.
+        folder: on whose disk it lies; None is the system's place for temporary files.
     """
 
-    def __init__(self, height: int, width: int, bands: int, dtype: np.dtype, folder: Path):
+    def __init__(self, height: int, width: int, bands: int, dtype: np.dtype, folder: Path | None):
         self.shape, self.dtype = (height, width, bands), np.dtype(dtype)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
@@ -189,14 +192,16 @@ def write_picture(
         image = (colour * weight + most * (1 - weight)).rint().cast("uchar").copy(interpretation=colour.interpretation)
     elif alpha is not None:
         image = colour.bandjoin(alpha)
-    image = _with_metadata(image, like.header, gray_to_colour=colour.bands == 1 and kind == ".webp")
+    colours = 3 if kind == ".webp" else colour.bands  # WebP has no gray
+    image = _with_metadata(image, like.header, colours, lost)
+    if kind == ".tif" and like.header.get_typeof("exif-data"):
+        lost.append("EXIF was left out, which tif files are written without")
     try:
         if target is None:
-            with _in_words():
-                sys.stdout.buffer.write(image.write_to_buffer(kind, **_SAVE[kind]))
-                sys.stdout.buffer.flush()
+            with in_words():
+                image.write_to_target(pyvips.Target.new_to_descriptor(sys.stdout.fileno()), kind, **_SAVE[kind])
             return lost
-        with _staged(target) as staging, _in_words():
+        with _staged(target) as staging, in_words():
             options = dict(_SAVE[kind])
             if kind == ".tif":
                 options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
@@ -208,8 +213,9 @@ def write_picture(
 
 @contextlib.contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """A temporary name beside `target` that takes its place when all went well."""
-    staging = target.with_name(f".{os.getpid()}.{target.name}.part")
+    """A temporary name beside `target`, or what it links to, that takes its place when all went well."""
+    target = target.resolve()
+    staging = target.with_name(f".esrgan_tf-{os.getpid()}.part")
     try:
         yield staging
         os.replace(staging, target)
@@ -218,8 +224,8 @@ def _staged(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _in_words():
-    """libvips' errors, which are several lines, as one."""
+def in_words() -> Iterator[None]:
+    """Turns libvips' errors, which are several lines, into a `UserError` of one."""
     try:
         yield
     except pyvips.Error as error:
@@ -245,6 +251,8 @@ def _opened(source):
     loader = image.get("vips-loader").removesuffix("_source").removesuffix("_buffer")
     if loader not in _LOADERS:
         raise UserError(f"a {loader.removesuffix('load')} file; PNG, JPEG, WebP and TIFF are read")
+    if loader == "pngload" and _is_animated_png(source):
+        raise UserError("it is an animated PNG; save the frame you want by itself")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
     if image.width * image.height > _MOST_PIXELS:
@@ -252,6 +260,17 @@ def _opened(source):
             f"it claims {image.width}x{image.height} pixels, more than the {_MOST_PIXELS:,} accepted; cut it up"
         )
     return image, _LOADERS[loader]
+
+
+def _is_animated_png(source):
+    """Whether a chunk acTL comes before the pixels, as the animated kind has it; libvips shows the first frame only."""
+    with open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND"):
+            if head[4:] == b"acTL":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 def _rgb_or_gray(image):
@@ -275,20 +294,38 @@ def _interpretation(bands, form):
 
 
 def _under_transparency(colour, alpha):
-    hidden = alpha[..., 0] == 0
+    hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return np.ascontiguousarray(colour)
-    # Zero marks what is to be filled, so visible colours are counted from one.
-    seeds = np.where(hidden[..., np.newaxis], 0.0, colour.astype(np.float32) + 1.0).astype(np.float32)
-    filled = pyvips.Image.new_from_array(seeds).fill_nearest().numpy().reshape(colour.shape)
-    return np.rint(filled - 1.0).astype(colour.dtype)
+    nearby = np.rint(_filled(colour.astype(np.float32), ~hidden)).astype(colour.dtype)
+    return np.where(hidden, nearby, colour)
 
 
-def _with_metadata(image, header, gray_to_colour):
+def _filled(colour, known):
+    """What is not known becomes the mean of what is in the smallest aligned square of 2, 4, 8 … pixels around it."""
+    height, width, bands = colour.shape
+    if known.all():
+        return colour
+    padded = [(0, height % 2), (0, width % 2), (0, 0)]
+    blocks = ((height + 1) // 2, 2, (width + 1) // 2, 2)
+    weight = np.pad(known.astype(np.float32), padded).reshape(*blocks, 1)
+    total = (np.pad(colour, padded).reshape(*blocks, bands) * weight).sum(axis=(1, 3))
+    count = weight.sum(axis=(1, 3))
+    coarse = _filled(total / np.maximum(count, 1), count > 0)
+    return np.where(known, colour, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
+
+
+def _with_metadata(image, header, colours, lost):
     image = image.copy(xres=header.xres, yres=header.yres)
     for name in header.get_fields():
-        profile = name == "icc-profile-data" and not gray_to_colour
-        if name.startswith("exif-") or profile or name in ("xmp-data", "iptc-data"):
+        if name == "icc-profile-data" and not _fits(header.get(name), colours):
+            lost.append("its colour profile was left out, as it is for other channels than the result's")
+        elif name.startswith("exif-") or name in ("icc-profile-data", "xmp-data", "iptc-data"):
             image.set_type(header.get_typeof(name), name, header.get(name))
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # it was turned upright
     return image
+
+
+def _fits(profile, colours):
+    """Whether an ICC profile's colour space (bytes 16 to 19 of its header) has as many channels."""
+    return bytes(profile[16:20]) == {1: b"GRAY", 3: b"RGB "}[colours]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_report_is_the_independent_computation(place, tmp_path, run_main):
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.width == 4 * 2 * 160
         assert sheet.height > 3 * 2 * 160
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_is_done(place, tmp_path, run_main):
+    shutil.copytree(place / "hr", tmp_path / "hr")
+    (tmp_path / "hr" / "broken.png").write_text("broken")
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "hr" / "small.png")
+    flags = ("--model", place / "model.safetensors", "--hr_dir", tmp_path / "hr", "--report", tmp_path / "r.json")
+    status, out, err = run_main("evaluate", *flags)
+    assert status == 1
+    assert "mean of 3" in out
+    assert len(json.loads((tmp_path / "r.json").read_text())["images"]) == 3
+    assert err.count("esrgan-tf: left out: ") == err.count("\n") == 2
+    assert "small.png is 16x16" in err
+    assert "broken.png (" in err
 
 
 def test_given_low_resolution_is_used_and_said(place, run_main):

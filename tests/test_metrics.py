@@ -45,7 +45,7 @@ def test_images_too_small_for_ssim_are_refused():
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("name", "expected"), [("set5", 28.43), ("set14", 26.09)])
+@pytest.mark.parametrize(("name", "expected"), [("set5", 28.43), ("set14", 26.09), ("bsd100", 25.96)])
 def test_bicubic_scores_what_is_known(name, expected):
     folder = needs_shared(name)
     scores = []

@@ -22,6 +22,7 @@ import pyvips
 import skimage.data
 from PIL import Image, ImageCms
 
+from esrgan_tf import image_files
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise
 
@@ -31,7 +32,8 @@ DEEP = RNG.integers(0, 65536, (30, 40, 3), dtype=np.uint16)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 # A red disc on nothing. What lies under the transparency is black, as programs leave it.
 DISC = np.zeros((30, 40, 4), np.uint8)
-DISC[np.hypot(*(np.mgrid[:30, :40] - np.array([[[15]], [[20]]]))) < 10] = (255, 0, 0, 255)
+VISIBLE = np.hypot(*(np.mgrid[:30, :40] - np.array([[[15]], [[20]]]))) < 10
+DISC[VISIBLE] = (255, 0, 0, 255)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,7 @@ RESULTS = {
     "1x4000": ("a.png", saved(np.tile(PHOTO[:1], (1, 100, 1))), "RGB", np.tile(PHOTO[:1], (1, 100, 1))),
     "4000x1": ("a.png", saved(np.tile(PHOTO[:, :1], (134, 1, 1))), "RGB", np.tile(PHOTO[:, :1], (134, 1, 1))),
     "another ending than its format": ("a.png", lambda path: Image.fromarray(PHOTO).save(path, "TIFF"), "RGB", PHOTO),
+    "a long name": (f"{'n' * 251}.png", saved(PHOTO), "RGB", PHOTO),
     "spaces and other letters": ("ein Bild – 写真 фото.png", saved(PHOTO), "RGB", PHOTO),
     "brackets and quotes": ("a[1],'b' \"c\"[Q=3].png", saved(PHOTO), "RGB", PHOTO),
     "no ending but its own": (".jpg.png", saved(PHOTO), "RGB", PHOTO),
@@ -144,6 +147,11 @@ REFUSALS = {
         "a.webp",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
         "it holds 2 frames or pages; save the one you want by itself",
+    ),
+    "animated PNG": (
+        "a.png",
+        saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
+        "it is an animated PNG; save the frame you want by itself",
     ),
     "animated GIF": (
         "a.gif",
@@ -203,7 +211,7 @@ def test_refusal(case, upscale, tmp_path):
     status, out, err = upscale(tmp_path / "in" / name, "--output", tmp_path / "out")
     assert status == 1
     assert message in err
-    assert err.startswith(f"esrgan-tf: {'' if 'jpg holds' in message or 'webp holds' in message else tmp_path}")
+    assert err.startswith(f"esrgan-tf: {tmp_path / 'in' / name}: ")
     assert err.count("\n") == 1, err
     assert ", 1 failed" in out
     assert not list((tmp_path / "out").iterdir())
@@ -231,6 +239,31 @@ def test_transparency_has_no_fringe(upscale, tmp_path):
         visible = result[result[..., 3] > 0]
         assert len(visible) > 1000
         assert (visible[:, :3] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_visible_colours_stay_where_they_are(bands, depth, upscale, tmp_path):
+    """A cut-out of noise: every visible pixel keeps its colour, and what lies under transparency takes visible ones."""
+    noise = (DEEP if depth == 16 else (DEEP // 257).astype(np.uint8))[..., :bands]
+    opaque = np.iinfo(noise.dtype).max
+    pixels = np.dstack([np.where(VISIBLE[..., None], noise, 0), VISIBLE.astype(noise.dtype) * opaque])
+    form = {1: "b-w", 3: "srgb"} if depth == 8 else {1: "grey16", 3: "rgb16"}
+    pyvips.Image.new_from_array(pixels).copy(interpretation=form[bands]).write_to_file(str(tmp_path / "a.png"))
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--alpha_upscaler", "model")[0] == 0
+    result = pyvips.Image.new_from_file(str(tmp_path / "b.png")).numpy()
+    np.testing.assert_array_equal(result[..., -1], doubled(pixels[..., -1]))
+    np.testing.assert_array_equal(result[doubled(VISIBLE)][:, :-1], doubled(noise)[doubled(VISIBLE)])
+    hidden = result[~doubled(VISIBLE)][:, :-1]
+    assert hidden.min() >= noise[VISIBLE].min()  # no black from below
+
+
+def test_a_large_cut_out_takes_no_time_to_fill():
+    """Filling works at every scale at once: no loop over distances."""
+    colour, alpha = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000, 1), np.uint8)
+    colour[700:760, 900:960], alpha[700:760, 900:960] = (10, 200, 30), 255
+    filled = image_files._under_transparency(colour, alpha)
+    assert (filled == (10, 200, 30)).all()
 
 
 def test_transparency_is_bicubic_or_the_models(upscale, tmp_path):
@@ -353,6 +386,35 @@ def test_images_of_one_size_are_not_taken_for_one_another(upscale, tmp_path):
             np.testing.assert_array_equal(result, doubled(photo) if outscale == "2" else photo)
 
 
+def test_results_inside_the_input_folder_are_no_inputs(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    flags = ("--output", tmp_path / "big", "--recursive", "--suffix", "_x2")
+    assert upscale(tmp_path, *flags)[0] == 0
+    status, out, err = upscale(tmp_path, *flags, "--skip_existing")
+    assert status == 0, err
+    assert out.startswith("0 enlarged in ")
+    assert "1 skipped" in out
+    assert [path.name for path in (tmp_path / "big").iterdir()] == ["a_x2.png"]
+
+
+def test_a_profile_that_does_not_fit_is_left_out_and_said(upscale, tmp_path):
+    """Gray with a profile for RGB. (Of a PNG, libpng already drops it in reading.)"""
+    Image.fromarray(PHOTO[..., 0]).save(tmp_path / "a.jpg", icc_profile=PROFILE)
+    status, _, err = upscale(tmp_path / "a.jpg", "--output", tmp_path / "b.jpg")
+    assert status == 0
+    assert err == "esrgan-tf: a.jpg: its colour profile was left out, as it is for other channels than the result's\n"
+    assert "icc_profile" not in Image.open(tmp_path / "b.jpg").info
+
+
+def test_a_link_stays_a_link(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    (tmp_path / "real.png").write_text("before")
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "link.png", "--overwrite")[0] == 0
+    assert (tmp_path / "link.png").is_symlink()
+    np.testing.assert_array_equal(read(tmp_path / "real.png")[0], doubled(PHOTO))
+
+
 def test_suffix_and_format(upscale, tmp_path):
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     Image.fromarray(PHOTO).save(tmp_path / "b.jpg")
@@ -381,6 +443,8 @@ MISTAKES = {
     "two of one name": (("{tmp}/a.png", "{tmp}/sub/a.png"), "would both become {tmp}/out/a.png"),
     "format and ending": (("{tmp}/a.png", "--output", "{tmp}/c.png", "--format", "jpg"), "name two formats"),
     "foreign ending": (("{tmp}/a.png", "--output", "{tmp}/c.gif"), "end it in .png, .jpg"),
+    "several into a file": (("{tmp}/a.png", "{tmp}/b.png", "--output", "{tmp}/c.png"), "for one image, end it in .png"),
+    "suffix for a file": (("{tmp}/a.png", "--output", "{tmp}/c.png", "--suffix", "_x"), "--suffix is for results in a"),
     "unknown format": (("{tmp}/a.png", "--format", "gif"), "should be one of <png|jpg|webp|tif>"),
     "both ways": (("{tmp}/a.png", "--overwrite", "--skip_existing"), "contradict each other"),
     "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "is part of a name"),
@@ -441,7 +505,7 @@ def test_a_read_only_folder(models, tmp_path):
     result = run(models, tmp_path / "a.png", "--output", tmp_path / "out", preexec_fn=obey_permissions)
     (tmp_path / "out").chmod(0o755)
     assert result.returncode == 1
-    assert result.stderr.startswith(b"esrgan-tf: Permission denied: ")
+    assert result.stderr.startswith(f"esrgan-tf: {tmp_path / 'a.png'}: Permission denied: ".encode())
     assert result.stderr.count(b"\n") == 1
     assert not list((tmp_path / "out").iterdir())
 
@@ -458,7 +522,7 @@ def test_a_full_disk(models, tmp_path):
     for size in (2**21,):
         result = run(models, tmp_path / "a.png", "--output", tmp_path / "out", preexec_fn=limit(size))
         assert result.returncode == 1
-        assert result.stderr.startswith(b"esrgan-tf: File too large")
+        assert result.stderr.startswith(f"esrgan-tf: {tmp_path / 'a.png'}: File too large".encode())
         assert result.stderr.count(b"\n") == 1
         assert not list((tmp_path / "out").iterdir())
     with open("/dev/full", "wb") as full:
@@ -466,7 +530,7 @@ def test_a_full_disk(models, tmp_path):
         command += [str(tmp_path / "a.png"), "--output", "-", "--model", str(models / "nearest.keras")]
         result = subprocess.run(command, cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert b"esrgan-tf: No space left on device" in result.stderr
+    assert b"No space left on device" in result.stderr
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,11 @@ def main(argv: list[str]) -> None:
     protocol = _protocol(enlarger.scale)
     print(f"{FLAGS.model}: {describe(model)}\n{protocol}\n")
     source = folder_source(FLAGS.hr_dir, FLAGS.lr_dir, enlarger.scale, keys=_KEYS)
-    images, crops = _measured(source, enlarger, _lpips())
+    lpips = _lpips()
+    protocol += "" if lpips is None else "; LPIPS of AlexNet, version 0.1"
+    images, crops, problems = _measured(source, enlarger, lpips)
+    if not images:
+        raise UserError("; ".join(problems))
 
     measures = list(images[0]["model"])
     means = {who: {m: _mean([image[who][m] for image in images]) for m in measures} for who in ("model", "bicubic")}
@@ -75,6 +80,10 @@ def main(argv: list[str]) -> None:
     if FLAGS.sheet:
         Path(FLAGS.sheet).parent.mkdir(parents=True, exist_ok=True)
         _write_sheet(Path(FLAGS.sheet), report, crops)
+    for problem in problems:
+        print(f"esrgan-tf: left out: {problem}", file=sys.stderr)
+    if problems:
+        raise SystemExit(1)
 
 
 def _protocol(scale: int) -> str:
@@ -85,17 +94,26 @@ def _protocol(scale: int) -> str:
     )
 
 
-def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dict[str, list]]:
-    """The measures of every image, and of each what the contact sheet shows."""
+def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dict[str, list], list[str]]:
+    """The measures of every image, of each what the contact sheet shows, and what could not be measured."""
     from tqdm import tqdm
 
     from esrgan_tf.data.images import bicubic
     from esrgan_tf.metrics import psnr, ssim
 
-    scale, images, crops = enlarger.scale, [], {}
-    for name, lr, hr in tqdm(source.pairs(), total=source.count, unit="image", disable=None, leave=False):
+    scale, images, crops, problems = enlarger.scale, [], {}, []
+
+    def pairs():
+        try:
+            yield from source.pairs()
+        except UserError as error:  # the source tells of broken files at its end
+            problems.append(str(error))
+
+    for name, lr, hr in tqdm(pairs(), total=source.count, unit="image", disable=None, leave=False):
         if min(hr.shape[:2]) < 2 * scale + 11:
-            raise UserError(f"{name} is {hr.shape[1]}x{hr.shape[0]}; SSIM needs {2 * scale + 11} pixels on both sides")
+            small = f"{name} is {hr.shape[1]}x{hr.shape[0]}; SSIM needs {2 * scale + 11} pixels on both sides"
+            problems.append(small)
+            continue
         results = {"model": enlarger(lr), "bicubic": bicubic(lr, *hr.shape[:2])}
         entry = {"name": name}
         for who, result in results.items():
@@ -109,7 +127,7 @@ def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dic
         images.append(entry)
         pixels = lr.repeat(scale, axis=0).repeat(scale, axis=1)
         crops[name] = [_middle(image) for image in (pixels, results["bicubic"], results["model"], hr)]
-    return images, crops
+    return images, crops, problems
 
 
 def _middle(image):

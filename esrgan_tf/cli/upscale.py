@@ -57,6 +57,7 @@ def main(argv: list[str]) -> None:
     with quiet_tensorflow():
         from tqdm import tqdm
 
+        from esrgan_tf.image_files import in_words
         from esrgan_tf.loading import load_model
         from esrgan_tf.tiling import OVERLAP, Enlarger
 
@@ -69,12 +70,15 @@ def main(argv: list[str]) -> None:
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
         with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
             try:
-                for line in _enlarge(job, enlarger, bar):
+                with in_words():
+                    lost = _enlarge(job, enlarger, bar)
+                for line in lost:
                     say(f"{name}: {line}")
-            except (UserError, OSError) as error:
+            except (UserError, OSError, MemoryError) as error:
                 failed.append(name)
                 bar.clear()
-                say(_in_words(error))
+                words = _in_words(error)
+                say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
     _summarise(len(jobs) - len(failed), skipped, len(failed), time.monotonic() - began)
     if failed:
         raise SystemExit(1)
@@ -105,7 +109,7 @@ def _enlarge(job: Job, enlarger, bar) -> list[str]:
 
     # At the network's own size the result is quantised tile by tile; else it is resized first, in float.
     dtype = picture.colour.dtype if exact else np.dtype(np.float32)
-    folder = Path.cwd() if job.target is None else job.target.parent
+    folder = None if job.target is None else job.target.parent
 
     with contextlib.ExitStack() as canvases:
 
@@ -160,6 +164,8 @@ def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
     if single and FLAGS.output == "-":
         return [Job(None if inputs[0] == "-" else _file(inputs[0]), None)], 0
     if single and output.suffix.lower() in FORMATS and not output.is_dir():
+        if FLAGS.suffix:
+            raise UserError(f"--suffix is for results in a folder, and --output {output} names a file")
         if FLAGS.format and FORMATS[output.suffix.lower()] != f".{FLAGS.format}":
             raise UserError(f"--format {FLAGS.format} and --output {output} name two formats")
         pairs = [(None if inputs[0] == "-" else _file(inputs[0]), output)]
@@ -168,9 +174,12 @@ def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
             f"--output {output}: name a file ending in {listed(list(FORMATS), 9)}, or -, for standard input"
         )
     else:
-        if single and output.suffix and not output.is_dir():
-            raise UserError(f"--output {output}: end it in {listed(list(FORMATS), 9)}, or name a folder")
-        pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS)]
+        foreign = output.suffix if single else output.suffix.lower() in FORMATS
+        if foreign and not output.is_dir():
+            raise UserError(
+                f"--output {output}: for one image, end it in {listed(list(FORMATS), 9)}; else name a folder"
+            )
+        pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS, output)]
     return _settled(pairs)
 
 
@@ -181,8 +190,12 @@ def _file(name):
     return path
 
 
-def _found(inputs, formats):
-    """`(input, its result's path below the output folder)` for all files named and in folders named."""
+def _found(inputs, formats, output):
+    """`(input, its result's path below the output folder)` for all files named and in folders named.
+
+    Results of an earlier run, where the output folder lies in an input folder, are no inputs.
+    """
+    results = output.resolve()
     found = []
     for name in inputs:
         path = Path(name)
@@ -194,6 +207,7 @@ def _found(inputs, formats):
                 if file.suffix.lower() in formats
                 and file.is_file()
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
+                and (results == path.resolve() or results not in file.resolve().parents)
             ]
             if not images:
                 deeper = "" if FLAGS.recursive else "; --recursive looks into the folders below"
@@ -241,6 +255,8 @@ def _say(line):
 def _in_words(error):
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
