@@ -43,7 +43,7 @@ setup(
             "hypothesis>=6,<7",
             "scipy>=1.13,<2",
             "pytest>=8,<10",
-            "pytest-xdist>=3.6,<4",
+            "pytest-xdist>=3.7,<4",
             "nbclient>=0.10,<1",
             "ipykernel>=6,<8",
             "nbformat>=5,<6",

@@ -1,9 +1,10 @@
 """Images of any size through any generator, in memory that the tile bounds and not the image."""
 
 import math
-import os
+import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -204,9 +205,16 @@ def _affordable_tile(model, scale, batch):
     """The side of a tile whose activations fit the budget."""
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     budget = _BUDGET[device]
-    if device == "CPU" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        budget = min(budget, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+    if device == "CPU":
+        budget = min(budget, _available_memory() // 4)
     return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / _bytes_per_pixel(model, scale))))
+
+
+def _available_memory():
+    """Bytes that programs can still have, where the system tells (Linux); else no limit."""
+    meminfo = Path("/proc/meminfo")
+    available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text()) if meminfo.is_file() else None
+    return 1024 * int(available[1]) if available else sys.maxsize
 
 
 def _bytes_per_pixel(model, scale):

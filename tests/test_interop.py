@@ -211,7 +211,7 @@ def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
 
 
 # A failure is reported as it is found: making it smaller builds models for minutes.
-@settings(max_examples=40, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(case=st.one_of(st.tuples(st.just("rrdb"), RRDB), st.tuples(st.just("compact"), COMPACT)), data=st.data())
 def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factory):
     name, arguments = case
