@@ -76,10 +76,11 @@ def run_main(capfd):
 
 
 @pytest.fixture(autouse=True)
-def float32_policy():
-    """No test inherits another's precision."""
+def same_beginning():
+    """Every test's networks begin with the same weights each time, and none inherits another's precision."""
     import keras
 
+    keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
 

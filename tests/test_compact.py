@@ -19,14 +19,14 @@ def test_output_is_the_numpy_reference(scale, size):
     image = random_image(*size)
     expected = reference.compact(weights_by_name(model), image.astype(np.float64), blocks=2, scale=scale)
     assert expected.shape == (1, scale * size[0], scale * size[1], 3)
-    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+    np.testing.assert_allclose(model(image), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_gray():
     model = randomise(compact_generator(2, filters=4, blocks=1, channels=1))
     image = random_image(5, 6, channels=1)
     expected = reference.compact(weights_by_name(model), image, blocks=1, scale=2)
-    np.testing.assert_allclose(model(image), expected, atol=1e-5)
+    np.testing.assert_allclose(model(image), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_one_slope_a_channel_shared_over_space():
