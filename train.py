@@ -2,6 +2,7 @@
 
 import sys
 
-from esrgan_tf.cli.main import main
+from esrgan_tf.cli.main import entry_point
 
-sys.exit(main(["train", *sys.argv[1:]]))
+sys.argv.insert(1, "train")
+entry_point()

@@ -44,11 +44,14 @@ class Noise:
     def __len__(self):
         return len(self.names)
 
-    def lr(self, i):
-        return self._lr[i]
+    def lr(self, i, rows=slice(None)):
+        return self._lr[i][rows]
 
-    def hr(self, i):
-        return self._hr[i]
+    def hr(self, i, rows=slice(None)):
+        return self._hr[i][rows]
+
+    def lr_size(self, i):
+        return self._lr[i].shape[:2]
 
     def hr_size(self, i):
         return self._hr[i].shape[:2]

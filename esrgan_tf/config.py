@@ -57,6 +57,7 @@ class PhaseConfig:
     beta_1: float = 0.9
     beta_2: float = 0.99
     ema_decay: float = 0.999
+    clip_norm: float | None = None
     pixel_weight: float = 1.0
 
 
@@ -75,6 +76,7 @@ class GanConfig(PhaseConfig):
 @dataclass(frozen=True)
 class RuntimeConfig:
     seed: int = 0
+    deterministic: bool = True
     precision: str = "float32"
     jit_compile: str = "auto"
     log_every: int = 100
@@ -111,6 +113,9 @@ CHOICES = {
     "runtime.jit_compile": ("auto", "on", "off"),
 }
 
+# Where a machine keeps its things: no number depends on it.
+OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
+
 # Numbers are refused outside these bounds: (least, most).
 _POSITIVE = (1, None)
 _NOT_NEGATIVE = (0, None)
@@ -139,6 +144,7 @@ for _phase in ("psnr", "gan"):
         f"{_phase}.beta_1": (0, 0.999999),
         f"{_phase}.beta_2": (0, 0.999999),
         f"{_phase}.ema_decay": (0, 0.999999),
+        f"{_phase}.clip_norm": (1e-12, None),
         f"{_phase}.pixel_weight": _NOT_NEGATIVE,
     }
 
@@ -193,14 +199,26 @@ def with_generator(config: Config, generator: dict) -> Config:
 
 def save_config(config: Config, path: Path) -> None:
     """Writes every value of `config`, so that the file alone reproduces it."""
-    path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False))
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(yaml.safe_dump(as_plain(config), sort_keys=False))
+    temporary.replace(path)
 
 
-def _plain(value):
-    """YAML's safe dump knows lists, not tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+def as_plain(config: Config) -> dict:
+    """All sections and values as YAML knows them: dictionaries, lists, texts and numbers."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def value_of(config: Config, key: str):
+    """The value of `section.key`."""
+    section, name = key.split(".")
+    return getattr(getattr(config, section), name)
 
 
 def _read(path):
@@ -251,6 +269,8 @@ def _convert(key, value):
         choices = ", ".join("null" if choice is None else str(choice) for choice in CHOICES[key])
         raise UserError(f"{key}: {value!r} is not one of {choices}")
     least, most = _BOUNDS.get(key, (None, None))
+    if converted is None:
+        return None
     if least is not None and converted < least:
         raise UserError(f"{key}: {converted} is too small; the least is {least}")
     if most is not None and converted > most:
@@ -266,6 +286,7 @@ _TYPE_NAMES = {
     int | None: "a whole number or null",
     bool: "true or false",
     float: "a number",
+    float | None: "a number or null",
     tuple[int, ...]: "a list of whole numbers, like [50000, 100000]",
     dict[str, float]: "a mapping of layer to weight, like {conv5_4: 1.0}",
 }
@@ -278,8 +299,8 @@ def _to_type(wanted, value):
         return value if isinstance(value, str) and value else _WRONG
     if wanted == (str | None):
         return value if value is None or (isinstance(value, str) and value) else _WRONG
-    if wanted == (int | None):
-        return value if value is None else _to_type(int, value)
+    if wanted in (int | None, float | None):
+        return value if value is None else _to_type(int if wanted == (int | None) else float, value)
     if wanted is bool:
         return value if isinstance(value, bool) else _WRONG
     if wanted is float:

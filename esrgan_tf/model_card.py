@@ -1,9 +1,9 @@
 """The card of a published model, from the facts of its run."""
 
-import csv
 from pathlib import Path
 
 from esrgan_tf.config import Config, GeneratorConfig
+from esrgan_tf.run_folder import checkpoint_steps, read_metrics
 
 _DATA = {
     "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images, bicubic reduction",
@@ -96,13 +96,10 @@ def _starts(records: dict[str, Path]) -> str:
 
 def _row(phase, path, phase_config):
     """The facts of the network that was saved: records may run on past it, and measurements stop before it."""
-    saved = max(
-        (int(file.stem.removeprefix("ckpt-")) for file in path.parent.glob("checkpoints/ckpt-*.index")), default=None
-    )
+    saved = max(checkpoint_steps(path.parent / "checkpoints"), default=None)
     rows = []
-    if path.is_file() and saved is not None:
-        with open(path, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= saved and row["psnr"]]
+    if saved is not None:
+        rows = [row for row in read_metrics(path.parent) if int(row["step"]) <= saved and row["psnr"]]
     psnr, ssim = (f"{float(rows[-1]['psnr']):.2f}", f"{float(rows[-1]['ssim']):.4f}") if rows else ("-", "-")
     if rows and int(rows[-1]["step"]) != saved:
         psnr += f" at step {rows[-1]['step']}"

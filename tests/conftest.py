@@ -11,6 +11,7 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.cli.main import main
+from tests.warm import Warm
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -75,6 +76,13 @@ def run_main(capfd):
     return run
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """Runs programs in processes of their own that have TensorFlow imported already."""
+    with Warm(tmp_path_factory.mktemp("warm")) as helper:
+        yield helper
+
+
 @pytest.fixture(autouse=True)
 def same_beginning():
     """Every test's networks begin with the same weights each time, and none inherits another's precision."""
@@ -111,10 +119,10 @@ def weights_by_name(model):
     return {v.path: v.numpy().astype(np.float64) for v in model.weights}
 
 
-def randomise(model, seed=0):
+def randomise(model, seed=0, deviation=0.1):
     """Replaces every weight, so that a bias or a slope that starts at one value for all channels cannot hide."""
     rng = np.random.default_rng(seed)
-    model.set_weights([w + 0.1 * rng.standard_normal(w.shape, dtype=np.float32) for w in model.get_weights()])
+    model.set_weights([w + deviation * rng.standard_normal(w.shape, dtype=np.float32) for w in model.get_weights()])
     return model
 
 

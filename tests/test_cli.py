@@ -2,9 +2,6 @@
 
 import re
 import shutil
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,14 +9,14 @@ from PIL import Image
 
 from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
-from tests.conftest import REPOSITORY, run_process
+from tests.conftest import run_process
 
 TRAIN = ("train", "--phase", "psnr", "--run_dir", "{new}", "--config", "{config}")
 GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
 EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 
 MISTAKES = {
-    "unknown command": (("trian",), "unknown command 'trian'; there are: train, export, upscale, evaluate, convert"),
+    "unknown command": (("trian",), "'trian'; there are: train, status, export, upscale, evaluate, convert"),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
     "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
@@ -243,7 +240,7 @@ def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
     assert re.fullmatch(r"esrgan-tf: .*photo\.png is not a Keras model.*\n", result.stderr)
 
 
-@pytest.mark.parametrize("argv", [(), ("--help",), ("train", "--help"), ("export", "--help"), ("convert", "--help")])
+@pytest.mark.parametrize("argv", [(), ("--help",), *((c, "--help") for c in ("train", "status", "export", "convert"))])
 def test_help(argv, run_main):
     status, out, err = run_main(*argv)
     assert status == 0
@@ -317,58 +314,3 @@ def test_export_of_a_single_model(trained_run, tmp_path, run_main):
     assert status == 0
     assert "written, reloaded and compared" in out
     assert (tmp_path / "a.tar.gz").is_file()
-
-
-def start_training(run_dir, tiny_config, *flags):
-    command = [sys.executable, "train.py", "--phase", "psnr", "--config", str(tiny_config), "--run_dir", str(run_dir)]
-    process = subprocess.Popen(
-        [*command, *flags], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return process
-
-
-LONG = ("--set", "psnr.steps=1000000", "--set", "runtime.log_every=1", "--set", "runtime.validate_every=1000000")
-
-
-@pytest.mark.journey
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, tiny_config):
-    process = start_training(tmp_path / "run", tiny_config, *LONG, "--set", "runtime.checkpoint_every=1000000")
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("step 3/"):
-            process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
-    message = re.search(r"stopped and saved at step (\d+) of 1000000; to go on: python train.py (.*)\n", "".join(lines))
-    assert (tmp_path / "run" / "psnr" / "generator.keras").is_file()
-    resumed = run_process("python", "train.py", *message[2].split(), "--set", f"psnr.steps={int(message[1]) + 1}")
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"resuming phase psnr at step {message[1]}" in resumed.stdout
-
-
-@pytest.mark.journey
-def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path, tiny_config):
-    process = start_training(tmp_path / "run", tiny_config, *LONG, "--set", "runtime.checkpoint_every=2")
-    for line in process.stdout:
-        if line.startswith("step 7/"):
-            process.kill()
-    assert process.wait() == -signal.SIGKILL
-    again = ("--set", "psnr.steps=20", "--set", "runtime.checkpoint_every=2")
-    resumed = run_process("python", "train.py", "--phase", "psnr", "--run_dir", tmp_path / "run", *again)
-    assert resumed.returncode == 0, resumed.stderr
-    at = int(re.search(r"resuming phase psnr at step (\d+)", resumed.stdout)[1])
-    assert at >= 6
-    assert at % 2 == 0
-    steps = [line.split(",")[0] for line in (tmp_path / "run" / "psnr" / "metrics.csv").read_text().splitlines()[1:]]
-    assert steps == [str(i) for i in range(1, 21)]
-    # And it is what an uninterrupted run computes.
-    whole = run_process(
-        *("python", "train.py", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "whole", *LONG[2:]),
-        *again,
-    )
-    assert whole.returncode == 0, whole.stderr
-    import keras
-
-    models = [keras.models.load_model(tmp_path / run / "psnr" / "generator.keras") for run in ("run", "whole")]
-    for a, b in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)

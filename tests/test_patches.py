@@ -1,9 +1,11 @@
+import os
 import threading
 
 import numpy as np
 import pytest
 
 from esrgan_tf.data import Patches
+from esrgan_tf.data.store import Source, open_store
 from esrgan_tf.errors import UserError
 
 SCALE, PATCH, BATCH = 4, 16, 6
@@ -20,12 +22,15 @@ class CodedStore:
     def __len__(self):
         return len(self.sizes)
 
-    def lr(self, i):
+    def lr(self, i, part=slice(None)):
         rows, columns = np.mgrid[: self.sizes[i][0], : self.sizes[i][1]]
-        return np.stack([np.full_like(rows, i), rows, columns], axis=-1).astype(np.uint8)
+        return np.stack([np.full_like(rows, i), rows, columns], axis=-1).astype(np.uint8)[part]
 
-    def hr(self, i):
-        return self.lr(i).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    def hr(self, i, part=slice(None)):
+        return self.lr(i).repeat(SCALE, axis=0).repeat(SCALE, axis=1)[part]
+
+    def lr_size(self, i):
+        return self.sizes[i]
 
     def hr_size(self, i):
         return self.sizes[i][0] * SCALE, self.sizes[i][1] * SCALE
@@ -59,6 +64,35 @@ def test_every_corner_and_every_turn_occurs():
         tuple(p[0, 0, 1:] - p[..., 1:].min(axis=(0, 1))) + tuple(p[0, 1, 1:] - p[0, 0, 1:]) for p in lr.astype(int)
     }
     assert len(first) == 8  # where the corner went, and which way the first row runs
+
+
+@pytest.mark.parametrize("shares", [2, 3, 6])
+def test_parts_of_a_batch_make_the_batch(shares):
+    size = BATCH // shares
+    parts = [next(patches().batches(7, 8, slice(i * size, (i + 1) * size))) for i in range(shares)]
+    for whole, *found in zip(patches().batch(7), *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(found), whole)
+
+
+def test_an_image_that_turns_unreadable_is_told_once_and_replaced(capsys, tmp_path):
+    """With real files: the cache of the middle image is cut off while it is open."""
+    images = [np.full((40, 40, 3), 10 * i, np.uint8) for i in range(3)]
+    pairs = [(f"{i}.png", image[::SCALE, ::SCALE], image) for i, image in enumerate(images)]
+    store = open_store(Source({"source": "test"}, 3, lambda: iter(pairs)), tmp_path)
+    source = Patches(store, SCALE, PATCH, BATCH, 0)
+    before = np.concatenate([source.batch(step)[1] for step in range(20)])
+    assert set(before[:, 0, 0, 0]) == {0, 10, 20}
+    (cache,) = tmp_path.glob("*/hr.u8")
+    os.truncate(cache, 40 * 40 * 3 + 100)  # of the second a few bytes, of the third nothing
+    after = np.concatenate([source.batch(step)[1] for step in range(20)])
+    assert (after == 0).all()
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    for line, name in zip(sorted(told), ("1.png", "2.png"), strict=True):
+        assert line == f"image {name}: its cache is cut short ({cache}); it is replaced by the next from now on"
+    os.truncate(cache, 0)
+    with pytest.raises(UserError, match="none of the training images can be read any more"):
+        source.batch(0)
 
 
 @pytest.mark.parametrize("stop", [5, 40])  # fewer and more than are cut ahead

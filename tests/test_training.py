@@ -1,90 +1,23 @@
 """Steps, schedules, the moving average, checkpoints, resuming, replicas: compared with NumPy and with one another."""
 
 import csv
-import dataclasses
 import math
-import re
-import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
+from esrgan_tf.config import Config, PhaseConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.errors import UserError
 from esrgan_tf.losses import relativistic_discriminator_loss
-from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, Stopped, run_phase
-from esrgan_tf.training.checkpoints import Checkpoints, checkpoint_steps
-from esrgan_tf.training.monitor import Monitor
+from esrgan_tf.models import rrdb_generator
+from esrgan_tf.run_folder import checkpoint_steps
+from esrgan_tf.stopping import StopRequest
+from esrgan_tf.training import GanStep, run_phase
 from esrgan_tf.training.schedule import PhaseSchedule
 from tests import reference
-
-CONFIG = Config(runtime=RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100))
-CONSTANT = {"decay_steps": (), "warmup_steps": 0}
-
-
-class Store:
-    """Three images of smooth random colours."""
-
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        self._lr = [rng.integers(0, 256, (12, 12, 3), dtype=np.uint8) for _ in range(3)]
-        self.names = ["0", "1", "2"]
-
-    def __len__(self):
-        return 3
-
-    def lr(self, i):
-        return self._lr[i]
-
-    def hr(self, i):
-        return self._lr[i].repeat(4, axis=0).repeat(4, axis=1)
-
-    def hr_size(self, i):
-        return 48, 48
-
-
-def with_runtime(**changes):
-    return dataclasses.replace(CONFIG, runtime=dataclasses.replace(CONFIG.runtime, **changes))
-
-
-def make_phase(name, strategy, **config):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        generator, average = (rrdb_generator(filters=4, blocks=1, growth=2) for _ in range(2))
-        average.set_weights(generator.get_weights())
-        if name == "psnr":
-            config = PhaseConfig(**{"steps": 4, "learning_rate": 1e-2, **CONSTANT, **config})
-            step = PsnrStep(generator, config)
-        else:
-            config = GanConfig(**{"steps": 4, "learning_rate": 1e-3, **CONSTANT, **config})
-            step = GanStep(generator, vgg_discriminator(32, 4), None, config)
-        return Phase(name, config, step, generator, average, scale=4)
-
-
-def train(name, run_dir, strategy=None, whole=CONFIG, **config):
-    strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
-    phase = make_phase(name, strategy, **config)
-    patches = Patches(Store(), scale=4, hr_patch=32, batch_size=4, seed=0)
-    run_phase(phase, patches, None, Store(), run_dir, whole, strategy)
-    return phase
-
-
-def all_weights(phase):
-    return {
-        f"{owner}/{v.path}": np.asarray(v)
-        for owner, variables in {**phase.step.state(), "average": phase.average.weights}.items()
-        for v in variables
-    }
-
-
-def assert_same(a, b, **tolerance):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
+from tests.small_training import CONFIG, Store, make_phase, train, with_runtime
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
@@ -195,123 +128,11 @@ def test_perceptual_term_is_weighed_and_reported(tmp_path):
     kernel, bias = (np.asarray(w) for w in features.weights)
     sr = np.asarray(phase.generator(lr))
     expected = np.abs(reference.conv2d(hr, kernel, bias) - reference.conv2d(sr, kernel, bias)).mean()
-    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
     with open(tmp_path / "gan" / "metrics.csv") as file:
         (row,) = csv.DictReader(file)
     assert float(row["perceptual"]) == pytest.approx(expected, rel=1e-4)
     assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
-
-
-@pytest.mark.parametrize("name", ["psnr", "gan"])
-def test_resuming_changes_nothing(tmp_path, name):
-    straight = all_weights(train(name, tmp_path / "straight", steps=6))
-    train(name, tmp_path / "cut", steps=3)
-    resumed = all_weights(train(name, tmp_path / "cut", steps=6))
-    assert_same(straight, resumed, rtol=0, atol=1e-6)
-    texts = [(tmp_path / run / name / "metrics.csv").read_text() for run in ("straight", "cut")]
-    records = [list(csv.reader(text.splitlines())) for text in texts]
-    assert [row[0] for row in records[0]] == [row[0] for row in records[1]] == ["step", "1", "2", "3", "4", "5", "6"]
-    columns = [i for i, column in enumerate(records[0][0]) if column != "images_per_second"]
-    for a, b in zip(*(rows[1:] for rows in records), strict=True):
-        for i in columns:
-            assert a[i] == b[i] or float(a[i]) == pytest.approx(float(b[i]), abs=1e-5)
-
-
-def test_restored_variables_are_all_of_them(tmp_path):
-    trained = train("gan", tmp_path, steps=3)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    keras.utils.set_random_seed(1)
-    fresh = make_phase("gan", strategy, steps=3)
-    for variables in fresh.step.state().values():
-        for v in variables:
-            v.assign(tf.zeros_like(v))
-    run_phase(
-        fresh, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy
-    )  # complete: only restores
-    assert_same(all_weights(fresh), all_weights(trained), rtol=0, atol=0)
-
-
-def test_checkpoint_of_another_network_is_refused(tmp_path):
-    train("psnr", tmp_path, steps=1)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        generator, average = (rrdb_generator(filters=6, blocks=1, growth=2) for _ in range(2))
-        config = PhaseConfig(steps=2)
-        phase = Phase("psnr", config, PsnrStep(generator, config), generator, average, 4)
-    with pytest.raises(UserError, match="does not fit this configuration") as error:
-        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
-    assert "\n" not in str(error.value)
-
-
-def test_training_stops_at_a_loss_that_is_not_finite(tmp_path):
-    often = with_runtime(checkpoint_every=1)
-    train("psnr", tmp_path, whole=often, steps=1)
-    with pytest.raises(Diverged, match="pixel is not finite between steps 3 and 3; the newest checkpoint is ckpt-2"):
-        train("psnr", tmp_path, whole=often, steps=5, learning_rate=1e30)
-    # As the message says: without that one, and with a sane learning rate, training goes on.
-    for path in (tmp_path / "psnr" / "checkpoints").glob("ckpt-2.*"):
-        path.unlink()
-    phase = train("psnr", tmp_path, whole=often, steps=5)
-    assert_same(all_weights(phase), all_weights(train("psnr", tmp_path / "straight", steps=5)), rtol=0, atol=1e-6)
-
-
-def test_weights_that_are_not_finite_are_never_saved(tmp_path):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    phase = make_phase("psnr", strategy)
-    checkpoints = Checkpoints(tmp_path, tf.Variable(7, dtype=tf.int64), phase.step.state(), keep=2)
-    bias = phase.generator.get_layer("body_0_rdb1_conv1").bias
-    bias.assign(tf.fill(bias.shape, np.nan))
-    with pytest.raises(Diverged, match=r"generator/body_0_rdb1_conv1\.bias is not finite at step 7"):
-        checkpoints.save()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys):
-    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1), steps=3)
-    newest = tmp_path / "psnr" / "checkpoints" / "ckpt-3.index"
-    newest.write_bytes(newest.read_bytes()[:100])
-    with open(tmp_path / "psnr" / "metrics.csv", "a") as file:
-        file.write("4,0.1")  # and a line that was never finished
-    straight = all_weights(train("psnr", tmp_path / "straight", steps=4))
-    capsys.readouterr()
-    resumed = all_weights(train("psnr", tmp_path, steps=4))
-    assert re.search(r"ckpt-3 is damaged and passed over.*\nresuming phase psnr at step 2\n", capsys.readouterr().out)
-    assert_same(straight, resumed, rtol=0, atol=1e-6)
-    rows = (tmp_path / "psnr" / "metrics.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
-
-
-def test_only_the_newest_checkpoints_are_kept(tmp_path):
-    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1, keep_checkpoints=2), steps=5)
-    assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [4, 5]
-
-
-def test_a_signal_during_a_record_is_not_lost(tmp_path, monkeypatch):
-    """A signal that comes while a step is being written stops the next one, and what is said to be saved is saved."""
-    record = Monitor.record
-
-    def record_and_signal(self, step, *arguments):
-        record(self, step, *arguments)
-        if step == 2:
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(Monitor, "record", record_and_signal)
-    with pytest.raises(Stopped, match="stopped and saved at step 3 of 9"):
-        train("psnr", tmp_path, steps=9)
-    assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [3]
-
-
-def test_a_refused_run_keeps_its_configuration(tmp_path):
-    train("gan", tmp_path, steps=1)
-    before = (tmp_path / "config.yaml").read_text()
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    phase = make_phase("gan", strategy, steps=2)
-    with strategy.scope():
-        phase.step = GanStep(phase.generator, vgg_discriminator(64, 4), None, phase.config)
-    other = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, hr_patch=64))
-    with pytest.raises(UserError, match="does not fit this configuration"):
-        run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, other, strategy)
-    assert (tmp_path / "config.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -325,7 +146,7 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
         phase.average = rrdb_generator(filters=4, blocks=1, growth=2)
     phase.average.set_weights(phase.generator.get_weights())
     before = phase.generator.get_weights()
-    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy)
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
     assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
     saved = keras.models.load_model(tmp_path / name / "generator.keras")
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}

@@ -8,6 +8,7 @@ from esrgan_tf.errors import UserError
 
 COMMANDS = {
     "train": "train one phase: psnr, then gan",
+    "status": "where a run stands, and its curves",
     "export": "write a trained generator as a SavedModel",
     "upscale": "enlarge images of any kind and size",
     "evaluate": "PSNR and SSIM of a model on a folder of images",
@@ -32,4 +33,5 @@ def _dispatch(argv):
 
 def entry_point() -> None:
     """The console command `esrgan-tf`."""
+    sys.stdout.reconfigure(line_buffering=True)  # in a log file, too, each line is there at once
     sys.exit(main())

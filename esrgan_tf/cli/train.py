@@ -1,13 +1,17 @@
 """`esrgan-tf train`: trains one phase, resuming by itself."""
 
+import contextlib
 import dataclasses
 import inspect
 import math
+import os
+import shlex
 import sys
 from pathlib import Path
 
 from absl import flags
 
+from esrgan_tf.cli.cluster import read_cluster
 from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
 from esrgan_tf.cli.initial import (
     adopted,
@@ -17,8 +21,11 @@ from esrgan_tf.cli.initial import (
     record_start,
     recorded_start,
 )
-from esrgan_tf.config import Config, load_config
+from esrgan_tf.cli.provenance import device_names, facts
+from esrgan_tf.config import KEYS, Config, as_plain, load_config, value_of
 from esrgan_tf.errors import UserError, listed
+from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_steps, held, note_start
+from esrgan_tf.stopping import Failed, Stopped, StopRequest, stop_requests
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("phase", None, ["psnr", "gan"], "What to train: psnr first, then gan.", flag_values=FLAGS)
@@ -33,7 +40,17 @@ flags.DEFINE_string(
     "Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
     flag_values=FLAGS,
 )  # fmt: skip
+flags.DEFINE_float("max_hours", None, "Stop and save after so many hours.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_boolean(
+    "allow_changes", False, "Go on from a checkpoint that was made with other settings.", flag_values=FLAGS
+)
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
+
+# What may differ from the settings of the checkpoint that training goes on from: no number depends on it.
+_FREE = {
+    "data.data_dir", "data.cache_dir", "data.val_hr_dir", "data.val_lr_dir", "psnr.steps", "gan.steps",
+    "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every", "runtime.keep_checkpoints",
+}  # fmt: skip
 
 
 def main(argv: list[str]) -> None:
@@ -41,25 +58,41 @@ def main(argv: list[str]) -> None:
     extra = parse(FLAGS, argv, "train --phase psnr|gan [--config F] [--run_dir D] [--set key=value]… [--init_from F]")
     if extra:
         raise UserError(f"train takes flags only; what is {extra[0]!r}?")
+    again = f"python train.py --phase {FLAGS.phase} --run_dir {shlex.quote(FLAGS.run_dir)}"
+    try:
+        with stop_requests(FLAGS.max_hours) as stop:
+            _train(argv, stop)
+    except Stopped as stopped:
+        print(f"{stopped}; to go on: {again}", file=sys.stderr)
+    except Failed as failed:
+        print(f"esrgan-tf: {failed}", file=sys.stderr)
+        raise SystemExit(1) from failed
+
+
+def _train(argv: list[str], stop: StopRequest) -> None:
     phase_name, run_dir = FLAGS.phase, Path(FLAGS.run_dir)
+    folder = run_dir / phase_name
 
     # 1. Everything that can be refused without TensorFlow is refused first, while nothing has been written.
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir {run_dir} is a file; name a folder")
-    begun = any((run_dir / phase_name / "checkpoints").glob("ckpt-*.index"))
+    cluster = read_cluster(os.environ)
+    begun = bool(checkpoint_steps(folder / "checkpoints"))
     start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from)
     if begun and FLAGS.init_from:
-        check_same_start(run_dir / phase_name, FLAGS.init_from)
+        check_same_start(folder, FLAGS.init_from)
     # A run that began from a file has that file's generator, whatever a configuration says; a new one will have it.
     of_file = FLAGS.init_from is not None and not begun
     of_run = not of_file and (run_dir / "config.yaml").is_file()
-    of_run = of_run and any(recorded_start(run_dir / phase) for phase in ("psnr", "gan"))
+    of_run = of_run and any(recorded_start(run_dir / phase) for phase in PHASES)
     config = find_config(FLAGS.config, run_dir, FLAGS.set, together=not (of_file or of_run))
     if of_run:
         generator_of_run = dataclasses.asdict(load_config(run_dir / "config.yaml").generator)
         config = adopted(config, generator_of_run, FLAGS.set, run_dir)
     if not of_file:
         _check_run(config, run_dir, phase_name)
+    if not FLAGS.allow_changes:
+        _check_settings(config, folder)
 
     with quiet_tensorflow():
         import keras
@@ -69,8 +102,22 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.interop import recognise_model
         from esrgan_tf.loading import load_model
         from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
-        from esrgan_tf.training import Diverged, GanStep, Phase, PsnrStep, Stopped, run_phase
+        from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
+        from esrgan_tf.training.distribution import check_batch, one_machine, several_machines
         from esrgan_tf.training.validation import check_sizes
+
+    # 2. Devices: several machines must find one another before TensorFlow computes anything.
+    keras.utils.set_random_seed(config.runtime.seed)
+    if config.runtime.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if cluster is None:
+        strategy = one_machine()
+    else:
+        print(f"machine {cluster.index + 1} of {len(cluster.machines)}: waiting for the others …", flush=True)
+        strategy = several_machines()
+    check_batch(config.data.batch_size, strategy.num_replicas_in_sync)
+    devices = device_names(strategy)
+    print(f"devices: {', '.join(devices)}")
 
     initial = None if start is None else load_model(start)
     if of_file:
@@ -79,17 +126,7 @@ def main(argv: list[str]) -> None:
         config = adopted(config, generator_section(architecture, start), FLAGS.set, start)
         _check_run(config, run_dir, phase_name)
 
-    keras.utils.set_random_seed(config.runtime.seed)
-    strategy = tf.distribute.MirroredStrategy()
-    replicas = strategy.num_replicas_in_sync
-    if config.data.batch_size % replicas:
-        raise UserError(f"data.batch_size: {config.data.batch_size} is not divisible by the {replicas} devices")
-    devices = ", ".join(
-        device.rsplit("/", 1)[-1].removeprefix("device:") for device in strategy.extended.worker_devices
-    )
-    print(f"devices: {devices}")
-
-    # 2. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
+    # 3. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
     scale = config.generator.scale
     build = GENERATORS[config.generator.name]
     taken = inspect.signature(build).parameters  # compact has no growth, for instance
@@ -115,33 +152,51 @@ def main(argv: list[str]) -> None:
             step = GanStep(generator, discriminator, features, phase_config)
         phase = Phase(phase_name, phase_config, step, generator, average, scale)
 
-    # 3. Data: decoded once, into the cache.
-    train_source, validation_source = _sources(config)
-    store = open_store(train_source, config.data.cache_dir)
-    patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
-    if patches.left_out:
-        print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
-    validation = None
-    if validation_source is None:
-        print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
-    else:
-        validation = open_store(validation_source, config.data.cache_dir)
-        check_sizes(validation, scale)
-    print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
+    with contextlib.ExitStack() as stack:
+        chief = cluster is None or cluster.chief
+        if chief:
+            stack.enter_context(held(folder))
 
-    # 4. Train.
-    if not begun:
-        record_start(run_dir / phase_name, FLAGS.init_from)
-    again = f"python train.py --phase {phase_name} --run_dir {run_dir}"
-    try:
-        run_phase(phase, patches, validation, validation or store, run_dir, config, strategy)
-    except Stopped as stopped:
-        print(f"{stopped}; to go on: {again}", file=sys.stderr)
-        raise SystemExit(128 + stopped.signum) from stopped
-    except Diverged as diverged:
-        print(f"esrgan-tf: {diverged}", file=sys.stderr)
-        raise SystemExit(1) from diverged
-    print(f"done: {run_dir / phase_name / 'generator.keras'}")
+        # 4. Data: decoded once, into the cache.
+        train_source, validation_source = _sources(config)
+        store = open_store(train_source, config.data.cache_dir)
+        patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
+        if patches.left_out:
+            print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
+        validation = None
+        if validation_source is None:
+            print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
+        else:
+            validation = open_store(validation_source, config.data.cache_dir)
+            check_sizes(validation, scale)
+        print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
+
+        # 5. Train.
+        if chief:
+            if not begun:
+                record_start(folder, FLAGS.init_from)
+            if max(checkpoint_steps(folder / "checkpoints"), default=0) < phase_config.steps:
+                note_start(run_dir, {"phase": phase_name, **facts(argv, devices), "config": as_plain(config)})
+        run_phase(phase, patches, validation, validation or store, run_dir, config, strategy, stop)
+        print(f"done: {folder / 'generator.keras'}")
+
+
+def _check_settings(config: Config, folder: Path) -> None:
+    """A phase goes on with the settings that its newest checkpoint was made with."""
+    before = checkpoint_config(folder / "checkpoints")
+    if before is None:
+        return
+    sections = {"data", "generator", "runtime", folder.name} | ({"discriminator"} if folder.name == "gan" else set())
+    differences = [
+        f"{key} {value_of(before, key)}, not {value_of(config, key)}"
+        for key in KEYS
+        if key.split(".")[0] in sections and key not in _FREE and value_of(before, key) != value_of(config, key)
+    ]
+    if differences:
+        raise UserError(
+            f"{folder} was trained with {'; '.join(differences)}: leave that as it was, choose another --run_dir, or "
+            "give --allow_changes too"
+        )
 
 
 def _check_run(config: Config, run_dir: Path, phase: str) -> None:

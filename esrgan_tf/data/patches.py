@@ -4,11 +4,13 @@ Nothing else decides which image, corner, flip and turn a patch has. So training
 state, any number of replicas cuts the same global batch among themselves, and parallel reading stays deterministic.
 """
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from tqdm import tqdm
 
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.errors import UserError
@@ -27,6 +29,7 @@ class Patches:
             UserError: no image is large enough.
         """
         self.left_out = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < hr_patch]
+        self.names = store.names
         self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= hr_patch]
         if not self._images:
             largest = max(min(store.hr_size(i)) for i in range(len(store)))
@@ -34,30 +37,45 @@ class Patches:
                 f"data.hr_patch: none of the {len(store)} images is {hr_patch} pixels on both sides; "
                 f"the largest patch that fits is {largest // scale * scale}"
             )
-        self._store, self._scale, self._hr_patch = store, scale, hr_patch
-        self.batch_size, self._seed = batch_size, seed
+        self._store, self._scale, self._seed = store, scale, seed
+        self.hr_patch, self.batch_size = hr_patch, batch_size
+        self._unreadable: set[int] = set()
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The batch of `step`: lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`, uint8."""
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """The batch of `step`: lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`, uint8; or a part of it.
+
+        An image that cannot be read any more is told once and replaced by the next.
+
+        Raises:
+            UserError: none can be read.
+        """
         rng = np.random.default_rng([self._seed, step])
         images = rng.integers(len(self._images), size=self.batch_size)
         corners = rng.random((self.batch_size, 2))
         turns = rng.integers(8, size=self.batch_size)
-        lr_patch = self._hr_patch // self._scale
-        lr = np.empty((self.batch_size, lr_patch, lr_patch, 3), np.uint8)
-        hr = np.empty((self.batch_size, self._hr_patch, self._hr_patch, 3), np.uint8)
-        for b in range(self.batch_size):
-            image = self._images[images[b]]
-            lr_image = self._store.lr(image)
-            y, x = (corners[b] * (np.array(lr_image.shape[:2]) - lr_patch + 1)).astype(int)
-            lr[b] = _turned(lr_image[y : y + lr_patch, x : x + lr_patch], turns[b])
-            y, x = y * self._scale, x * self._scale
-            hr_image = self._store.hr(image)
-            hr[b] = _turned(hr_image[y : y + self._hr_patch, x : x + self._hr_patch], turns[b])
+        pairs = [self._pair(images[b], corners[b], turns[b]) for b in range(self.batch_size)[part]]
+        lr, hr = (np.stack(patches) for patches in zip(*pairs, strict=True))
         return lr, hr
 
-    def batches(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches of steps `start` … `stop - 1`, cut ahead of time by threads.
+    def _pair(self, first, corner, turn):
+        for i in (*range(first, len(self._images)), *range(first)):
+            image = self._images[i]
+            if image in self._unreadable:
+                continue
+            try:
+                lr_patch, scale = self.hr_patch // self._scale, self._scale
+                y, x = (corner * (np.array(self._store.lr_size(image)) - lr_patch + 1)).astype(int)
+                lr = self._store.lr(image, slice(y, y + lr_patch))[:, x : x + lr_patch]
+                y, x = y * scale, x * scale
+                hr = self._store.hr(image, slice(y, y + self.hr_patch))[:, x : x + self.hr_patch]
+                return _turned(lr, turn), _turned(hr, turn)
+            except OSError as error:
+                self._unreadable.add(image)
+                tqdm.write(f"{error.strerror} ({error.filename}); it is replaced by the next from now on", sys.stderr)
+        raise UserError("none of the training images can be read any more; look after the disk of data.cache_dir")
+
+    def batches(self, start: int, stop: int, part: slice = slice(None)) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of steps `start` … `stop - 1`, or the same part of each, cut ahead of time by threads.
 
         Plain threads, because Python inside `tf.data` deadlocks: to collect an iterator over several devices TensorFlow
         waits, holding the interpreter's lock, for a worker that needs it (seen with 2.21 when training stopped early).
@@ -66,7 +84,7 @@ class Patches:
         with ThreadPoolExecutor(_THREADS) as pool:
             try:
                 for step in range(start, stop):
-                    pending.append(pool.submit(self.batch, step))
+                    pending.append(pool.submit(self.batch, step, part))
                     if len(pending) > _AHEAD:
                         yield pending.popleft().result()
                 while pending:

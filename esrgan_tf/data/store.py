@@ -1,9 +1,10 @@
-"""Decoded images as one memory-mapped file of 8-bit pixels: a patch costs a copy of its bytes, not a PNG decode."""
+"""Decoded images as one file of 8-bit pixels: a patch costs a read of its rows, not a PNG decode."""
 
 import errno
 import hashlib
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,13 +29,16 @@ class Source:
 
 
 class ImageStore:
-    """The pairs of one source, read from their cache. `lr(i)` and `hr(i)` are views into memory-mapped files."""
+    """The pairs of one source, read from their cache.
+
+    Read, not memory-mapped: where a disk fails, a mapped file ends the process (SIGBUS), a read raises OSError.
+    """
 
     def __init__(self, folder: Path):
         index = json.loads((folder / "index.json").read_text())
         self.names: list[str] = [entry["name"] for entry in index]
         self._shapes = {side: [tuple(entry[side]) for entry in index] for side in ("lr", "hr")}
-        self._pixels = {side: np.memmap(folder / f"{side}.u8", np.uint8, mode="r") for side in ("lr", "hr")}
+        self._files = {side: open(folder / f"{side}.u8", "rb", buffering=0) for side in ("lr", "hr")}  # noqa: SIM115
         self._starts = {
             side: np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])]).tolist()
             for side, shapes in self._shapes.items()
@@ -43,21 +47,34 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.names)
 
-    def lr(self, i: int) -> np.ndarray:
-        """Low resolution `[h, w, 3]`, uint8."""
-        return self._image("lr", i)
+    def lr(self, i: int, rows: slice = slice(None)) -> np.ndarray:
+        """Low resolution `[h, w, 3]`, uint8, or some of its rows. Raises OSError where they cannot be read."""
+        return self._image("lr", i, rows)
 
-    def hr(self, i: int) -> np.ndarray:
-        """High resolution `[scale * h, scale * w, 3]`, uint8."""
-        return self._image("hr", i)
+    def hr(self, i: int, rows: slice = slice(None)) -> np.ndarray:
+        """High resolution `[scale * h, scale * w, 3]`, uint8, or some of its rows. Raises OSError likewise."""
+        return self._image("hr", i, rows)
+
+    def lr_size(self, i: int) -> tuple[int, int]:
+        """Height and width of `lr(i)`."""
+        return self._shapes["lr"][i][:2]
 
     def hr_size(self, i: int) -> tuple[int, int]:
         """Height and width of `hr(i)`."""
         return self._shapes["hr"][i][:2]
 
-    def _image(self, side, i):
-        starts = self._starts[side]
-        return self._pixels[side][starts[i] : starts[i + 1]].reshape(self._shapes[side][i])
+    def _image(self, side, i, rows):
+        height, width, channels = self._shapes[side][i]
+        first, end, _ = rows.indices(height)
+        size, offset = (end - first) * width * channels, self._starts[side][i] + first * width * channels
+        file = self._files[side]
+        try:
+            pixels = os.pread(file.fileno(), size, offset)
+        except OSError as error:
+            raise OSError(error.errno, f"image {self.names[i]}: {error.strerror}", file.name) from error
+        if len(pixels) != size:
+            raise OSError(errno.EIO, f"image {self.names[i]}: its cache is cut short", file.name)
+        return np.frombuffer(pixels, np.uint8).reshape(end - first, width, channels)
 
 
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:

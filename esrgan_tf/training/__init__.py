@@ -1,8 +1,13 @@
-"""Training: one loop, and one step file for each phase."""
+"""Training: one loop, the step over all devices, and one file for what each phase learns from."""
 
-from esrgan_tf.training.checkpoints import Diverged
 from esrgan_tf.training.gan_step import GanStep
-from esrgan_tf.training.loop import Phase, Stopped, run_phase
+from esrgan_tf.training.loop import run_phase
 from esrgan_tf.training.psnr_step import PsnrStep
+from esrgan_tf.training.train_step import Phase
 
-__all__ = ["Diverged", "GanStep", "Phase", "PsnrStep", "Stopped", "run_phase"]
+__all__ = [
+    "GanStep",
+    "Phase",
+    "PsnrStep",
+    "run_phase",
+]

@@ -1,38 +1,43 @@
 """Checkpoints of everything that training needs to go on exactly, and the generator that others load."""
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from esrgan_tf.config import Config, save_config
 from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.run_folder import CHECKPOINT_CONFIG, checkpoint_path, checkpoint_steps
+from esrgan_tf.stopping import Diverged
 
-
-class Diverged(Exception):
-    """A loss or a weight is no longer a finite number."""
-
-
-def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in `folder`, oldest first."""
-    return sorted(int(path.stem.removeprefix("ckpt-")) for path in folder.glob("ckpt-*.index"))
+_STATE = "state"
 
 
 class Checkpoints:
-    """Checkpoints `ckpt-<step>` in a folder, the newest `keep` of them.
+    """Checkpoints `ckpt-<step>/` in a folder, the newest `keep` of them.
 
-    Variables are keyed by owner and path, not by position as Keras' own tracking keys them: what does not fit is then
-    an error with a name, and never another layer's weight.
+    Each appears whole or not at all: it is written under another name, flushed to the disk, and renamed. What becomes
+    unreadable later is told by TensorFlow's checksums. Variables are keyed by owner and path, not by position as Keras'
+    own tracking keys them: what does not fit is then an error with a name, and never another layer's weight.
     """
 
-    def __init__(self, folder: Path, step: tf.Variable, state: dict[str, list[keras.Variable]], keep: int):
+    def __init__(self, folder: Path, state: dict[str, list[keras.Variable]], config: Config, keep: int):
+        """`state` holds a variable `step` among its `counters`; `config` is kept beside each checkpoint."""
         tree = {owner: {v.path.replace("/", "."): v.value for v in variables} for owner, variables in state.items()}
         for owner, variables in state.items():
             if len(tree[owner]) != len(variables):
                 raise ValueError(f"two variables of {owner} share one path")
-        self._folder, self._step, self._keep = folder, step, keep
+        self._folder, self._config, self._keep = folder, config, keep
+        self._step = tree["counters"]["step"]
         self._variables = {f"{owner}/{path}": v for owner, branch in tree.items() for path, v in branch.items()}
-        self._checkpoint = tf.train.Checkpoint(step=step, **tree)
+        floats = [v for v in self._variables.values() if v.dtype.is_floating]
+        # Closed over, not passed: of several machines' variables the first ones passed would be kept for all calls.
+        self._all_finite = tf.function(lambda: tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in floats]))
+        self._checkpoint = tf.train.Checkpoint(**tree)
 
     def restore(self) -> int:
         """Restores the newest checkpoint that can be read, if there is any, and returns its step; else 0.
@@ -42,11 +47,11 @@ class Checkpoints:
         """
         steps = checkpoint_steps(self._folder)
         for step in reversed(steps):
-            path = self._path(step)
+            path = checkpoint_path(self._folder, step)
             try:
-                self._checkpoint.read(path).assert_consumed()
+                self._checkpoint.read(str(path / _STATE)).assert_consumed()
                 return int(self._step.numpy())
-            except tf.errors.OpError as error:
+            except (tf.errors.OpError, IndexError) as error:  # the second where a file is cut short
                 print(f"{path} is damaged and passed over: {first_line(error)}")
             except (AssertionError, ValueError) as error:
                 raise UserError(
@@ -61,40 +66,76 @@ class Checkpoints:
         """Writes a checkpoint of the current step; removes those that are too many.
 
         Raises:
-            Diverged: a variable is infinite or NaN; nothing is written.
+            OSError: no room, or no folder; the checkpoints before are as they were.
         """
-        self.check_finite()
-        self._checkpoint.write(self._path(int(self._step.numpy())))
+        self._sweep()
+        final = checkpoint_path(self._folder, int(self._step.numpy()))
+        staging = final.with_name(f".{final.name}")
+        staging.mkdir()
+        with _as_os_error():
+            self._checkpoint.write(str(staging / _STATE))
+        save_config(self._config, staging / CHECKPOINT_CONFIG)
+        for path in (*staging.iterdir(), staging):
+            flush(path)
+        if final.exists():  # a damaged one that was passed over
+            shutil.rmtree(final)
+        staging.rename(final)
+        flush(self._folder)
         for step in checkpoint_steps(self._folder)[: -self._keep]:
-            for path in self._folder.glob(f"ckpt-{step}.*"):
-                path.unlink()
+            # Renamed first, so that a removal cut in between does not look like a checkpoint.
+            checkpoint_path(self._folder, step).rename(self._folder / f".ckpt-{step}")
+        self._sweep()
 
     def check_finite(self) -> None:
-        """Refuses weights and optimizer slots that no training recovers from."""
-        for name, variable in self._variables.items():
-            if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
-                raise Diverged(f"{name} is not finite at step {int(self._step.numpy())}; {self.advice()}")
+        """Refuses weights and optimizer slots that no training recovers from.
 
-    def advice(self) -> str:
-        """What to do after training diverged."""
-        steps = checkpoint_steps(self._folder)
-        if not steps:
-            return "there is no checkpoint yet: lower the learning rate and start again"
-        newest = f"ckpt-{steps[-1]}"
-        return (
-            f"the newest checkpoint is {newest}: lower the learning rate and run the same command again; should it "
-            f"diverge at once, remove {newest}.* from {self._folder} to go on from the one before"
+        Raises:
+            Diverged: a variable is infinite or NaN.
+        """
+        if bool(self._all_finite()):
+            return
+        name = next(
+            name
+            for name, variable in self._variables.items()
+            if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable)))
         )
+        raise Diverged(f"{name} is not finite at step {int(self._step.numpy())}; {self.newest()}")
 
-    def _path(self, step):
-        return str(self._folder / f"ckpt-{step}")
+    def newest(self) -> str:
+        """Where the run goes on, for a message."""
+        steps = checkpoint_steps(self._folder)
+        return f"the newest checkpoint is ckpt-{steps[-1]}" if steps else "there is no checkpoint yet"
+
+    def _sweep(self):
+        """Removes what a stop in the middle left."""
+        for path in self._folder.glob(".ckpt-*"):
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """A write that fails in TensorFlow is the same to the caller as one that fails in Python."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(None, first_line(error)) from error
+
+
+def flush(path: Path) -> None:
+    """Waits until a file or a folder is on the disk, where a power cut cannot undo it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Writes a `.keras` file that is, at every moment, either the old one or the new one."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{path.name}")
     try:
         model.save(temporary)
+        flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

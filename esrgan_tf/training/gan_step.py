@@ -1,4 +1,4 @@
-"""One step of phase `gan`: generator and discriminator in turn, for images that look real (ESRGAN, section 3)."""
+"""The gradients of phase `gan`: generator and discriminator, for images that look real (ESRGAN, section 3)."""
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,7 @@ from esrgan_tf.training.schedule import adam
 
 
 class GanStep:
-    """Call it in a replica context with the replica's share of a batch; it updates both networks."""
+    """Call it in a replica context with the replica's share of a batch."""
 
     losses = ("pixel", "perceptual", "adversarial", "discriminator", "logit_real", "logit_fake")
 
@@ -28,18 +28,20 @@ class GanStep:
         """`features` is `vgg19_features` of the configured layers; None leaves the perceptual term out."""
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config = config
-        self.optimizer = adam(config)
-        self.optimizer.build(generator.trainable_variables)
-        self.discriminator_optimizer = adam(config)
-        self.discriminator_optimizer.build(discriminator.trainable_variables)
+        self.trained = {
+            "generator": (generator, adam(config, generator)),
+            "discriminator": (discriminator, adam(config, discriminator)),
+        }
 
-    def __call__(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
-        """lr `[b, h, w, 3]`, hr `[b, scale * h, scale * w, 3]`, in [0, 1]. Returns the replica's losses."""
+    def __call__(
+        self, lr: tf.Tensor, hr: tf.Tensor, loss_scale: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, list[tf.Tensor]]]:
+        """lr `[b, h, w, 3]`, hr `[b, scale * h, scale * w, 3]`, in [0, 1].
+
+        Returns the replica's losses, and the gradients of `loss_scale` times them, by network. Both are of the weights
+        before the step: the discriminator learns from the generator as it was.
+        """
         c = self.config
-        # Gradients are summed over replicas, so each contributes its share of the global mean.
-        share = 1.0 / tf.distribute.get_replica_context().num_replicas_in_sync
-
-        weights = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
             pixel = pixel_loss(hr, sr)
@@ -50,25 +52,16 @@ class GanStep:
                 self.discriminator(hr, training=True), self.discriminator(sr, training=True)
             )
             total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
-            scaled = self.optimizer.scale_loss(share * total)
-        self.optimizer.apply(tape.gradient(scaled, weights), weights)
+            scaled = loss_scale * total
+        gradients = {"generator": tape.gradient(scaled, self.generator.trainable_variables)}
 
-        sr = tf.stop_gradient(sr)  # made before the update above
-        weights = self.discriminator.trainable_variables
+        sr = tf.stop_gradient(sr)
         with tf.GradientTape() as tape:
             real, fake = self.discriminator(hr, training=True), self.discriminator(sr, training=True)
             discriminator = relativistic_discriminator_loss(real, fake)
-            scaled = self.discriminator_optimizer.scale_loss(share * discriminator)
-        self.discriminator_optimizer.apply(tape.gradient(scaled, weights), weights)
+            scaled = loss_scale * discriminator
+        gradients["discriminator"] = tape.gradient(scaled, self.discriminator.trainable_variables)
 
         logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
-        return dict(zip(self.losses, (pixel, perceptual, adversarial, discriminator, *logits), strict=True))
-
-    def state(self) -> dict[str, list[keras.Variable]]:
-        """What a checkpoint holds, by owner."""
-        return {
-            "generator": self.generator.weights,
-            "generator_optimizer": self.optimizer.variables,
-            "discriminator": self.discriminator.weights,
-            "discriminator_optimizer": self.discriminator_optimizer.variables,
-        }
+        losses = dict(zip(self.losses, (pixel, perceptual, adversarial, discriminator, *logits), strict=True))
+        return losses, gradients

@@ -1,46 +1,22 @@
 """The training loop of both phases: iterate, log, validate, save, resume."""
 
 import contextlib
-import signal
 import time
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import Config, PhaseConfig, save_config
+from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, save_config, value_of
 from esrgan_tf.data import ImageStore, Patches
-from esrgan_tf.errors import UserError
-from esrgan_tf.training.checkpoints import Checkpoints, Diverged, save_model
-from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.stopping import Diverged, MachineLost, Stopped, StopRequest
+from esrgan_tf.training.checkpoints import Checkpoints, save_model
 from esrgan_tf.training.monitor import Monitor
-from esrgan_tf.training.psnr_step import PsnrStep
+from esrgan_tf.training.train_step import IN_A_ROW, Phase, TrainStep
 from esrgan_tf.training.validation import comparison, enlarger, validate
-
-
-@dataclass
-class Phase:
-    """What is trained. All of it is created in the strategy's scope."""
-
-    name: str  # psnr or gan
-    config: PhaseConfig
-    step: PsnrStep | GanStep
-    generator: keras.Model  # the network that the step updates
-    average: (
-        keras.Model
-    )  # its moving average, float32 and of the same weights at the start: what is validated and saved
-    scale: int
-
-
-class Stopped(Exception):
-    """A signal asked to stop; everything is saved."""
-
-    def __init__(self, signum: int, message: str):
-        super().__init__(message)
-        self.signum = signum
 
 
 def run_phase(
@@ -51,26 +27,36 @@ def run_phase(
     run_dir: Path,
     config: Config,
     strategy: tf.distribute.Strategy,
+    stop: StopRequest,
 ) -> None:
     """Trains until `phase.config.steps`, from the newest checkpoint below `run_dir / phase.name` if there is one.
+
+    With several machines each calls it alike; all read the checkpoint, and the chief alone writes.
 
     Args:
         validation: whole images to measure on; None leaves the measuring out.
         samples: where the sample pictures are cut from.
         config: the run's, written to `run_dir` once everything fits.
+        stop: asked after each step.
 
     Raises:
-        Diverged: a loss or a weight became infinite or NaN; nothing is saved from then on.
-        Stopped: SIGINT (Ctrl-C) or SIGTERM came; a checkpoint of the last step is saved.
-        UserError: the checkpoint does not fit, or XLA on several devices (nothing was written); out of memory.
+        Diverged: losses, gradients or weights are not finite again and again; nothing is saved from then on.
+        MachineLost: one of several does not answer.
+        Stopped: `stop` had a reason; a checkpoint of the last step is saved.
+        UserError: the checkpoint does not fit, or XLA on several devices (nothing was written); out of memory; the
+            machines do not see the same checkpoints; the run folder cannot be written.
     """
     folder, runtime = run_dir / phase.name, config.runtime
-    with strategy.scope():
-        step_variable = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-    state = {**phase.step.state(), "average": phase.average.weights}
-    checkpoints = Checkpoints(folder / "checkpoints", step_variable, state, runtime.keep_checkpoints)
+    replicas = strategy.num_replicas_in_sync
+    machines = replicas // len(strategy.extended.worker_devices)
+    chief = strategy.extended.should_checkpoint
+    train_step = TrainStep(phase, strategy, runtime)
+    checkpoints = Checkpoints(folder / "checkpoints", train_step.state(), config, runtime.keep_checkpoints)
+
     # 1. Always resume where there is something to resume from.
     start, steps = checkpoints.restore(), phase.config.steps
+    if machines > 1:
+        _check_agreement(start, patches, config, strategy, folder)
     if start >= steps:
         print(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
         return
@@ -78,127 +64,182 @@ def run_phase(
         print(f"resuming phase {phase.name} at step {start}")
 
     # 2. The global batch of a step depends on the seed and the step alone, however many replicas share it.
-    replicas = strategy.num_replicas_in_sync
     share = patches.batch_size // replicas
+    here = _replicas_here(strategy)
+    mine = slice(here[0] * share, (here[-1] + 1) * share)
 
-    def per_replica(batch):
+    def distributed(array):
         def of(context):
-            first = context.replica_id_in_sync_group * share
-            return tf.constant(batch[first : first + share])
+            first = context.replica_id_in_sync_group * share - mine.start
+            return tf.constant(array[first : first + share])
 
         return strategy.experimental_distribute_values_from_function(of)
 
-    train_step = _compile(phase, step_variable, strategy, runtime)
+    def vote():
+        asked = tf.constant(float(stop.reason() is not None))
+        return strategy.experimental_distribute_values_from_function(lambda _: asked)
+
     enlarge = enlarger(tf.function(phase.average, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)]))
 
     # 3. Nothing can be refused any more: from here on the run exists.
-    folder.mkdir(parents=True, exist_ok=True)
-    save_config(config, run_dir / "config.yaml")
+    monitor = None
+    if chief:
+        with _writing(folder, checkpoints):
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            save_config(config, run_dir / "config.yaml")
+            monitor = Monitor(folder, train_step.columns, start, steps)
 
-    # 4. Train. Losses stay on the device until they are written, so that the host never waits for a step.
-    monitor = Monitor(folder, phase.step.losses, start, steps)
-    window: list[dict[str, tf.Tensor]] = []
-    began = time.monotonic()
-    training_seconds = 0.0
-    try:
-        with _signals() as received, contextlib.closing(patches.batches(start, steps)) as batches:
-            for step, (lr, hr) in enumerate(batches, start=start + 1):
-                with _memory(f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch"):
-                    window.append(train_step(per_replica(lr), per_replica(hr)))
-                monitor.advance()
-                stop = bool(received)  # read once: a signal that comes later stops the next step
-                log, save, measure = (
-                    stop or step == steps or step % every == 0
-                    for every in (runtime.log_every, runtime.checkpoint_every, runtime.validate_every)
-                )
-                if not (log or save or measure):
-                    continue
-                with _memory(f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch"):
-                    values = _means(window, step, checkpoints)
-                seconds = time.monotonic() - began
-                training_seconds += seconds
-                values["learning_rate"] = float(phase.step.optimizer.learning_rate)
+    # 4. Train. Values stay on the device until they are written, so that the host never waits for a step.
+    window: list[tf.Tensor] = []
+    last = None
+    began, stop.finish_step = time.monotonic(), True
+    with contextlib.closing(patches.batches(start, steps, mine)) as batches, _closing(monitor):
+        for step, (lr, hr) in enumerate(batches, start=start + 1):
+            with _device_errors(patches, machines, checkpoints):
+                window.append(train_step(distributed(lr), distributed(hr), vote()))
+                # Machines stop at the same step, so they count votes: of the step before, which is done by now.
+                asked = stop.reason() is not None if machines == 1 else last is not None and float(last[-1]) > 0
+            last = window[-1]
+            if chief:
+                monitor.advance(step)
+            log, save, measure = (
+                asked or step == steps or step % every == 0
+                for every in (runtime.log_every, runtime.checkpoint_every, runtime.validate_every)
+            )
+            if not (log or save or measure):
+                continue
+            with _device_errors(patches, machines, checkpoints):
+                rows = np.stack([values.numpy() for values in window])
+            seconds = time.monotonic() - began
+            values, skipped = _means(rows, train_step.columns, step)
+            if train_step.in_a_row.numpy() >= IN_A_ROW:
+                raise Diverged(_advice(step - int(train_step.in_a_row.numpy()) + IN_A_ROW, phase, config, checkpoints))
+            if save:
+                checkpoints.check_finite()
+            if chief:
+                values["skipped"] = int(train_step.skipped.numpy())
+                values["learning_rate"] = train_step.learning_rate()
                 values["images_per_second"] = len(window) * patches.batch_size / seconds
-                if save:
-                    # In this order: were it cut in between, the phase would go on from the checkpoint before.
-                    checkpoints.check_finite()
-                    save_model(phase.average, folder / "generator.keras")
-                    checkpoints.save()
-                if measure and not stop:
-                    with _memory("a validation image is too large for this device; leave the largest out"):
-                        if validation is not None:
-                            values |= validate(enlarge, validation, phase.scale)
-                        monitor.sample(step, comparison(enlarge, samples, phase.scale))
-                monitor.record(step, values, training_seconds / (step - start) * (steps - step))
-                if stop:
-                    raise Stopped(received[0], f"stopped and saved at step {step} of {steps}")
-                window, began = [], time.monotonic()
-    finally:
-        monitor.close()
+                if skipped:
+                    monitor.say(f"not finite and skipped: {'steps' if skipped[1:] else 'step'} {listed(skipped)}")
+                picture = None
+                if measure and not asked:
+                    scores, picture = _measure(enlarge, validation, samples, phase.scale, stop, monitor)
+                    values |= scores
+                with _writing(folder, checkpoints):
+                    if picture is not None:
+                        monitor.sample(step, picture)
+                    # The checkpoint comes last: were this cut in between, all of it would be done again.
+                    monitor.record(step, values)
+                    if save:
+                        monitor.flush()
+                        save_model(phase.average, folder / "generator.keras")
+                        checkpoints.save()
+            if asked:
+                raise Stopped(f"{stop.reason() or 'another machine'}: stopped and saved at step {step} of {steps}")
+            window, began = [], time.monotonic()
+
+
+def _replicas_here(strategy):
+    """The numbers of this machine's replicas among all."""
+    numbers = strategy.experimental_distribute_values_from_function(lambda c: tf.constant(c.replica_id_in_sync_group))
+    return [int(number) for number in strategy.experimental_local_results(numbers)]
+
+
+def _measure(enlarge, validation, samples, scale, stop, monitor):
+    """PSNR and SSIM, and a sample picture; nothing of both where an image cannot be read or the run is to stop."""
+    try:
+        with _memory("a validation image is too large for this device; leave the largest out"):
+            scores = {} if validation is None else validate(enlarge, validation, scale, stop.reason)
+            return scores, comparison(enlarge, samples, scale) if stop.reason() is None else None
+    except OSError as error:
+        monitor.say(f"{error.strerror} ({error.filename}); nothing is measured this time")
+        return {}, None
+
+
+def _means(rows, columns, step):
+    """The mean of each column over the steps that were not skipped, and the numbers of those that were."""
+    skipped = rows[:, len(columns)] > 0
+    steps = [step - len(rows) + 1 + int(i) for i in np.flatnonzero(skipped)]
+    if skipped.all():
+        return {}, steps
+    return dict(zip(columns, rows[~skipped].mean(axis=0).tolist(), strict=False)), steps
+
+
+def _advice(step, phase, config, checkpoints):
+    remedies = [f"lower {phase.name}.learning_rate (now {phase.config.learning_rate:g})"]
+    if phase.config.clip_norm is None:
+        remedies.append(f"limit the gradients with {phase.name}.clip_norm=1")
+    if config.runtime.precision == "mixed_float16":
+        remedies.append("use runtime.precision=mixed_bfloat16")
+    return (
+        f"{IN_A_ROW} steps in a row up to step {step} had a loss or a gradient that is not finite; "
+        f"{', or '.join(remedies)}, and give the same command again; {checkpoints.newest()}"
+    )
+
+
+def _check_agreement(start, patches, config, strategy, folder):
+    """All machines must go on from the same step, with the same settings and images."""
+    settings = {key: value_of(config, key) for key in KEYS if key not in OF_A_MACHINE}
+    mine = tf.constant([[start, zlib.crc32(repr(settings).encode()), zlib.crc32(repr(patches.names).encode())]])
+    all_of_them = strategy.gather(strategy.experimental_distribute_values_from_function(lambda _: mine), axis=0).numpy()
+    same_start, same_settings, same_images = (all_of_them == mine.numpy()).all(axis=0)
+    if not same_start:
+        raise UserError(f"the machines do not see the same checkpoints in {folder}; share the disk of --run_dir")
+    if not same_settings:
+        raise UserError("the machines do not have the same configuration; give all of them the same command")
+    if not same_images:
+        raise UserError("the machines do not see the same images; share the disk of data.hr_dir, or copy all of them")
+
+
+@contextlib.contextmanager
+def _device_errors(patches: Patches, machines: int, checkpoints: Checkpoints) -> Iterator[None]:
+    """Turns what a step dies of into what to do about it."""
+    try:
+        with _memory(
+            f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch (now {patches.hr_patch}), or use "
+            "runtime.precision=mixed_bfloat16"
+        ):
+            yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError) as e:
+        if machines == 1:
+            raise
+        raise MachineLost(
+            f"another machine is gone ({first_line(e)}); {checkpoints.newest()}: give the same command on all of them "
+            "again to go on from it"
+        ) from e
 
 
 @contextlib.contextmanager
 def _memory(remedy: str) -> Iterator[None]:
-    """Turns the device's running out of memory into what to do about it."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(f"out of memory: {remedy}") from error
 
 
-def _compile(phase, step_variable, strategy, runtime):
-    """One step over all replicas: the networks, then the moving average."""
-    gpus = [device for device in strategy.extended.worker_devices if "GPU" in device.upper()]
-    one_replica = strategy.num_replicas_in_sync == 1
-    if runtime.jit_compile == "on" and not one_replica:
-        raise UserError("runtime.jit_compile=on works on one device only; use auto")
-    # XLA slows the CPU down (1.6 times, measured) and cannot compile the reductions between devices.
-    jit = runtime.jit_compile == "on" or (runtime.jit_compile == "auto" and one_replica and len(gpus) == 1)
-
-    def replica_step(lr, hr):
-        return phase.step(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0)
-
-    @tf.function(jit_compile=jit)
-    def train_step(lr, hr):
-        losses = strategy.run(replica_step, args=(lr, hr))
-        # The average warms up, or a short run would be judged by its first steps.
-        t = tf.cast(step_variable, tf.float32)
-        decay = tf.minimum(phase.config.ema_decay, (1.0 + t) / (10.0 + t))
-        for average, variable in zip(phase.average.weights, phase.generator.weights, strict=True):
-            strategy.extended.update(
-                average.value, lambda a, v, d: a.assign(d * a + (1.0 - d) * v), args=(variable.value, decay)
-            )
-        step_variable.assign_add(1)
-        return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None) for name, loss in losses.items()}
-
-    return train_step
+@contextlib.contextmanager
+def _writing(folder: Path, checkpoints: Checkpoints) -> Iterator[None]:
+    """Turns a disk that is full, read-only or gone into a line that says what is safe."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is gone, and its checkpoints with it; the same command starts anew") from error
+        raise UserError(
+            f"cannot write to {folder}: {_reason(error)}; {checkpoints.newest()}: "
+            "mend it and give the same command again"
+        ) from error
 
 
-def _means(window, step, checkpoints):
-    """The mean of each loss over the steps since the last record."""
-    means = {name: float(np.mean([losses[name].numpy() for losses in window])) for name in window[0]}
-    wrong = [name for name, value in means.items() if not np.isfinite(value)]
-    if wrong:
-        steps = f"between steps {step - len(window) + 1} and {step}"
-        raise Diverged(f"the loss {wrong[0]} is not finite {steps}; {checkpoints.advice()}")
-    return means
+def _reason(error):
+    return (error.strerror if isinstance(error, OSError) else None) or first_line(error)
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, so that a step is never cut in half; a second one acts at once."""
-    received: list[int] = []
-    previous = {}
-
-    def note(signum, _):
-        received.append(signum)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        previous[signum] = signal.signal(signum, note)
+def _closing(monitor: Monitor | None) -> Iterator[None]:
     try:
-        yield received
+        yield
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+        if monitor is not None:
+            monitor.close()

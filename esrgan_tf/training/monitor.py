@@ -1,7 +1,9 @@
 """Where training writes how it is doing: `metrics.csv`, TensorBoard, sample pictures, the terminal."""
 
 import csv
+import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +15,71 @@ from tqdm import tqdm
 class Monitor:
     """Records of one phase, in its folder; a resumed phase continues them."""
 
-    def __init__(self, folder: Path, losses: tuple[str, ...], start: int, steps: int):
+    def __init__(self, folder: Path, columns: tuple[str, ...], start: int, steps: int):
         self._samples = folder / "samples"
         self._samples.mkdir(parents=True, exist_ok=True)
-        self._columns = ["step", *losses, "learning_rate", "images_per_second", "psnr", "ssim"]
+        self._columns = ["step", *columns, "skipped", "learning_rate", "images_per_second", "psnr", "ssim", "seconds"]
         self._csv = folder / "metrics.csv"
-        self._forget_after(start)
+        self._seconds_before = self._forget_after(start)
+        self._began = time.monotonic()
         self._summary = tf.summary.create_file_writer(str(folder / "logs"))
         # Without a terminal a bar would fill the log with its frames: then each record is a line instead.
         self._bar = tqdm(total=steps, initial=start, unit="step", desc=folder.name, disable=None, dynamic_ncols=True)
         self._steps = steps
+        self._first: tuple[int, float] | None = None  # the first step here, and when: before it, TensorFlow starts up
 
-    def advance(self) -> None:
-        """One step is done."""
+    def advance(self, step: int) -> None:
+        """`step` is done."""
         self._bar.update()
+        if self._first is None:
+            self._first = step, time.monotonic() - self._began
 
-    def record(self, step: int, values: dict[str, float], seconds_left: float) -> None:
-        """Values of the columns at `step`, those not measured left out."""
+    def record(self, step: int, values: dict[str, float]) -> None:
+        """Values of the columns at `step`, those not measured left out; `seconds` of all starts together is added."""
+        elapsed = time.monotonic() - self._began
+        row = {"step": step, **values, "seconds": round(self._seconds_before + elapsed, 1)}
         with open(self._csv, "a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow({"step": step, **values})
+            csv.DictWriter(file, self._columns).writerow(row)
         with self._summary.as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
-        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "skipped" or value)
         if self._bar.disable:
-            left = tqdm.format_interval(seconds_left)
-            print(f"step {step}/{self._steps}: {text}, {left} left", file=sys.stderr, flush=True)
+            print(f"step {step}/{self._steps}: {text}{self._left(step, elapsed)}", file=sys.stderr, flush=True)
         else:
             self._bar.set_postfix_str(text)
             if "psnr" in values:
-                self._bar.write(f"step {step}: psnr {values['psnr']:.2f} dB, ssim {values['ssim']:.4f}", sys.stderr)
+                self.say(f"step {step}: psnr {values['psnr']:.2f} dB, ssim {values['ssim']:.4f}")
+
+    def _left(self, step, elapsed):
+        first, then = self._first
+        if step == first:
+            return ""
+        return f", {tqdm.format_interval((elapsed - then) / (step - first) * (self._steps - step))} left"
+
+    def say(self, text: str) -> None:
+        """A line on standard error, above the bar if there is one."""
+        tqdm.write(text, sys.stderr)
 
     def sample(self, step: int, picture: np.ndarray) -> None:
         """A picture, uint8 `[H, W, 3]`."""
-        Image.fromarray(picture).save(self._samples / f"step_{step:07d}.png")
+        path = self._samples / f"step_{step:07d}.png"
+        temporary = path.with_name(f".{path.name}")
+        Image.fromarray(picture).save(temporary)
+        os.replace(temporary, path)
         with self._summary.as_default():
             tf.summary.image("low resolution, bicubic, ours, truth", picture[None], step=step)
+
+    def flush(self) -> None:
+        """What was recorded is in the files, whatever happens to the process."""
+        self._summary.flush()
 
     def close(self) -> None:
         self._bar.close()
         self._summary.close()
 
     def _forget_after(self, start):
-        """Drops rows of steps that are about to be repeated."""
+        """Drops rows of steps that are about to be repeated; returns the seconds until the last that is kept."""
         rows = []
         if self._csv.is_file():
             with open(self._csv, newline="") as file:
@@ -70,3 +94,4 @@ class Monitor:
             writer.writeheader()
             writer.writerows(rows)
         temporary.replace(self._csv)
+        return float(rows[-1]["seconds"]) if rows else 0.0

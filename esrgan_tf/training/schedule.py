@@ -30,12 +30,11 @@ class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         raise TypeError("a schedule is made anew from the run's configuration")
 
 
-def adam(config: PhaseConfig) -> keras.optimizers.Optimizer:
-    """Adam on the phase's schedule; with loss scaling where the dtype policy computes in float16."""
+def adam(config: PhaseConfig, network: keras.Model) -> keras.optimizers.Optimizer:
+    """Adam on the phase's schedule, with its slots for the weights of `network`."""
     # Named, since checkpoints key its variables by path and Keras would number the name.
     optimizer = keras.optimizers.Adam(
         PhaseSchedule(config), beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8, name="adam"
     )
-    if keras.config.dtype_policy().compute_dtype == "float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    optimizer.build(network.trainable_variables)
     return optimizer

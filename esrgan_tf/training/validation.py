@@ -21,10 +21,14 @@ def check_sizes(store: ImageStore, scale: int) -> None:
         raise UserError(f"validation images must be at least {least} pixels on both sides: {listed(small)}")
 
 
-def validate(enlarge: Enlarge, store: ImageStore, scale: int) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped."""
+def validate(
+    enlarge: Enlarge, store: ImageStore, scale: int, interrupted: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped; nothing once interrupted."""
     scores = []
     for i in range(len(store)):
+        if interrupted():
+            return {}
         hr, sr = store.hr(i), enlarge(store.lr(i))
         scores.append((psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)))
     mean_psnr, mean_ssim = np.mean(scores, axis=0)

@@ -1,0 +1,103 @@
+"""What stands where in a run's folder, for all who read it or wait for it. Imports no TensorFlow.
+
+D/config.yaml                 the configuration, as resolved
+D/history.yaml                every start: when, with which command, versions, devices and configuration
+D/<phase>/checkpoints/        ckpt-<step>/, each whole
+D/<phase>/metrics.csv         a row for each record
+D/<phase>/generator.keras, samples/, logs/
+"""
+
+import contextlib
+import csv
+import fcntl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from esrgan_tf.config import Config, load_config
+from esrgan_tf.errors import UserError
+
+PHASES = ("psnr", "gan")
+CHECKPOINT_CONFIG = "config.yaml"
+_LOCK = ".lock"
+
+
+def checkpoint_path(checkpoints: Path, step: int) -> Path:
+    """The folder of one checkpoint in a phase's folder `checkpoints`."""
+    return checkpoints / f"ckpt-{step}"
+
+
+def checkpoint_steps(checkpoints: Path) -> list[int]:
+    """The steps of the checkpoints in a phase's folder `checkpoints`, oldest first."""
+    numbers = (path.name.removeprefix("ckpt-") for path in checkpoints.glob("ckpt-*") if path.is_dir())
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def checkpoint_config(checkpoints: Path) -> Config | None:
+    """The configuration that the newest checkpoint was made with; None where there is none that can be read."""
+    for step in reversed(checkpoint_steps(checkpoints)):
+        with contextlib.suppress(UserError):  # a damaged checkpoint is told of when it is restored
+            return load_config(checkpoint_path(checkpoints, step) / CHECKPOINT_CONFIG)
+    return None
+
+
+def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
+    """The rows of `metrics.csv`, oldest first, without one that is still being written."""
+    path = phase_folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+
+
+def note_start(run_dir: Path, facts: dict) -> None:
+    """Appends one start to `history.yaml`."""
+    with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
+        file.write(yaml.safe_dump([facts], sort_keys=False, allow_unicode=True, width=120))
+
+
+@contextlib.contextmanager
+def held(phase_folder: Path) -> Iterator[None]:
+    """Holds a phase's folder, made if need be, against a second training; the system lets go when the process ends.
+
+    What was made and stayed empty is removed again.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
+    phase_folder.mkdir(parents=True, exist_ok=True)
+    with open(phase_folder / _LOCK, "a") as lock:
+        for attempt in range(5):  # is_held() holds it too, for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == 4:
+                    raise UserError(
+                        f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another "
+                        "--run_dir"
+                    ) from error
+                time.sleep(0.1)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the folder may be gone, or hold what was trained
+                if made and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
+                    (phase_folder / _LOCK).unlink()
+                    for folder in made:
+                        folder.rmdir()
+
+
+def is_held(phase_folder: Path) -> bool:
+    """Whether a process is training in the folder now."""
+    try:
+        with open(phase_folder / _LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,72 @@
+"""How a run ends early: asked to, by Ctrl-C, a cluster's SIGTERM or its own time limit; or because it cannot go on."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """Training was asked to stop and did; what was done is saved. No `except Exception` may swallow it."""
+
+
+class Failed(Exception):
+    """Training cannot go on by itself; the message says why, what is saved, and what to do."""
+
+
+class Diverged(Failed):
+    """Losses, gradients or weights are not finite again and again."""
+
+
+class MachineLost(Failed):
+    """One of several machines does not answer any more."""
+
+
+class StopRequest:
+    """Why to stop, if at all. Until `finish_step` is set a signal raises `Stopped` wherever the program is."""
+
+    def __init__(self, max_hours: float | None = None):
+        self.finish_step = False
+        self._max_hours, self._began = max_hours, time.monotonic()
+        self._signal: str | None = None
+
+    def reason(self) -> str | None:
+        """`SIGTERM`, or `2 hours`; None to go on."""
+        if self._signal is not None:
+            return self._signal
+        if self._max_hours is not None and time.monotonic() - self._began >= 3600 * self._max_hours:
+            return f"{self._max_hours:g} hours"
+        return None
+
+    def note(self, signum: int, _) -> None:
+        """The signals' handler. The next one of them ends the process at once, whatever it is computing."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        self._signal = signal.Signals(signum).name
+        if not self.finish_step:
+            raise Stopped(f"{self._signal}: stopped before the first step")
+
+
+@contextlib.contextmanager
+def stop_requests(max_hours: float | None) -> Iterator[StopRequest]:
+    """Listens to the signals while the block runs."""
+    request = StopRequest(max_hours)
+    with _handled_by(request.note):
+        yield request
+
+
+def default_signals() -> contextlib.AbstractContextManager[None]:
+    """Signals end the process while the block runs."""
+    return _handled_by(signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _handled_by(handler):
+    previous = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)

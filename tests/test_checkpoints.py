@@ -1,0 +1,213 @@
+"""Checkpoints: everything is in them, whole or not at all, and what is damaged is never picked up."""
+
+import csv
+import dataclasses
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf.config import PhaseConfig
+from esrgan_tf.data import Patches
+from esrgan_tf.errors import UserError
+from esrgan_tf.models import rrdb_generator, vgg_discriminator
+from esrgan_tf.run_folder import checkpoint_config, checkpoint_steps
+from esrgan_tf.stopping import Diverged, StopRequest
+from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
+from esrgan_tf.training.checkpoints import Checkpoints
+from esrgan_tf.training.train_step import TrainStep
+from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, state_of, train, with_runtime
+
+
+def make_checkpoints(folder, keep=3, name="psnr"):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase(name, strategy)
+    train_step = TrainStep(phase, strategy, CONFIG.runtime)
+    return phase, train_step, Checkpoints(folder, train_step.state(), CONFIG, keep)
+
+
+def test_resuming_changes_nothing(tmp_path):
+    """Bit for bit; tests/test_kill.py shows it for real processes and both phases."""
+    straight = all_weights(train("psnr", tmp_path / "straight", steps=6))
+    train("psnr", tmp_path / "cut", steps=3)
+    resumed = all_weights(train("psnr", tmp_path / "cut", steps=6))
+    assert_same(straight, resumed, rtol=0, atol=0)
+    records = []
+    for run in ("straight", "cut"):
+        with open(tmp_path / run / "psnr" / "metrics.csv") as file:
+            records.append(list(csv.DictReader(file)))
+    assert [row["step"] for row in records[0]] == ["1", "2", "3", "4", "5", "6"]
+    for rows in records:
+        assert [float(row["seconds"]) for row in rows] == sorted(float(row["seconds"]) for row in rows)
+        for row in rows:
+            del row["images_per_second"], row["seconds"]
+    assert records[0] == records[1]
+
+
+@pytest.mark.parametrize("name", ["psnr", "gan"])
+def test_restored_variables_are_all_of_them(tmp_path, name):
+    """All that a step can change, found by what training changed rather than by a list."""
+    phase, train_step, checkpoints = make_checkpoints(tmp_path, name=name)
+    rng = np.random.default_rng(0)
+    variables = [v for owner in (*state_of(phase).values(), train_step.state()["counters"]) for v in owner]
+    assert len(variables) > 60
+    for v in variables:
+        v.assign((100 * rng.random(v.shape)).astype(v.dtype))
+    before = [v.numpy() for v in variables]
+    checkpoints.save()
+    keras.utils.set_random_seed(1)
+    phase, train_step, checkpoints = make_checkpoints(tmp_path, name=name)
+    assert checkpoints.restore() == int(before[-5])
+    variables = [v for owner in (*state_of(phase).values(), train_step.state()["counters"]) for v in owner]
+    for v, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(v.numpy(), value, err_msg=v.path)
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path):
+    train("psnr", tmp_path, steps=1)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        generator, average = (rrdb_generator(filters=6, blocks=1, growth=2) for _ in range(2))
+        config = PhaseConfig(steps=2)
+        phase = Phase("psnr", config, PsnrStep(generator, config), generator, average, 4)
+    patches = Patches(Store(), 4, 32, 4, 0)
+    with pytest.raises(UserError, match="does not fit this configuration") as error:
+        run_phase(phase, patches, None, Store(), tmp_path, CONFIG, strategy, StopRequest())
+    assert "\n" not in str(error.value)
+
+
+def test_a_refused_run_keeps_its_configuration(tmp_path):
+    _, train_step, checkpoints = make_checkpoints(tmp_path / "gan" / "checkpoints", name="gan")
+    checkpoints_folder = tmp_path / "gan" / "checkpoints"
+    checkpoints_folder.mkdir(parents=True)
+    train_step.step.assign(1)
+    checkpoints.save()
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    phase = make_phase("gan", strategy, steps=2)
+    with strategy.scope():
+        phase.step = GanStep(phase.generator, vgg_discriminator(64, 4), None, phase.config)
+    other = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, hr_patch=64))
+    patches = Patches(Store(), 4, 32, 4, 0)
+    with pytest.raises(UserError, match="does not fit this configuration"):
+        run_phase(phase, patches, None, Store(), tmp_path, other, strategy, StopRequest())
+    assert not (tmp_path / "config.yaml").exists()
+    assert checkpoint_config(checkpoints_folder) == CONFIG
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    phase, train_step, checkpoints = make_checkpoints(tmp_path)
+    train_step.step.assign(7)
+    checkpoints.check_finite()
+    bias = phase.generator.get_layer("body_0_rdb1_conv1").bias
+    bias.assign(tf.fill(bias.shape, np.nan))
+    with pytest.raises(Diverged, match=r"generator/body_0_rdb1_conv1\.bias is not finite at step 7"):
+        checkpoints.check_finite()
+
+
+def cut_to(fraction):
+    def damage(path):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(fraction * len(content))])
+
+    return damage
+
+
+def flip(fraction):
+    def damage(path):
+        content = bytearray(path.read_bytes())
+        content[int(fraction * (len(content) - 1))] ^= 0x10
+        path.write_bytes(bytes(content))
+
+    return damage
+
+
+def zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+DATA, INDEX = "state.data-00000-of-00001", "state.index"
+DAMAGES = {
+    "no data": (DATA, lambda path: path.unlink()),
+    "no index": (INDEX, lambda path: path.unlink()),
+    "empty data": (DATA, cut_to(0)),
+    "empty index": (INDEX, cut_to(0)),
+    "half of the data": (DATA, cut_to(0.5)),
+    "half of the index": (INDEX, cut_to(0.5)),
+    "data without its last bytes": (DATA, cut_to(0.999)),
+    "index without its last bytes": (INDEX, cut_to(0.99)),
+    "zeros for data, as after a power cut": (DATA, zeros),
+    "zeros for an index": (INDEX, zeros),
+    "a folder": (DATA, lambda path: (path.unlink(), path.mkdir())),
+    **{f"one bit of the data at {f}": (DATA, flip(f)) for f in (0, 0.1, 0.3, 0.5, 0.7, 0.9, 1)},
+    **{f"one bit of the index at {f}": (INDEX, flip(f)) for f in (0, 0.1, 0.3, 0.5, 0.7)},
+}
+
+
+@pytest.fixture(scope="module")
+def two_saved(tmp_path_factory):
+    """Checkpoints of steps 1 and 2, whose biases are all 1 and all 2."""
+    folder = tmp_path_factory.mktemp("two")
+    phase, train_step, checkpoints = make_checkpoints(folder)
+    for step in (1, 2):
+        train_step.step.assign(step)
+        for v in phase.generator.weights:
+            v.assign(np.full(v.shape, step))
+        checkpoints.save()
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, tmp_path, capsys):
+    shutil.copytree(two_saved, tmp_path / "copy")
+    _, train_step, checkpoints = make_checkpoints(tmp_path / "copy")
+    name, do = DAMAGES[damage]
+    do(tmp_path / "copy" / "ckpt-2" / name)
+    assert checkpoints.restore() == 1
+    assert "ckpt-2 is damaged and passed over" in capsys.readouterr().out
+    generator = train_step.state()["generator"]
+    assert all((v.numpy() == 1).all() for v in generator)
+    # And it is written anew where training comes to it again.
+    train_step.step.assign(2)
+    checkpoints.save()
+    assert checkpoints.restore() == 2
+
+
+def test_without_a_good_one_it_says_so(two_saved, tmp_path):
+    shutil.copytree(two_saved, tmp_path / "copy")
+    for step in (1, 2):
+        (tmp_path / "copy" / f"ckpt-{step}" / DATA).unlink()
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read; remove the folder to start anew"):
+        make_checkpoints(tmp_path / "copy")[2].restore()
+
+
+def test_what_a_stop_in_the_middle_leaves_is_no_checkpoint(tmp_path):
+    _, train_step, checkpoints = make_checkpoints(tmp_path)
+    train_step.step.assign(1)
+    checkpoints.save()
+    shutil.copytree(tmp_path / "ckpt-1", tmp_path / ".ckpt-2")  # not renamed yet
+    (tmp_path / ".ckpt-2" / INDEX).unlink()
+    assert checkpoint_steps(tmp_path) == [1]
+    assert checkpoints.restore() == 1
+    train_step.step.assign(2)
+    checkpoints.save()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt-1", "ckpt-2"]
+
+
+def test_a_torn_line_of_the_records_is_dropped(tmp_path):
+    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1), steps=2)
+    with open(tmp_path / "psnr" / "metrics.csv", "a") as file:
+        file.write("3,0.1")
+    train("psnr", tmp_path, steps=4)
+    rows = (tmp_path / "psnr" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    _, train_step, checkpoints = make_checkpoints(tmp_path, keep=2)
+    for step in (1, 2, 9, 10, 11):
+        train_step.step.assign(step)
+        checkpoints.save()
+    assert checkpoint_steps(tmp_path) == [10, 11]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ckpt-10", "ckpt-11"]
