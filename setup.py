@@ -27,6 +27,7 @@ setup(
         "pyvips>=3,<4",  # image files of any kind and size; Pillow knows no 16-bit colour
         "pyvips-binary>=8.16,<9",
         "tabulate>=0.9,<1",
+        "matplotlib>=3.8,<4",  # the curves of `status`
         "tqdm>=4.66,<5",
         "tensorboard>=2.19,<3",  # tf.summary needs it, and TensorFlow no longer brings it
     ],
