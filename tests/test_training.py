@@ -152,10 +152,10 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
 
 
-@pytest.mark.parametrize("name", ["psnr", "gan"])
-def test_xla_computes_the_same_step(tmp_path, name):
-    compiled = train(name, tmp_path / "on", whole=with_runtime(jit_compile="on"), steps=1).generator
-    plain = train(name, tmp_path / "off", steps=1).generator
+def test_xla_computes_the_same_step(tmp_path):
+    """The larger of both."""
+    compiled = train("gan", tmp_path / "on", whole=with_runtime(jit_compile="on"), steps=1).generator
+    plain = train("gan", tmp_path / "off", steps=1).generator
     for a, b in zip(compiled.get_weights(), plain.get_weights(), strict=True):
         assert np.isclose(a, b, atol=1e-4).mean() > 0.98
 

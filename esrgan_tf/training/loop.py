@@ -56,7 +56,8 @@ def run_phase(
     # 1. Always resume where there is something to resume from.
     start, steps = checkpoints.restore(), phase.config.steps
     if machines > 1:
-        _check_agreement(start, patches, config, strategy, folder)
+        with _device_errors(patches, machines, checkpoints):
+            _check_agreement(start, patches, config, strategy, folder)
     if start >= steps:
         print(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
         return
@@ -204,9 +205,10 @@ def _device_errors(patches: Patches, machines: int, checkpoints: Checkpoints) ->
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError) as e:
         if machines == 1:
             raise
+        aborted = "Collective ops is aborted by: "
+        why = next((line[len(aborted) :] for line in str(e).splitlines() if line.startswith(aborted)), first_line(e))
         raise MachineLost(
-            f"another machine is gone ({first_line(e)}); {checkpoints.newest()}: give the same command on all of them "
-            "again to go on from it"
+            f"another machine is gone ({why:.120}); {checkpoints.newest()}: give the same command on all of them again"
         ) from e
 
 

@@ -1,0 +1,118 @@
+"""Kills training at random moments, again and again, and compares what comes out with a run that was never stopped.
+
+    python -m benchmarks.kills [--kills N] [--seed S]
+
+Real processes and SIGKILL, in both phases; every third kill comes while a checkpoint is being written. Losses and
+everything in the last checkpoint must be equal, bit for bit.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from esrgan_tf.run_folder import checkpoint_path, checkpoint_steps, read_metrics
+
+TIMES = ("images_per_second", "seconds")  # columns that tell of the machine
+
+
+def train_and_kill(start: Callable, phase_folder: Path, steps: int, kills: int, seed: int) -> int:
+    """Trains one phase to its end in spite of `kills` kills; returns how many of them cut a checkpoint.
+
+    Args:
+        start: starts the training process; something like `subprocess.Popen`.
+    """
+    rng = np.random.default_rng(seed)
+    cut = 0
+    for number, target in enumerate(sorted(rng.integers(1, steps - 1, kills))):
+        process = start()
+        staged = None
+        while last_step(phase_folder) < target or (number % 3 == 2 and not (staged := staging(phase_folder))):
+            if process.poll() is not None:
+                raise RuntimeError(f"training ended by itself with status {process.poll()} before kill {number + 1}")
+            time.sleep(0.0005)
+        if staged is None:
+            time.sleep(rng.uniform(0, 0.05))
+        process.kill()
+        process.wait()
+        cut += bool(staging(phase_folder))
+    process = start()
+    if process.wait() != 0:
+        raise RuntimeError(f"the last training ended with status {process.wait()}")
+    return cut
+
+
+def last_step(phase_folder):
+    """Of the records; a resumed run first drops those that it will repeat."""
+    rows = read_metrics(phase_folder)
+    return int(rows[-1]["step"]) if rows else 0
+
+
+def staging(phase_folder):
+    return list((phase_folder / "checkpoints").glob(".ckpt-*"))
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Names of what differs between two folders of one phase: losses, and all variables of the last checkpoint."""
+    import tensorflow as tf
+
+    found = []
+    rows = [
+        [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(folder)] for folder in (one, other)
+    ]
+    if rows[0] != rows[1]:
+        found.append("metrics.csv")
+    readers = []
+    for folder in (one, other):
+        newest = checkpoint_steps(folder / "checkpoints")[-1]
+        readers.append(tf.train.load_checkpoint(str(checkpoint_path(folder / "checkpoints", newest) / "state")))
+    names = [set(reader.get_variable_to_shape_map()) for reader in readers]
+    found += sorted(names[0] ^ names[1])
+    for name in sorted(names[0] & names[1]):
+        a, b = (reader.get_tensor(name) for reader in readers)
+        if np.asarray(a).tobytes() != np.asarray(b).tobytes():
+            found.append(name)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    steps = {"psnr": 600, "gan": 300}
+    settings = [
+        *("data.source=synthetic", "data.hr_patch=32", "data.batch_size=4", "generator.filters=8"),
+        *("generator.growth=4", "generator.blocks=1", "discriminator.filters=4", "gan.perceptual_weight=0"),
+        *("runtime.log_every=1", "runtime.validate_every=100000", "runtime.checkpoint_every=7"),
+        *(f"{phase}.steps={count}" for phase, count in steps.items()),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        sets = [f"--set={setting}" for setting in (*settings, f"data.cache_dir={folder / 'cache'}")]
+        for phase, count in steps.items():
+
+            def start(run, phase=phase):
+                command = [sys.executable, "train.py", "--phase", phase, "--run_dir", str(folder / run), *sets]
+                with open(folder / "log.txt", "a") as log:
+                    return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=log, stderr=log)
+
+            if start("whole").wait() != 0:
+                raise SystemExit((folder / "log.txt").read_text())
+            kills = arguments.kills // 2
+            cut = train_and_kill(lambda s=start: s("killed"), folder / "killed" / phase, count, kills, arguments.seed)
+            found = differences(folder / "whole" / phase, folder / "killed" / phase)
+            found = found or "none"
+            print(f"{phase}: {count} steps, {kills} kills, {cut} of them inside a checkpoint, differences: {found}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""What can happen to a run from outside: the message, the exit status, and the state that is left behind.
+
+Real processes and real faults; what needs no process stands in test_checkpoints.py (a table of damaged files),
+test_train_step.py (a NaN pixel, exhausted memory) and test_cli.py (mistakes before the start).
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from esrgan_tf.run_folder import checkpoint_steps, read_metrics
+from tests.conftest import REPOSITORY, run_process
+from tests.test_replicas import free_ports
+from tests.warm import Warm
+
+pytestmark = pytest.mark.journey
+
+DATA, INDEX = "state.data-00000-of-00001", "state.index"
+OFTEN = ("--set=runtime.log_every=1", "--set=runtime.checkpoint_every=2", "--set=runtime.validate_every=100000")
+LONG = (*OFTEN, "--set=psnr.steps=100000")
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    with Warm(tmp_path_factory.mktemp("warm")) as warm:
+        yield warm
+
+
+@pytest.fixture
+def run(trained_run, tmp_path):
+    """A copy of a run whose phase psnr has checkpoints 2, 4 and 6 and is complete."""
+    shutil.copytree(trained_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def train(run, *flags):
+    return "python", "train.py", "--phase", "psnr", "--run_dir", run, *flags
+
+
+def steps(run):
+    return checkpoint_steps(run / "psnr" / "checkpoints")
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def damage(run, *what):
+    for step, name, how in what:
+        how(run / "psnr" / "checkpoints" / f"ckpt-{step}" / name)
+
+
+BEFORE_THE_START = {
+    # name: (what is done to the run, flags, exit status, message, checkpoints afterwards)
+    "torn checkpoint": (
+        [(6, DATA, cut)], ("--set=psnr.steps=8",), 0,
+        r"ckpt-6 is damaged and passed over: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
+    ),
+    "missing shard": (
+        [(6, DATA, os.unlink)], ("--set=psnr.steps=8",), 0,
+        r"ckpt-6 is damaged and passed over: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
+    ),
+    "no good checkpoint": (
+        [(2, DATA, cut), (4, INDEX, os.unlink), (6, INDEX, cut)], ("--set=psnr.steps=8",), 2,
+        r"no checkpoint in .*checkpoints can be read; remove the folder to start anew", [2, 4, 6],
+    ),
+    "wrong architecture": (
+        [], ("--set=generator.blocks=2",), 2,
+        r"generator.blocks: .*run was begun with 1, not 2; choose another --run_dir", [2, 4, 6],
+    ),
+    "another seed": (
+        [], ("--set=runtime.seed=5", "--set=psnr.steps=8", "--set=psnr.learning_rate=1e-4"), 2,
+        r"psnr was trained with psnr.learning_rate 0.001, not 0.0001; runtime.seed 0, not 5: leave that as it was, "
+        r"choose another --run_dir, or give --allow_changes too", [2, 4, 6],
+    ),
+    "another seed, allowed": (
+        [], ("--set=runtime.seed=5", "--set=psnr.steps=8", "--allow_changes"), 0,
+        r"resuming phase psnr at step 6\n", [4, 6, 8],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BEFORE_THE_START)
+def test_a_fault_before_the_start(fault, run, warm):
+    damages, flags, status, message, left = BEFORE_THE_START[fault]
+    assert steps(run) == [2, 4, 6]
+    damage(run, *damages)
+    # A cluster of one machine is a machine.
+    cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
+    result = warm.run(*train(run, *flags), env={"TF_CONFIG": json.dumps(cluster)})
+    assert result.returncode == status, result.stderr
+    assert re.search(message, result.stdout if status == 0 else result.stderr), result.stderr
+    if status:
+        assert result.stderr.count("\n") == 1
+    assert steps(run) == left
+
+
+def without_the_superusers_privilege():
+    import ctypes
+
+    ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def test_a_read_only_folder(run):
+    for folder in (run / "psnr" / "checkpoints", run / "psnr", run):
+        folder.chmod(0o555)
+    try:
+        result = run_process(
+            *train(run, "--set=psnr.steps=8"), cwd=REPOSITORY, preexec_fn=without_the_superusers_privilege
+        )
+    finally:
+        for folder in (run, run / "psnr", run / "psnr" / "checkpoints"):
+            folder.chmod(0o755)
+    assert result.returncode == 2
+    assert re.fullmatch(r"esrgan-tf: cannot write to .*psnr: Permission denied; .*\n", result.stderr)
+    assert steps(run) == [2, 4, 6]
+
+
+def disks():
+    """Whether this process may have a small disk of its own."""
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+def test_a_full_disk(tmp_path, tiny_config):
+    """A disk of 700 kB; enlarged, the same command goes on from the newest checkpoint that was written whole."""
+    if not disks():
+        pytest.skip("needs the right to mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = f"{sys.executable} train.py --phase psnr --config {tiny_config} --run_dir {disk / 'run'}"
+    script = f"""
+        mount -t tmpfs -o size=700k tmpfs {disk}
+        {command} --set=runtime.keep_checkpoints=100 {" ".join(LONG)}
+        echo status $? checkpoints $(ls {disk}/run/psnr/checkpoints)
+        mount -o remount,size=100m {disk}
+        {command} {" ".join(OFTEN)} --allow_changes --set=psnr.steps=60
+        echo status $?
+    """
+    result = run_process("unshare", "-m", "sh", "-c", script)
+    full, again = re.findall(r"^status (\d+)", result.stdout, flags=re.MULTILINE)
+    assert (full, again) == ("2", "0"), result.stderr
+    newest = max(int(step) for step in re.findall(r"ckpt-(\d+)", result.stdout.split("checkpoints ")[1].split("\n")[0]))
+    (message,) = re.findall("^esrgan-tf: .*$", result.stderr, flags=re.MULTILINE)
+    assert re.fullmatch(
+        rf"esrgan-tf: cannot write to .*psnr: .*; the newest checkpoint is ckpt-{newest}: mend it and give the same "
+        "command again",
+        message,
+    )
+    assert re.search(r"[Nn]o space left|full", message)
+    assert "Traceback" not in result.stderr
+    assert f"resuming phase psnr at step {newest}\n" in result.stdout
+
+
+def started(warm, run, tiny_config, *flags, step=4, **kwargs):
+    process = warm.start(*train(run, "--config", tiny_config, *LONG, *flags), **kwargs)
+    wait_for_step(run, step, [process])
+    return process
+
+
+def wait_for_step(run, step, processes, seconds=90):
+    until = time.monotonic() + seconds
+    while len(read_metrics(run / "psnr")) < step:
+        for process in processes:
+            assert process.poll() is None, process.stderr.read_text()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_folder_that_vanishes(tmp_path, tiny_config, warm):
+    process = started(warm, tmp_path / "run", tiny_config)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert process.wait() == 2
+    last = process.stderr.read_text().splitlines()[-1]
+    assert re.fullmatch(r"esrgan-tf: .*psnr is gone, and its checkpoints with it; the same command starts anew", last)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_image_that_turns_unreadable(tmp_path, photos, tiny_config, warm):
+    cache = tmp_path / "cache"
+    process = started(warm, tmp_path / "run", tiny_config, f"--set=data.cache_dir={cache}")
+    training, _ = sorted(cache.glob("*/hr.u8"), key=lambda path: -path.stat().st_size)
+    os.truncate(training, training.stat().st_size - 100)
+    wait_for_step(tmp_path / "run", len(read_metrics(tmp_path / "run" / "psnr")) + 30, [process])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    said = process.stderr.read_text()
+    assert len(re.findall(r"^image coffee\.png: its cache is cut short .*; it is replaced", said, re.MULTILINE)) == 1
+    # The next start decodes the images again.
+    done = int(re.search(r"saved at step (\d+)", said)[1])
+    again = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 5}"))
+    assert again.returncode == 0
+    assert "preparing 3 folder images" in again.stdout
+    assert "replaced" not in again.stderr
+
+
+def test_a_second_training_in_the_same_folder(tmp_path, tiny_config, warm):
+    process = started(warm, tmp_path / "run", tiny_config)
+    second = warm.run(*train(tmp_path / "run", *LONG))
+    assert second.returncode == 2
+    assert re.fullmatch(r"esrgan-tf: .*psnr is being trained in another process; .*\n", second.stderr)
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    # Nothing of a killed process stands in the way.
+    third = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={steps(tmp_path / 'run')[-1] + 4}"))
+    assert third.returncode == 0, third.stderr
+
+
+def on_two_machines(warm, *commands):
+    """A command on each of two machines: two processes that find one another on the loopback."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
+    return [
+        warm.start(*command, env={"TF_CONFIG": json.dumps(task)}) for command, task in zip(commands, tasks, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_machine_that_dies_ends_the_others(victim, tmp_path, tiny_config, warm):
+    run = tmp_path / "run"
+    command = train(run, "--config", tiny_config, *LONG)
+    both = on_two_machines(warm, command, command)
+    wait_for_step(run, 6, both)
+    both[victim].kill()
+    survivor = both[1 - victim]
+    assert survivor.wait(timeout=60) == 1
+    assert both[victim].wait() == -signal.SIGKILL
+    (message,) = (line for line in survivor.stderr.read_text().splitlines() if line.startswith("esrgan-tf: "))
+    newest = steps(run)[-1]
+    assert re.fullmatch(
+        rf"esrgan-tf: another machine is gone \(.*\); the newest checkpoint is ckpt-{newest}: give the same command on "
+        "all of them again",
+        message,
+    )
+    if victim == 1:
+        goes_on_on_two_machines_and_stops_well(run, newest, warm)
+
+
+def goes_on_on_two_machines_and_stops_well(run, newest, warm):
+    """A signal to one stops both at the same step, and the chief alone writes."""
+    both = on_two_machines(warm, train(run, *LONG), train(run, *LONG))
+    wait_for_step(run, newest + 3, both)
+    both[1].send_signal(signal.SIGTERM)
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    said = [process.stderr.read_text() for process in both]
+    stopped = [re.search(r"(.*): stopped and saved at step (\d+) of", text) for text in said]
+    assert (stopped[0][1], stopped[1][1]) == ("another machine", "SIGTERM")
+    assert stopped[0][2] == stopped[1][2] == str(steps(run)[-1])
+    assert all(f"resuming phase psnr at step {newest}\n" in process.stdout.read_text() for process in both)
+    assert "step " not in said[1].split("SIGTERM")[0]
+    assert [int(row["step"]) for row in read_metrics(run / "psnr")] == list(range(1, steps(run)[-1] + 1))
+
+
+def test_a_batch_that_does_not_divide(tmp_path, tiny_config, warm):
+    command = train(tmp_path / "run", "--config", tiny_config, "--set=data.batch_size=5")
+    both = on_two_machines(warm, command, command)
+    assert [process.wait(timeout=60) for process in both] == [2, 2]
+    for process in both:
+        text = process.stderr.read_text()
+        assert text.startswith("esrgan-tf: data.batch_size: 5 is not divisible by the 2 devices; 4 is\n"), text
+    assert not (tmp_path / "run").exists()
+
+
+def test_machines_that_disagree(tmp_path, tiny_config, warm):
+    both = on_two_machines(
+        warm,
+        *(
+            train(tmp_path / f"run{rate}", "--config", tiny_config, f"--set=psnr.learning_rate={rate}")
+            for rate in (1e-3, 2e-3)
+        ),
+    )
+    assert [process.wait(timeout=60) for process in both] == [2, 2]
+    for process in both:
+        text = process.stderr.read_text()
+        assert "the machines do not have the same configuration; give all of them the same command" in text
+
+
+CLUSTERS = {
+    "not JSON": ("{cluster", "TF_CONFIG is not of the form"),
+    "a list": ("[]", "TF_CONFIG is not of the form"),
+    "parameter servers": (
+        '{"cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}',
+        "there are no tasks but chief and worker here, not ps",
+    ),
+    "a task that is not there": (
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        "this machine's task, worker 2, is not in its cluster of 2",
+    ),
+    "no task": ('{"cluster": {"worker": ["a:1", "b:1"]}}', "this machine's task, None 0, is not in its cluster of 2"),
+    "no port": (
+        '{"cluster": {"worker": ["a", "b:1"]}, "task": {"type": "worker", "index": 0}}',
+        "'a' has no port; write it as host:2222",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_wrong_tf_config(name, run_main, monkeypatch, tmp_path):
+    text, message = CLUSTERS[name]
+    monkeypatch.setenv("TF_CONFIG", text)
+    status, _, err = run_main("train", "--phase", "psnr", "--run_dir", tmp_path / "run")
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1

@@ -1,0 +1,131 @@
+"""Ctrl-C, SIGTERM and a time limit: the step is finished, everything is saved, and the status is 0."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from esrgan_tf.run_folder import checkpoint_steps, read_metrics
+from esrgan_tf.stopping import SIGNALS, Stopped, StopRequest, stop_requests
+from esrgan_tf.training.monitor import Monitor
+from tests.conftest import REPOSITORY
+from tests.small_training import train
+from tests.warm import Warm
+
+LONG = (
+    "psnr.steps=1000000",
+    "runtime.log_every=1",
+    "runtime.validate_every=1000000",
+    "runtime.checkpoint_every=1000000",
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, tiny_config):
+    with Warm(tmp_path_factory.mktemp("warm")) as warm:
+
+        def start(run_dir, *flags):
+            command = ("python", "train.py", "--phase", "psnr", "--config", tiny_config, "--run_dir", run_dir)
+            return warm.start(*command, *flags, cwd=REPOSITORY)
+
+        yield start
+
+
+def wait_for(found, process, seconds=60):
+    until = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None, process.stderr.read_text()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_finishes_the_step_and_saves(signum, start, tmp_path):
+    run = tmp_path / "run"
+    process = start(run, *(f"--set={setting}" for setting in LONG))
+    wait_for(lambda: len(read_metrics(run / "psnr")) >= 3, process)
+    asked = time.monotonic()
+    process.send_signal(signum)
+    assert process.wait() == 0
+    assert time.monotonic() - asked < 10
+    said = process.stderr.read_text()
+    message = re.search(r"(SIG\w+): stopped and saved at step (\d+) of 1000000; to go on: python train.py (.*)\n", said)
+    assert message[1] == signal.Signals(signum).name
+    assert checkpoint_steps(run / "psnr" / "checkpoints") == [int(message[2])]
+    assert (run / "psnr" / "generator.keras").is_file()
+    # As it says.
+    resumed = start(run, *message[3].split()[4:], f"--set=psnr.steps={int(message[2]) + 1}")
+    assert resumed.wait() == 0, resumed.stderr.read_text()
+    assert f"resuming phase psnr at step {message[2]}" in resumed.stdout.read_text()
+
+
+@pytest.mark.journey
+def test_a_second_signal_ends_it_at_once(start, tmp_path):
+    """While TensorFlow traces the first step: the first signal waits for its end, the second does not."""
+    run = tmp_path / "run"
+    process = start(run, *(f"--set={setting}" for setting in (*LONG, "generator.blocks=40")))  # long to trace
+    wait_for(lambda: (run / "psnr" / "metrics.csv").is_file(), process)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    assert process.wait() == -signal.SIGTERM
+    assert time.monotonic() - asked < 2
+
+
+@pytest.mark.journey
+def test_a_signal_before_the_first_step_ends_it_well(start, tmp_path):
+    """And leaves nothing: here while it makes its images."""
+    cache = tmp_path / "cache"
+    process = start(tmp_path / "run", "--set=data.source=synthetic", f"--set=data.cache_dir={cache}")
+    wait_for(lambda: cache.is_dir() and list(cache.iterdir()), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert not list(cache.iterdir())
+    assert not (tmp_path / "run").exists()
+    assert re.search(r"SIGTERM: stopped before the first step; to go on: python train.py", process.stderr.read_text())
+
+
+@pytest.mark.journey
+def test_a_time_limit_saves_and_stops(start, tmp_path):
+    process = start(tmp_path / "run", "--max_hours", "0.0015", *(f"--set={setting}" for setting in LONG))
+    assert process.wait() == 0
+    message = re.search(r"0\.0015 hours: stopped and saved at step (\d+) of 1000000", process.stderr.read_text())
+    assert checkpoint_steps(tmp_path / "run" / "psnr" / "checkpoints") == [int(message[1])]
+
+
+def test_a_signal_during_a_record_is_not_lost(tmp_path, monkeypatch):
+    """A signal that comes while a step is being written stops the next one, and what is said to be saved is saved."""
+    record = Monitor.record
+
+    def record_and_signal(self, step, *arguments):
+        record(self, step, *arguments)
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Monitor, "record", record_and_signal)
+    with stop_requests(None) as stop, pytest.raises(Stopped, match="SIGTERM: stopped and saved at step 3 of 9"):
+        train("psnr", tmp_path, stop=stop, steps=9)
+    assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [3]
+
+
+def test_handlers_are_given_back():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stop_requests(None) as stop:
+        assert signal.getsignal(signal.SIGTERM) == stop.note
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_the_time_limit_counts_from_the_start(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stop = StopRequest(max_hours=2)
+    assert stop.reason() is None
+    monkeypatch.setattr(time, "monotonic", lambda: now + 7199)
+    assert stop.reason() is None
+    monkeypatch.setattr(time, "monotonic", lambda: now + 7200)
+    assert stop.reason() == "2 hours"
