@@ -48,8 +48,9 @@ def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
     path = phase_folder / "metrics.csv"
     if not path.is_file():
         return []
-    with open(path, newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = (line for line in lines if line.endswith("\n"))
+    return [row for row in csv.DictReader(whole) if None not in row and None not in row.values()]
 
 
 def note_start(run_dir: Path, facts: dict) -> None:

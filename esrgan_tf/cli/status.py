@@ -5,7 +5,6 @@ import re
 import time
 from pathlib import Path
 
-import numpy as np
 import yaml
 from absl import flags
 from tabulate import tabulate
@@ -19,7 +18,7 @@ from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_path, che
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "PNG of the curves; else curves.png in the run folder.", flag_values=FLAGS)
 
-_SPEED_ROWS = 20  # the last records, which the speed is taken from
+_SPEED_ROWS = 100  # the last records, which the speed is taken from: some with a validation among them
 
 
 def main(argv: list[str]) -> None:
@@ -100,15 +99,11 @@ def _state(folder: Path, rows: Rows) -> str:
 
 
 def _seconds_per_step(rows: Rows) -> float | None:
-    """Wall-clock seconds of a step lately, or None."""
-    steps, seconds = (np.diff(values) for values in series(rows[-_SPEED_ROWS:], "seconds"))
-    steps, seconds = steps[steps > 0], seconds[steps > 0]
-    if not len(steps):
+    """Wall-clock seconds of a step lately, all included but pauses; or None."""
+    steps, seconds = series(rows[-_SPEED_ROWS:], "seconds")
+    if len(steps) < 2 or seconds[-1] <= seconds[0]:
         return None
-    # The median, as the start-up after a pause is in one interval; the mean where steps are faster than the column's
-    # tenths of a second can tell.
-    typical = float(np.median(seconds / steps)) or float(seconds.sum() / steps.sum())
-    return typical if typical > 0 else None
+    return float(seconds[-1] - seconds[0]) / int(steps[-1] - steps[0])
 
 
 def _speed(seconds: float | None) -> str:

@@ -11,6 +11,8 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from esrgan_tf.run_folder import read_metrics
+
 
 class Monitor:
     """Records of one phase, in its folder; a resumed phase continues them."""
@@ -80,14 +82,8 @@ class Monitor:
 
     def _forget_after(self, start):
         """Drops rows of steps that are about to be repeated; returns the seconds until the last that is kept."""
-        rows = []
-        if self._csv.is_file():
-            with open(self._csv, newline="") as file:
-                # A line that a crash tore in two has no whole number of columns; the records before it are kept.
-                whole = (
-                    row for row in csv.DictReader(file) if set(row) == set(self._columns) and None not in row.values()
-                )
-                rows = [row for row in whole if row["step"].isdigit() and int(row["step"]) <= start]
+        rows = [row for row in read_metrics(self._csv.parent) if set(row) == set(self._columns)]
+        rows = [row for row in rows if row["step"].isdecimal() and int(row["step"]) <= start]
         temporary = self._csv.with_suffix(".tmp")
         with open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
