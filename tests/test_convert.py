@@ -146,6 +146,14 @@ def published(tmp_path):
     return tmp_path / "published.pth", model
 
 
+@pytest.fixture
+def eagerly():
+    """Training steps without the seconds of compiling them, where a test asks what they start from and not how."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 STARTS = {
     "rrdb x2 of packed pixels": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2), ".pth"),
     "rrdb x2, one stage": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2, unshuffle=1), ".safetensors"),
@@ -155,6 +163,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("name", STARTS)
+@pytest.mark.usefixtures("eagerly")
 def test_training_starts_from_any_architecture_in_any_file(name, tiny_config, tmp_path, run_main):
     build, kind = STARTS[name]
     model, path = randomise(build()), tmp_path / f"start{kind}"
@@ -177,6 +186,7 @@ def test_training_starts_from_any_architecture_in_any_file(name, tiny_config, tm
         assert "resuming phase psnr at step 1" in out
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_scale_of_three_needs_only_its_patch(tiny_config, tmp_path, run_main):
     model = compact_generator(3, filters=4, blocks=1)
     save_torch(model, tmp_path / "x3.safetensors")
@@ -190,6 +200,7 @@ def test_a_scale_of_three_needs_only_its_patch(tiny_config, tmp_path, run_main):
     assert status == 0, err
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_set_that_agrees_with_the_file_is_welcome(tiny_config, tmp_path, run_main):
     save_torch(rrdb_generator(2, filters=4, blocks=1, growth=2), tmp_path / "x2.safetensors")
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
@@ -208,6 +219,7 @@ def test_a_start_that_computes_something_else_is_refused(tiny_config, tmp_path, 
 
 
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
+@pytest.mark.usefixtures("eagerly")
 def test_training_starts_from_a_pytorch_file(phase, published, tiny_config, tmp_path, run_main):
     path, model = published
     still = ("--set", f"{phase}.steps=1", "--set", f"{phase}.learning_rate=1e-12", "--set", f"{phase}.ema_decay=0")
@@ -223,7 +235,7 @@ def test_training_starts_from_a_pytorch_file(phase, published, tiny_config, tmp_
     assert (generator["name"], generator["filters"], generator["blocks"]) == ("compact", 6, 2)
 
     # The same command goes on, and another file would be another run.
-    status, out, err = run_main(*command, "--set", f"{phase}.steps=2")
+    status, out, err = run_main(*command, *still, "--set", f"{phase}.steps=2")
     assert status == 0, err
     assert f"resuming phase {phase} at step 1" in out
     save_torch(model, tmp_path / "another.pth")
@@ -232,6 +244,7 @@ def test_training_starts_from_a_pytorch_file(phase, published, tiny_config, tmp_
     assert f"phase {phase} of {tmp_path / 'run'} has begun, from {path.resolve()}" in err
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_card_says_what_training_started_from(published, tiny_config, tmp_path, run_main):
     path, _ = published
     command = ("train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "run", "--init_from", path)

@@ -187,7 +187,7 @@ RRDB = st.builds(
     dict,
     scale=st.sampled_from([1, 2, 4, 8, 16]),
     filters=st.integers(1, 9),
-    blocks=st.integers(1, 3),
+    blocks=st.integers(1, 2),
     growth=st.integers(1, 7),
     in_channels=st.integers(1, 4),
     out_channels=st.integers(1, 3),

@@ -1,22 +1,24 @@
 """Programs in processes of their own, without the seconds that each of them would import TensorFlow for.
 
-    with Warm(folder) as warm:
-        warm.run("python", "train.py", "--phase", "psnr", cwd=place)    # as `run_process`; a CompletedProcess
-        run = warm.start("esrgan-tf", "upscale", "a.png", cwd=place)    # does not wait
-        run.kill(); assert run.wait() == -signal.SIGKILL
+    with Warm(folder) as warm:  # or the fixture `warm`
+        warm.run("python", "train.py", "--phase", "psnr", cwd=place)  # as `run_process`
+        run = warm.start("esrgan-tf", "upscale", "photo.png", cwd=place)  # does not wait
+        run.kill()
+        assert run.wait() == -signal.SIGKILL
 
-`Warm` starts `python -m tests.warm`, which imports what programs import from others, and nothing of `esrgan_tf`, so that
-each program still finds its own way through it. For each program it forks: a child that runs the file which a shell
-would, `X.py` or a command beside this Python, and ends as any Python does. This works as long as the runtime of
-TensorFlow, which starts threads with its first operation or list of devices, starts in the children only.
+`Warm` starts `python -m tests.warm`, which imports what programs take from others, nothing of `esrgan_tf`: each program
+still finds its own way through that. For each it forks a child, which runs the file that a shell would and ends as any
+Python does. That is sound as long as TensorFlow's runtime, which starts threads with the first operation or list of
+devices, starts in children only.
 
-It is not what a user starts, so some test must also run each path cold. Variables that matter while TensorFlow is being
-imported (TF_CPP_MIN_LOG_LEVEL, TF_ENABLE_ONEDNN_OPTS) are the helper's; those of its runtime (CUDA_VISIBLE_DEVICES) may
-be given with each program.
+It is not what a user starts, so what runs here must also run cold somewhere. Variables that matter while TensorFlow is
+being imported are the helper's; those of its runtime, such as CUDA_VISIBLE_DEVICES, may be given with each program.
 """
 
+import contextlib
 import ctypes
 import gc
+import importlib
 import itertools
 import json
 import os
@@ -32,42 +34,41 @@ COMMANDS = Path(sys.executable).parent
 
 
 class Warm:
-    """The helper, and what is asked of it. At the end of the block all that it started is killed."""
+    """The helper. `folder` gets the programs' output; at the end of the block those that still run are killed."""
 
     def __init__(self, folder: Path):
-        """`folder`: where the outputs go."""
-        self._folder, self._count = Path(folder), itertools.count()
+        self._folder, self._number = Path(folder), itertools.count()
         environment = {**os.environ, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"}
-        self._helper = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm"], cwd=REPOSITORY, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self._folder / "helper.err", "w"),
-        )  # fmt: skip
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with open(self._folder / "helper.err", "w") as err:
+            command = [sys.executable, "-m", "tests.warm"]
+            self._helper = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=err, **pipes)
 
-    def __enter__(self):
+    def __enter__(self) -> "Warm":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._helper.communicate(timeout=60)  # closes its input
 
     def start(self, *argv, cwd=REPOSITORY, env=()) -> "Run":
-        """Starts `python X.py …` or a command of this Python, `env` over the helper's environment; does not wait."""
-        number, argv = next(self._count), [str(part) for part in argv]
-        stdout, stderr = (self._folder / f"{number}.{stream}" for stream in ("out", "err"))
-        pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), stdout=str(stdout), stderr=str(stderr))
-        return Run(self, argv, pid, stdout, stderr)
+        """Starts `python X.py …` or a command that is installed beside this Python."""
+        argv, output = [str(part) for part in argv], str(self._folder / str(next(self._number)))
+        pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), stdout=f"{output}.out", stderr=f"{output}.err")
+        return Run(self, argv, pid, Path(f"{output}.out"), Path(f"{output}.err"))
 
     def run(self, *argv, cwd=REPOSITORY, env=(), timeout=500) -> subprocess.CompletedProcess:
-        """Runs the same to its end."""
+        """Starts it and waits for its end."""
         run = self.start(*argv, cwd=cwd, env=env)
         try:
-            status = run.wait(timeout)
+            run.wait(timeout)
         finally:
             run.kill()
-        return subprocess.CompletedProcess(run.argv, status, run.stdout.read_text(), run.stderr.read_text())
+        return subprocess.CompletedProcess(run.argv, run.poll(), run.stdout.read_text(), run.stderr.read_text())
 
     def ask(self, **request):
-        self._helper.stdin.write(f"{json.dumps(request)}\n")
-        self._helper.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._helper.stdin.write(f"{json.dumps(request)}\n")
+            self._helper.stdin.flush()
         answer = self._helper.stdout.readline()
         if not answer:
             raise RuntimeError(f"tests.warm ended: {(self._folder / 'helper.err').read_text()}")
@@ -75,14 +76,14 @@ class Warm:
 
 
 class Run:
-    """A started program: `pid`, and `stdout` and `stderr`, the files that its output goes to."""
+    """A program that was started: its `pid`, and `stdout` and `stderr`, the files of what it writes."""
 
-    def __init__(self, warm, argv, pid, stdout, stderr):
+    def __init__(self, warm: Warm, argv: list[str], pid: int, stdout: Path, stderr: Path):
         self.argv, self.pid, self.stdout, self.stderr = argv, pid, stdout, stderr
         self._warm, self._status = warm, None
 
     def poll(self) -> int | None:
-        """Its exit status, the negative number of the signal that ended it, or None as long as it runs."""
+        """As `subprocess` has it: the exit status, or minus the signal that ended it; None while it runs."""
         if self._status is None:
             self._status = self._warm.ask(reap=self.pid)
         return self._status
@@ -96,7 +97,7 @@ class Run:
         return self._status
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:  # only polling frees its number for another process
+        if self.poll() is None:  # nobody else gets its number before it was polled to the end
             os.kill(self.pid, number)
 
     def kill(self) -> None:
@@ -104,7 +105,7 @@ class Run:
 
 
 def _serve() -> dict | None:
-    """Answers requests, one at a time, until there are no more; in each child it returns what to run there."""
+    """In the helper: answers requests, never waiting, until there are no more. In each child: returns what to run."""
     helper, children = os.getpid(), set()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
@@ -116,7 +117,7 @@ def _serve() -> dict | None:
             answer = os.fork()
             if answer == 0:
                 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it dies with the helper,
-                if os.getppid() != helper:  # which may have ended before
+                if os.getppid() != helper:  # which may just have ended
                     os._exit(1)
                 return request
             children.add(answer)
@@ -136,25 +137,19 @@ def _run(argv, cwd, env, stdout, stderr):
         os.close(file)
     os.chdir(cwd)
     os.environ.update(env)
-    if argv[0] in ("python", sys.executable):
-        argv = argv[1:]
-    else:
-        argv[0] = COMMANDS / argv[0]
+    argv = argv[1:] if argv[0] in ("python", sys.executable) else [COMMANDS / argv[0], *argv[1:]]
     script = os.path.abspath(argv[0])
     sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
     runpy.run_path(script, run_name="__main__")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then close its input
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the commands do
-    import keras
-    import tensorflow
-    import tensorflow_datasets
-    import tensorflow_hub
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; the helper ends when they close its input
-    gc.freeze()
+    for module in ("tensorflow", "keras", "tensorflow_datasets", "tensorflow_hub", "torch"):
+        with contextlib.suppress(ModuleNotFoundError):  # programs will say what they miss
+            importlib.import_module(module)
+    gc.freeze()  # or each child would look through all of it at its end, which takes longer than many programs
     request = _serve()
     if request is not None:
         _run(**request)
