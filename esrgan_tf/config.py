@@ -6,6 +6,7 @@ module imports no TensorFlow, so a mistake is reported at once.
 
 import dataclasses
 import difflib
+import os
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -200,7 +201,10 @@ def with_generator(config: Config, generator: dict) -> Config:
 def save_config(config: Config, path: Path) -> None:
     """Writes every value of `config`, so that the file alone reproduces it."""
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(yaml.safe_dump(as_plain(config), sort_keys=False))
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(yaml.safe_dump(as_plain(config), sort_keys=False))
+        file.flush()
+        os.fsync(file.fileno())  # a power cut must not leave it empty
     temporary.replace(path)
 
 

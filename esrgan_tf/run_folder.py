@@ -9,7 +9,9 @@ D/<phase>/generator.keras, samples/, logs/
 
 import contextlib
 import csv
+import errno
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError
 
 PHASES = ("psnr", "gan")
-CHECKPOINT_CONFIG = "config.yaml"
+CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
 _LOCK = ".lock"
 
 
@@ -43,13 +45,35 @@ def checkpoint_config(checkpoints: Path) -> Config | None:
     return None
 
 
+def checkpoint_images(checkpoints: Path) -> str | None:
+    """The digest of the training images that the newest checkpoint was made with, where that can be read."""
+    for step in reversed(checkpoint_steps(checkpoints)):
+        path = checkpoint_path(checkpoints, step) / CHECKPOINT_IMAGES
+        if path.is_file():
+            return path.read_text()
+    return None
+
+
+def flush(path: Path) -> None:
+    """Waits until a file or a folder is on the disk, where a power cut cannot undo it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks do not know it, for folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
     """The rows of `metrics.csv`, oldest first, without one that is still being written."""
     path = phase_folder / "metrics.csv"
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = (line for line in lines if line.endswith("\n"))
+    # A power cut may leave bytes of any kind; their line is then not a whole row.
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    whole = (line for line in lines if line.endswith("\n") and "\0" not in line)
     return [row for row in csv.DictReader(whole) if None not in row and None not in row.values()]
 
 
@@ -70,18 +94,27 @@ def held(phase_folder: Path) -> Iterator[None]:
     """
     made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
     phase_folder.mkdir(parents=True, exist_ok=True)
-    with open(phase_folder / _LOCK, "a") as lock:
-        for attempt in range(5):  # is_held() holds it too, for an instant
+    with contextlib.ExitStack() as stack:
+        for attempt in range(5):  # is_held() holds it too, for an instant; or who held it has just removed it
+            lock = stack.enter_context(open(phase_folder / _LOCK, "a"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(phase_folder / _LOCK)):
+                    break
             except BlockingIOError as error:
                 if attempt == 4:
                     raise UserError(
                         f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another "
                         "--run_dir"
                     ) from error
-                time.sleep(0.1)
+            except FileNotFoundError:
+                phase_folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
+                break
+            time.sleep(0.1)
         try:
             yield
         finally:
@@ -100,5 +133,5 @@ def is_held(phase_folder: Path) -> bool:
             return False
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except OSError:  # no such file, or a disk without locks
         return False

@@ -1,7 +1,9 @@
 """How a run ends early: asked to, by Ctrl-C, a cluster's SIGTERM or its own time limit; or because it cannot go on."""
 
 import contextlib
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -41,9 +43,7 @@ class StopRequest:
         return None
 
     def note(self, signum: int, _) -> None:
-        """The signals' handler. The next one of them ends the process at once, whatever it is computing."""
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        """The signals' handler."""
         self._signal = signal.Signals(signum).name
         if not self.finish_step:
             raise Stopped(f"{self._signal}: stopped before the first step")
@@ -51,10 +51,30 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests(max_hours: float | None) -> Iterator[StopRequest]:
-    """Listens to the signals while the block runs."""
+    """Listens to the signals while the block runs. The second ends the process at once, whatever it is computing.
+
+    A handler runs between two operations of Python only, and native code may take minutes: so a thread counts, too.
+    """
     request = StopRequest(max_hours)
-    with _handled_by(request.note):
-        yield request
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    threading.Thread(target=_end_at_the_second, args=(reading,), daemon=True).start()
+    try:
+        with _handled_by(request.note):
+            yield request
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)  # ends the thread
+
+
+def _end_at_the_second(reading):
+    count = 0
+    while number := os.read(reading, 1):
+        count += number[0] in SIGNALS
+        if count == 2:
+            os._exit(128 + number[0])
+    os.close(reading)
 
 
 def default_signals() -> contextlib.AbstractContextManager[None]:

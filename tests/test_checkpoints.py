@@ -17,15 +17,16 @@ from esrgan_tf.run_folder import checkpoint_config, checkpoint_steps
 from esrgan_tf.stopping import Diverged, StopRequest
 from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 from esrgan_tf.training.checkpoints import Checkpoints
+from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.train_step import TrainStep
-from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, state_of, train, with_runtime
+from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, state_of, train
 
 
 def make_checkpoints(folder, keep=3, name="psnr"):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase(name, strategy)
     train_step = TrainStep(phase, strategy, CONFIG.runtime)
-    return phase, train_step, Checkpoints(folder, train_step.state(), CONFIG, keep)
+    return phase, train_step, Checkpoints(folder, train_step.state(), CONFIG, "digest", keep)
 
 
 def test_resuming_changes_nothing(tmp_path):
@@ -174,6 +175,20 @@ def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, tmp_path, capsys
     assert checkpoints.restore() == 2
 
 
+def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, tmp_path):
+    """It is newer than what is written next, and the only one to keep by its number."""
+    shutil.copytree(two_saved, tmp_path / "copy")
+    (tmp_path / "copy" / "ckpt-2").rename(tmp_path / "copy" / "ckpt-9")
+    (tmp_path / "copy" / "ckpt-9" / DATA).unlink()
+    _, train_step, checkpoints = make_checkpoints(tmp_path / "copy", keep=1)
+    assert checkpoints.restore() == 1
+    assert checkpoints.newest() == "the newest checkpoint is ckpt-1"
+    train_step.step.assign(5)
+    checkpoints.save()
+    assert checkpoint_steps(tmp_path / "copy") == [5, 9]
+    assert checkpoints.restore() == 5
+
+
 def test_without_a_good_one_it_says_so(two_saved, tmp_path):
     shutil.copytree(two_saved, tmp_path / "copy")
     for step in (1, 2):
@@ -196,12 +211,22 @@ def test_what_a_stop_in_the_middle_leaves_is_no_checkpoint(tmp_path):
 
 
 def test_a_torn_line_of_the_records_is_dropped(tmp_path):
-    train("psnr", tmp_path, whole=with_runtime(checkpoint_every=1), steps=2)
-    with open(tmp_path / "psnr" / "metrics.csv", "a") as file:
-        file.write("3,0.1")
-    train("psnr", tmp_path, steps=4)
-    rows = (tmp_path / "psnr" / "metrics.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
+    monitor = Monitor(tmp_path, ("pixel",), 0, 9)
+    for step in (1, 2, 3, 4):
+        monitor.advance(step)
+        monitor.record(step, {"pixel": 0.5})
+    monitor.close()
+    with open(tmp_path / "metrics.csv", "ab") as file:
+        file.write(b"\xff\xfe\0\0\n5,0.1")  # and what a power cut may leave
+    monitor = Monitor(tmp_path, ("pixel", "perceptual"), 3, 9)  # a new column does not cost the old ones
+    monitor.advance(4)
+    monitor.record(4, {"pixel": 0.25, "perceptual": 2.0})
+    monitor.close()
+    with open(tmp_path / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["pixel"], row["perceptual"]) for row in rows] == [
+        *(("1", "0.5", ""), ("2", "0.5", ""), ("3", "0.5", ""), ("4", "0.25", "2.0"))
+    ]
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):

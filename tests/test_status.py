@@ -234,7 +234,6 @@ MISTAKES = {
     "a file": (("{tmp}/file",), "no folder {tmp}/file"),
     "no run": (("{tmp}/empty",), "no run in {tmp}/empty; name what was --run_dir"),
     "a phase": (("{run}/psnr",), "no run in {run}/psnr"),
-    "damaged records": (("{tmp}/damaged",), "{tmp}/damaged/gan/metrics.csv is damaged: "),
     "another format": (("{run}", "--output", "{tmp}/curves.svg"), "--output {tmp}/curves.svg: must end in .png"),
     "empty output": (("{run}", "--output="), "must end in .png"),
     "below a file": (("{run}", "--output", "{tmp}/file/curves.png"), "{tmp}/file is a file, not a folder"),
@@ -249,8 +248,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(mistake, run_dir, tmp_path, ru
     for name in ("empty", "folder.png"):
         (tmp_path / name).mkdir()
     (tmp_path / "file").write_text("")
-    (tmp_path / "damaged" / "gan").mkdir(parents=True)
-    (tmp_path / "damaged" / "gan" / "metrics.csv").write_bytes(b"step,pixel\n1,\xff\n")
     argv, message = MISTAKES[mistake]
     names = {"tmp": tmp_path, "run": run_dir}
     before = sorted(tmp_path.rglob("*"))

@@ -15,6 +15,7 @@ from esrgan_tf.models import rrdb_generator
 from esrgan_tf.run_folder import checkpoint_steps
 from esrgan_tf.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
+from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.schedule import PhaseSchedule
 from tests import reference
 from tests.small_training import CONFIG, Store, make_phase, train, with_runtime
@@ -59,15 +60,24 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
     assert np.abs(found - expected).max() < 1e-2
 
 
-def test_moving_average_warms_up(tmp_path):
+def test_moving_average_warms_up(tmp_path, monkeypatch):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     expected = make_phase("psnr", strategy).generator.get_weights()
-    for t in range(3):
-        weights = train("psnr", tmp_path / str(t), strategy, steps=t + 1).generator.get_weights()
+    phase = make_phase("psnr", strategy, steps=3, ema_decay=0.15)
+    weights = []
+    record = Monitor.record
+
+    def record_weights(self, *arguments):
+        weights.append(phase.generator.get_weights())
+        record(self, *arguments)
+
+    monkeypatch.setattr(Monitor, "record", record_weights)
+    run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
+    assert len(weights) == 3
+    for t, now in enumerate(weights):
         decay = min(0.15, (1 + t) / (10 + t))  # 0.1, then 0.15
-        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, weights, strict=True)]
-    average = train("psnr", tmp_path / "average", strategy, steps=3, ema_decay=0.15).average
-    for a, b in zip(average.get_weights(), expected, strict=True):
+        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now, strict=True)]
+    for a, b in zip(phase.average.get_weights(), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 

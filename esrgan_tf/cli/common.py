@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -104,12 +105,15 @@ def quiet_tensorflow() -> Iterator[None]:
     with tempfile.TemporaryFile() as captured:
         os.dup2(captured.fileno(), 2)
         failed = True
+        gc.disable()  # it would look through TensorFlow's objects again and again: a second of every command
         try:
             yield
             import tensorflow as tf
 
             failed = not tf.config.list_physical_devices("GPU") and os.path.exists("/dev/nvidia0")
         finally:
+            gc.enable()
+            gc.freeze()
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)

@@ -15,7 +15,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 def facts(argv: list[str], devices: list[str]) -> dict:
     """When, by which command, with which versions, on which devices."""
     return {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "command": f"esrgan-tf {shlex.join(argv)}",
         "version": esrgan_tf.__version__,
         "revision": git_revision(Path(__file__).parent),

@@ -1,6 +1,5 @@
 """`esrgan-tf status`: where a training run stands, also while it trains, and its curves."""
 
-import csv
 import re
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from tabulate import tabulate
 from esrgan_tf.cli.common import check_folder, parse
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.curves import Rows, draw_curves, series
-from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.errors import UserError
 from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_path, checkpoint_steps, is_held, read_metrics
 
 FLAGS = flags.FlagValues()
@@ -49,10 +48,7 @@ def main(argv: list[str]) -> None:
 
 
 def _rows(folder: Path) -> Rows:
-    try:
-        return [row for row in read_metrics(folder) if row.get("step", "").isdecimal()]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{folder / 'metrics.csv'} is damaged: {first_line(error)}") from error
+    return [row for row in read_metrics(folder) if row.get("step", "").isdecimal()]
 
 
 def _begun(folder: Path) -> bool:

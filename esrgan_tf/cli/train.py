@@ -22,9 +22,9 @@ from esrgan_tf.cli.initial import (
     recorded_start,
 )
 from esrgan_tf.cli.provenance import device_names, facts
-from esrgan_tf.config import KEYS, Config, as_plain, load_config, value_of
+from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, value_of
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_steps, held, note_start
+from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_images, checkpoint_steps, held, note_start
 from esrgan_tf.stopping import Failed, Stopped, StopRequest, stop_requests
 
 FLAGS = flags.FlagValues()
@@ -58,12 +58,14 @@ def main(argv: list[str]) -> None:
     extra = parse(FLAGS, argv, "train --phase psnr|gan [--config F] [--run_dir D] [--set key=value]… [--init_from F]")
     if extra:
         raise UserError(f"train takes flags only; what is {extra[0]!r}?")
-    again = f"python train.py --phase {FLAGS.phase} --run_dir {shlex.quote(FLAGS.run_dir)}"
     try:
         with stop_requests(FLAGS.max_hours) as stop:
             _train(argv, stop)
     except Stopped as stopped:
-        print(f"{stopped}; to go on: {again}", file=sys.stderr)
+        again = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run knows the rest
+        if not checkpoint_steps(Path(FLAGS.run_dir) / FLAGS.phase / "checkpoints"):
+            again = argv[1:]
+        print(f"{stopped}; to go on: python train.py {shlex.join(again)}", file=sys.stderr)
     except Failed as failed:
         print(f"esrgan-tf: {failed}", file=sys.stderr)
         raise SystemExit(1) from failed
@@ -103,7 +105,13 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         from esrgan_tf.loading import load_model
         from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
         from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
-        from esrgan_tf.training.distribution import check_batch, one_machine, several_machines
+        from esrgan_tf.training.distribution import (
+            check_agreement,
+            check_batch,
+            one_machine,
+            several_machines,
+            until_training,
+        )
         from esrgan_tf.training.validation import check_sizes
 
     # 2. Devices: several machines must find one another before TensorFlow computes anything.
@@ -115,6 +123,14 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     else:
         print(f"machine {cluster.index + 1} of {len(cluster.machines)}: waiting for the others …", flush=True)
         strategy = several_machines()
+        stop.finish_step = True  # from here on they stop together, after a step
+        settings = {key: value_of(config, key) for key in KEYS if key not in OF_A_MACHINE}
+        with until_training(len(cluster.machines)):
+            check_agreement(
+                strategy,
+                (phase_name, settings, begun, FLAGS.init_from is None),
+                "do not have the same configuration; give all of them the same command, on a --run_dir that they share",
+            )
     check_batch(config.data.batch_size, strategy.num_replicas_in_sync)
     devices = device_names(strategy)
     print(f"devices: {', '.join(devices)}")
@@ -131,7 +147,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     build = GENERATORS[config.generator.name]
     taken = inspect.signature(build).parameters  # compact has no growth, for instance
     sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key in taken}
-    with strategy.scope():
+    with until_training(1 if cluster is None else len(cluster.machines)), strategy.scope():
         average = build(**sizes)
         keras.config.set_dtype_policy(config.runtime.precision)
         generator = build(**sizes)
@@ -153,6 +169,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         phase = Phase(phase_name, phase_config, step, generator, average, scale)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(until_training(1 if cluster is None else len(cluster.machines)))
         chief = cluster is None or cluster.chief
         if chief:
             stack.enter_context(held(folder))
@@ -161,6 +178,11 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         train_source, validation_source = _sources(config)
         store = open_store(train_source, config.data.cache_dir)
         patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
+        if not FLAGS.allow_changes and checkpoint_images(folder / "checkpoints") not in (None, patches.digest):
+            raise UserError(
+                f"{folder} was trained on other images: some were added, removed, renamed or resized; bring them back, "
+                "choose another --run_dir, or give --allow_changes too"
+            )
         if patches.left_out:
             print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
         validation = None
@@ -186,11 +208,12 @@ def _check_settings(config: Config, folder: Path) -> None:
     before = checkpoint_config(folder / "checkpoints")
     if before is None:
         return
+    free = _FREE if getattr(config, folder.name).schedule == "step" else _FREE - {f"{folder.name}.steps"}
     sections = {"data", "generator", "runtime", folder.name} | ({"discriminator"} if folder.name == "gan" else set())
     differences = [
         f"{key} {value_of(before, key)}, not {value_of(config, key)}"
         for key in KEYS
-        if key.split(".")[0] in sections and key not in _FREE and value_of(before, key) != value_of(config, key)
+        if key.split(".")[0] in sections and key not in free and value_of(before, key) != value_of(config, key)
     ]
     if differences:
         raise UserError(
@@ -206,7 +229,8 @@ def _check_run(config: Config, run_dir: Path, phase: str) -> None:
         raise UserError(
             f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of {multiple}"
         )
-    if not (run_dir / "config.yaml").is_file():
+    trained = any(checkpoint_steps(run_dir / name / "checkpoints") for name in PHASES)
+    if not trained or not (run_dir / "config.yaml").is_file():
         return
     before = load_config(run_dir / "config.yaml")
     for section in ("generator", "discriminator"):

@@ -4,7 +4,9 @@ Nothing else decides which image, corner, flip and turn a patch has. So training
 state, any number of replicas cuts the same global batch among themselves, and parallel reading stays deterministic.
 """
 
+import hashlib
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +31,8 @@ class Patches:
             UserError: no image is large enough.
         """
         self.left_out = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < hr_patch]
-        self.names = store.names
+        sizes = [(name, store.hr_size(i)) for i, name in enumerate(store.names)]
+        self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()[:16]  # of what a batch's places depend on
         self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= hr_patch]
         if not self._images:
             largest = max(min(store.hr_size(i)) for i in range(len(store)))
@@ -40,6 +43,7 @@ class Patches:
         self._store, self._scale, self._seed = store, scale, seed
         self.hr_patch, self.batch_size = hr_patch, batch_size
         self._unreadable: set[int] = set()
+        self._lock = threading.Lock()
 
     def batch(self, step: int, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """The batch of `step`: lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`, uint8; or a part of it.
@@ -70,8 +74,12 @@ class Patches:
                 hr = self._store.hr(image, slice(y, y + self.hr_patch))[:, x : x + self.hr_patch]
                 return _turned(lr, turn), _turned(hr, turn)
             except OSError as error:
-                self._unreadable.add(image)
-                tqdm.write(f"{error.strerror} ({error.filename}); it is replaced by the next from now on", sys.stderr)
+                with self._lock:
+                    if image not in self._unreadable:
+                        tqdm.write(
+                            f"{error.strerror} ({error.filename}); it is replaced by the next from now on", sys.stderr
+                        )
+                    self._unreadable.add(image)
         raise UserError("none of the training images can be read any more; look after the disk of data.cache_dir")
 
     def batches(self, start: int, stop: int, part: slice = slice(None)) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Checkpoints of everything that training needs to go on exactly, and the generator that others load."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, save_config
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.run_folder import CHECKPOINT_CONFIG, checkpoint_path, checkpoint_steps
+from esrgan_tf.run_folder import CHECKPOINT_CONFIG, CHECKPOINT_IMAGES, checkpoint_path, checkpoint_steps, flush
 from esrgan_tf.stopping import Diverged
 
 _STATE = "state"
@@ -25,13 +26,13 @@ class Checkpoints:
     own tracking keys them: what does not fit is then an error with a name, and never another layer's weight.
     """
 
-    def __init__(self, folder: Path, state: dict[str, list[keras.Variable]], config: Config, keep: int):
-        """`state` holds a variable `step` among its `counters`; `config` is kept beside each checkpoint."""
+    def __init__(self, folder: Path, state: dict[str, list[keras.Variable]], config: Config, images: str, keep: int):
+        """`state` holds a variable `step` among its `counters`; `config` and `images` are kept with each checkpoint."""
         tree = {owner: {v.path.replace("/", "."): v.value for v in variables} for owner, variables in state.items()}
         for owner, variables in state.items():
             if len(tree[owner]) != len(variables):
                 raise ValueError(f"two variables of {owner} share one path")
-        self._folder, self._config, self._keep = folder, config, keep
+        self._folder, self._config, self._images, self._keep = folder, config, images, keep
         self._step = tree["counters"]["step"]
         self._variables = {f"{owner}/{path}": v for owner, branch in tree.items() for path, v in branch.items()}
         floats = [v for v in self._variables.values() if v.dtype.is_floating]
@@ -51,7 +52,9 @@ class Checkpoints:
             try:
                 self._checkpoint.read(str(path / _STATE)).assert_consumed()
                 return int(self._step.numpy())
-            except (tf.errors.OpError, IndexError) as error:  # the second where a file is cut short
+            except (tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError):
+                raise
+            except (tf.errors.OpError, IndexError) as error:  # whatever is wrong with its files, down to their length
                 print(f"{path} is damaged and passed over: {first_line(error)}")
             except (AssertionError, ValueError) as error:
                 raise UserError(
@@ -72,16 +75,21 @@ class Checkpoints:
         final = checkpoint_path(self._folder, int(self._step.numpy()))
         staging = final.with_name(f".{final.name}")
         staging.mkdir()
-        with _as_os_error():
-            self._checkpoint.write(str(staging / _STATE))
-        save_config(self._config, staging / CHECKPOINT_CONFIG)
-        for path in (*staging.iterdir(), staging):
-            flush(path)
+        try:
+            with _as_os_error():
+                self._checkpoint.write(str(staging / _STATE))
+            save_config(self._config, staging / CHECKPOINT_CONFIG)
+            (staging / CHECKPOINT_IMAGES).write_text(self._images)
+            for path in (*staging.iterdir(), staging):
+                flush(path)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)  # on a full disk, it would keep the last room
+            raise
         if final.exists():  # a damaged one that was passed over
             shutil.rmtree(final)
         staging.rename(final)
         flush(self._folder)
-        for step in checkpoint_steps(self._folder)[: -self._keep]:
+        for step in self._steps()[: -self._keep]:
             # Renamed first, so that a removal cut in between does not look like a checkpoint.
             checkpoint_path(self._folder, step).rename(self._folder / f".ckpt-{step}")
         self._sweep()
@@ -103,8 +111,12 @@ class Checkpoints:
 
     def newest(self) -> str:
         """Where the run goes on, for a message."""
-        steps = checkpoint_steps(self._folder)
+        steps = self._steps()
         return f"the newest checkpoint is ckpt-{steps[-1]}" if steps else "there is no checkpoint yet"
+
+    def _steps(self):
+        """Those up to the current step: a newer one was damaged and passed over."""
+        return [step for step in checkpoint_steps(self._folder) if step <= int(self._step.numpy())]
 
     def _sweep(self):
         """Removes what a stop in the middle left."""
@@ -118,16 +130,9 @@ def _as_os_error() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
+        if "No space left on device" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise OSError(None, first_line(error)) from error
-
-
-def flush(path: Path) -> None:
-    """Waits until a file or a folder is on the disk, where a power cut cannot undo it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -1,9 +1,16 @@
 """The devices of one machine, or of several, as one strategy."""
 
+import contextlib
+import zlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.stopping import MachineLost, default_signals
+
+# What an operation over several machines raises when one of them is gone.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
 
 
 def one_machine() -> tf.distribute.Strategy:
@@ -33,3 +40,38 @@ def check_batch(batch_size: int, replicas: int) -> None:
     if batch_size % replicas:
         nearest = max(1, round(batch_size / replicas)) * replicas
         raise UserError(f"data.batch_size: {batch_size} is not divisible by the {replicas} devices; {nearest} is")
+
+
+def check_agreement(strategy: tf.distribute.Strategy, value: object, disagreement: str) -> None:
+    """Compares `value`, by its text, over all machines.
+
+    Raises:
+        UserError: the machines `disagreement`.
+    """
+    mine = tf.constant([zlib.crc32(repr(value).encode())], tf.int64)
+    values = strategy.experimental_distribute_values_from_function(lambda _: mine)
+    if (strategy.gather(values, axis=0).numpy() != mine.numpy()).any():
+        raise UserError(f"the machines {disagreement}")
+
+
+def lost(error: tf.errors.OpError) -> str:
+    """What is known of a machine that is gone."""
+    aborted = "Collective ops is aborted by: "
+    lines = str(error).splitlines()
+    why = next((line[len(aborted) :] for line in lines if line.startswith(aborted)), first_line(error))
+    return f"another machine is gone ({why:.120})"
+
+
+@contextlib.contextmanager
+def until_training(machines: int) -> Iterator[None]:
+    """Before the first step, too, what one of several machines refuses ends the others with a line.
+
+    Raises:
+        MachineLost: another ended.
+    """
+    try:
+        yield
+    except LOST as error:
+        if machines == 1:
+            raise
+        raise MachineLost(f"{lost(error)}: see what it says, and give the same command on all of them again") from error

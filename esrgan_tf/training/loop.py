@@ -2,18 +2,19 @@
 
 import contextlib
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, save_config, value_of
+from esrgan_tf.config import Config, save_config
 from esrgan_tf.data import ImageStore, Patches
 from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.run_folder import flush
 from esrgan_tf.stopping import Diverged, MachineLost, Stopped, StopRequest
 from esrgan_tf.training.checkpoints import Checkpoints, save_model
+from esrgan_tf.training.distribution import LOST, check_agreement, lost
 from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.train_step import IN_A_ROW, Phase, TrainStep
 from esrgan_tf.training.validation import comparison, enlarger, validate
@@ -51,13 +52,16 @@ def run_phase(
     machines = replicas // len(strategy.extended.worker_devices)
     chief = strategy.extended.should_checkpoint
     train_step = TrainStep(phase, strategy, runtime)
-    checkpoints = Checkpoints(folder / "checkpoints", train_step.state(), config, runtime.keep_checkpoints)
+    checkpoints = Checkpoints(
+        folder / "checkpoints", train_step.state(), config, patches.digest, runtime.keep_checkpoints
+    )
 
     # 1. Always resume where there is something to resume from.
     start, steps = checkpoints.restore(), phase.config.steps
     if machines > 1:
         with _device_errors(patches, machines, checkpoints):
-            _check_agreement(start, patches, config, strategy, folder)
+            check_agreement(strategy, start, f"do not see the same checkpoints; share the disk of {folder}")
+            check_agreement(strategy, patches.digest, "do not see the same images; share the disk they are on")
     if start >= steps:
         print(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
         return
@@ -87,6 +91,7 @@ def run_phase(
     if chief:
         with _writing(folder, checkpoints):
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            flush(folder)
             save_config(config, run_dir / "config.yaml")
             monitor = Monitor(folder, train_step.columns, start, steps)
 
@@ -136,7 +141,7 @@ def run_phase(
                         monitor.flush()
                         save_model(phase.average, folder / "generator.keras")
                         checkpoints.save()
-            if asked:
+            if asked and step < steps:
                 raise Stopped(f"{stop.reason() or 'another machine'}: stopped and saved at step {step} of {steps}")
             window, began = [], time.monotonic()
 
@@ -150,12 +155,13 @@ def _replicas_here(strategy):
 def _measure(enlarge, validation, samples, scale, stop, monitor):
     """PSNR and SSIM, and a sample picture; nothing of both where an image cannot be read or the run is to stop."""
     try:
-        with _memory("a validation image is too large for this device; leave the largest out"):
-            scores = {} if validation is None else validate(enlarge, validation, scale, stop.reason)
-            return scores, comparison(enlarge, samples, scale) if stop.reason() is None else None
+        scores = {} if validation is None else validate(enlarge, validation, scale, stop.reason)
+        return scores, comparison(enlarge, samples, scale) if stop.reason() is None else None
     except OSError as error:
         monitor.say(f"{error.strerror} ({error.filename}); nothing is measured this time")
-        return {}, None
+    except tf.errors.ResourceExhaustedError:
+        monitor.say("out of memory: a validation image is too large for this device; nothing is measured this time")
+    return {}, None
 
 
 def _means(rows, columns, step):
@@ -175,49 +181,26 @@ def _advice(step, phase, config, checkpoints):
         remedies.append("use runtime.precision=mixed_bfloat16")
     return (
         f"{IN_A_ROW} steps in a row up to step {step} had a loss or a gradient that is not finite; "
-        f"{', or '.join(remedies)}, and give the same command again; {checkpoints.newest()}"
+        f"{', or '.join(remedies)}, and give the same command with that and --allow_changes; {checkpoints.newest()}"
     )
-
-
-def _check_agreement(start, patches, config, strategy, folder):
-    """All machines must go on from the same step, with the same settings and images."""
-    settings = {key: value_of(config, key) for key in KEYS if key not in OF_A_MACHINE}
-    mine = tf.constant([[start, zlib.crc32(repr(settings).encode()), zlib.crc32(repr(patches.names).encode())]])
-    all_of_them = strategy.gather(strategy.experimental_distribute_values_from_function(lambda _: mine), axis=0).numpy()
-    same_start, same_settings, same_images = (all_of_them == mine.numpy()).all(axis=0)
-    if not same_start:
-        raise UserError(f"the machines do not see the same checkpoints in {folder}; share the disk of --run_dir")
-    if not same_settings:
-        raise UserError("the machines do not have the same configuration; give all of them the same command")
-    if not same_images:
-        raise UserError("the machines do not see the same images; share the disk of data.hr_dir, or copy all of them")
 
 
 @contextlib.contextmanager
 def _device_errors(patches: Patches, machines: int, checkpoints: Checkpoints) -> Iterator[None]:
     """Turns what a step dies of into what to do about it."""
     try:
-        with _memory(
-            f"lower data.batch_size (now {patches.batch_size}) or data.hr_patch (now {patches.hr_patch}), or use "
-            "runtime.precision=mixed_bfloat16"
-        ):
-            yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError) as e:
-        if machines == 1:
-            raise
-        aborted = "Collective ops is aborted by: "
-        why = next((line[len(aborted) :] for line in str(e).splitlines() if line.startswith(aborted)), first_line(e))
-        raise MachineLost(
-            f"another machine is gone ({why:.120}); {checkpoints.newest()}: give the same command on all of them again"
-        ) from e
-
-
-@contextlib.contextmanager
-def _memory(remedy: str) -> Iterator[None]:
-    try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise UserError(f"out of memory: {remedy}") from error
+        raise UserError(
+            f"out of memory: lower data.batch_size (now {patches.batch_size}) or data.hr_patch (now {patches.hr_patch})"
+            ", or use runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
+        ) from error
+    except LOST as error:
+        if machines == 1:
+            raise
+        raise MachineLost(
+            f"{lost(error)}; {checkpoints.newest()}: give the same command on all of them again"
+        ) from error
 
 
 @contextlib.contextmanager

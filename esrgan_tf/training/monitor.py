@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from esrgan_tf.run_folder import read_metrics
+from esrgan_tf.run_folder import flush, read_metrics
 
 
 class Monitor:
@@ -75,6 +75,7 @@ class Monitor:
     def flush(self) -> None:
         """What was recorded is in the files, whatever happens to the process."""
         self._summary.flush()
+        flush(self._csv)
 
     def close(self) -> None:
         self._bar.close()
@@ -82,12 +83,12 @@ class Monitor:
 
     def _forget_after(self, start):
         """Drops rows of steps that are about to be repeated; returns the seconds until the last that is kept."""
-        rows = [row for row in read_metrics(self._csv.parent) if set(row) == set(self._columns)]
-        rows = [row for row in rows if row["step"].isdecimal() and int(row["step"]) <= start]
+        rows = [row for row in read_metrics(self._csv.parent) if row.get("step", "").isdecimal()]
+        rows = [{name: row.get(name, "") for name in self._columns} for row in rows if int(row["step"]) <= start]
         temporary = self._csv.with_suffix(".tmp")
         with open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
         temporary.replace(self._csv)
-        return float(rows[-1]["seconds"]) if rows else 0.0
+        return float(rows[-1]["seconds"] or 0) if rows else 0.0
