@@ -1,9 +1,14 @@
 """Every command of the README, run as it stands there, in a folder whose `config.yaml` makes it small."""
 
+import json
+import os
 import re
+import runpy
 import shlex
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -17,10 +22,12 @@ from esrgan_tf.data.images import bicubic
 from tests import torch_reference
 from tests.conftest import REPOSITORY, TINY, run_process
 from tests.test_data import div2k_dir  # noqa: F401  (a fixture)
+from tests.test_replicas import free_ports
 
 README = (REPOSITORY / "README.md").read_text()
 # `make` installs and runs everything from nothing: the build does it, a test in it cannot.
 NOT_RUN = {"make demo", "make test"}
+COMMANDS_OF_PYTHON = str(Path(sys.executable).parent)
 pytestmark = pytest.mark.journey
 
 
@@ -74,26 +81,70 @@ def test_the_two_commands_are_there():
         assert "pip install --quiet -c constraints.txt" in planned
 
 
-def test_the_readme_commands_run_in_their_order(place):
+def test_the_readme_commands_run_in_their_order(place, warm):
+    """The first two, and what is not ours, as a shell starts them; the others with TensorFlow imported already."""
     assert len(COMMANDS) >= 10
-    for command in COMMANDS:
-        environment = {}
-        words = shlex.split(command)
-        while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-            name, _, value = words.pop(0).partition("=")
-            environment[name] = value
-        result = run_process(*words, cwd=place, env=environment)
+    for number, command in enumerate(COMMANDS):
+        words, environment = words_of(command)
+        if "TF_CONFIG" in environment:
+            continue  # these wait for one another: test_several_machines
+        cold = number < 2 or words[0] not in ("python", "esrgan-tf")
+        if words[0] == "srun":
+            words[0] = scheduler(place) / "srun"
+            environment["PATH"] = os.pathsep.join((str(scheduler(place)), COMMANDS_OF_PYTHON, os.environ["PATH"]))
+        result = (run_process if cold else warm.run)(*words, cwd=place, env=environment)
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     card = (place / "saved_model" / "MODEL_CARD.md").read_text()
     assert "DIV2K" in card
 
 
-def test_the_readme_programs_run(place):
+def words_of(command):
+    """The words of a command line, and the variables set before it."""
+    environment, words = {}, shlex.split(command)
+    while re.match(r"[A-Z_]+=", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        environment[name] = value
+    return words, environment
+
+
+def scheduler(place):
+    """A folder with what Slurm would have: two tasks, both on this machine."""
+    folder = place / "scheduler"
+    folder.mkdir(exist_ok=True)
+    tasks = ('SLURM_PROCID=0 "$@" & first=$!', 'SLURM_PROCID=1 "$@" & second=$!', "wait $first && wait $second")
+    programs = {
+        "srun": ("while [[ $1 == --* ]]; do shift; done", "export SLURM_JOB_NODELIST=two", *tasks),
+        "scontrol": ('[[ $* == "show hostnames two" ]] && echo localhost && echo localhost',),
+    }
+    for name, lines in programs.items():
+        (folder / name).write_text("\n".join(("#!/bin/bash", *lines, "")))
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_several_machines(place, warm):
+    """The README's hosts are here two ports of this one."""
+    commands = [words_of(command) for command in COMMANDS if command.startswith("TF_CONFIG=")]
+    assert len(commands) == 2
+    text = json.dumps([environment for _, environment in commands])
+    for host, port in zip(("host1", "host2"), free_ports(2), strict=True):
+        text = text.replace(f"{host}:2222", f"localhost:{port}")
+    both = [
+        warm.start(*words, cwd=place, env=environment)
+        for (words, _), environment in zip(commands, json.loads(text), strict=True)
+    ]
+    for process in both:
+        assert process.wait() == 0, process.stderr.read_text()
+    assert (place / "runs" / "machines" / "psnr" / "generator.keras").is_file()
+
+
+def test_the_readme_programs_run(place, warm):
     """The `python` blocks, in the folder where the commands above have exported."""
     programs = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert programs
     for program in programs:
-        result = run_process(sys.executable, "-c", program, cwd=place)
+        (place / "program.py").write_text(program)
+        result = warm.run("python", "program.py", cwd=place)
         assert result.returncode == 0, f"{program}\n{result.stderr}"
     with Image.open(place / "photo_x4.png") as enlarged:
         assert enlarged.size == (200, 160)
@@ -112,14 +163,28 @@ def test_notebook(place):
     assert pictures
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, warm, monkeypatch, capfd):
+    """Its first command as it starts it, the others with TensorFlow imported already."""
+    cold, commands = subprocess.run, []
+
+    def run(argv, cwd, check):
+        commands.append(argv[1])
+        if len(commands) == 1:
+            return cold(argv, cwd=cwd, check=check)
+        result = warm.run(*argv, cwd=cwd)
+        assert result.returncode == 0, result.stderr
+        return result
+
     small = ("psnr.steps=3", "gan.steps=2", "runtime.log_every=1", "generator.filters=8", "generator.blocks=1")
-    settings = [f"--set={setting}" for setting in small]
-    result = run_process("python", "examples/demo.py", "--output", tmp_path, *settings)
-    assert result.returncode == 0, result.stderr
+    settings = [f"--set={setting}" for setting in (*small, "discriminator.filters=4", "data.batch_size=4")]
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["examples/demo.py", "--output", str(tmp_path), *settings])
+    runpy.run_path(str(REPOSITORY / "examples" / "demo.py"), run_name="__main__")
+    out, _ = capfd.readouterr()
+    assert commands == ["train.py", "train.py", "export.py"]
     for name in ("astronaut", "chelsea"):
-        assert re.search(rf"{name}: ours is [+-]\d+\.\d\d dB", result.stdout)
-    assert f"look at {tmp_path / 'comparison.png'}" in result.stdout
+        assert re.search(rf"{name}: ours is [+-]\d+\.\d\d dB", out)
+    assert f"look at {tmp_path / 'comparison.png'}" in out
     with Image.open(tmp_path / "comparison.png") as picture:
         assert picture.width == 4 * 2 * 192
 

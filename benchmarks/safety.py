@@ -1,0 +1,141 @@
+"""What safety costs: the reduced, checked and conditional step, repeatable operations, records, checkpoints.
+
+    python benchmarks/safety.py [--steps N] [--full]
+
+Prints a table: medians, on whatever devices TensorFlow sees. Nothing else should be running. Plain steps (Keras'
+optimizer applied to the tape's gradients, as in any tutorial) and ours take turns in one process; repeatable operations
+need processes of their own, which take turns too. `--full` is config.yaml's generator, else configs/small.yaml's.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.config import Config, GanConfig, PhaseConfig
+from esrgan_tf.models import rrdb_generator, vgg_discriminator
+from esrgan_tf.training import GanStep, Phase, PsnrStep
+from esrgan_tf.training.checkpoints import Checkpoints, save_model
+from esrgan_tf.training.monitor import Monitor
+from esrgan_tf.training.train_step import TrainStep
+
+SIZES = {"small": ({"filters": 32, "blocks": 3, "growth": 32}, 8, 96), "full": ({}, 4, 128)}
+ROUNDS = 2  # pairs of processes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=15, help="timed steps of each kind")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--child", choices=["plain", "deterministic"], help=argparse.SUPPRESS)
+    parser.add_argument("--phase", choices=["psnr", "gan"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        if arguments.child == "deterministic":
+            tf.config.experimental.enable_op_determinism()
+        print(json.dumps(measure(arguments.phase, "full" if arguments.full else "small", arguments.steps)))
+        return
+    runtime = Config().runtime
+    print("| phase | plain step | ours | repeatable operations | record | checkpoint | of a step, at the defaults |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for phase in ("psnr", "gan"):
+        found = {"plain": [], "deterministic": []}
+        for _ in range(ROUNDS):
+            for kind in found:
+                command = [sys.executable, __file__, "--child", kind, "--phase", phase, "--steps", str(arguments.steps)]
+                command += ["--full"] if arguments.full else []
+                result = subprocess.run(command, capture_output=True, text=True)
+                if result.returncode:
+                    raise SystemExit(result.stderr)
+                found[kind].append(json.loads(result.stdout.splitlines()[-1]))
+        plain, repeatable = ({key: np.median([f[key] for f in found[k]]) for key in found[k][0]} for k in found)
+        step = plain["ours"]
+        often = plain["record"] / runtime.log_every + plain["checkpoint"] / runtime.checkpoint_every
+        print(
+            f"| {phase} | {plain['plain']:.3f} s | {percent(step, plain['plain'])} | "
+            f"{percent(repeatable['ours'], step)} | {plain['record']:.3f} s | {plain['checkpoint']:.2f} s | "
+            f"{percent(step + often, plain['plain'])} |",
+            flush=True,
+        )
+
+
+def percent(new, old):
+    return f"{100 * (new / old - 1):+.1f} %"
+
+
+def measure(phase_name, size, steps):
+    """Median seconds of a plain step and ours, in turns; of a record; of a checkpoint with `generator.keras`."""
+    keras.utils.set_random_seed(0)
+    sizes, batch_size, patch = SIZES[size]
+    strategy = tf.distribute.MirroredStrategy()
+    config = Config()
+
+    def make():
+        with strategy.scope():
+            generator, average = (rrdb_generator(**sizes) for _ in range(2))
+            phase_config = PhaseConfig() if phase_name == "psnr" else GanConfig()
+            if phase_name == "psnr":
+                step = PsnrStep(generator, phase_config)
+            else:
+                step = GanStep(generator, vgg_discriminator(patch), None, phase_config)
+            return Phase(phase_name, phase_config, step, generator, average, 4)
+
+    ours, theirs = make(), make()
+    train_step = TrainStep(ours, strategy, config.runtime)
+    jit = any("GPU" in device for device in strategy.extended.worker_devices)
+
+    def one(lr, hr):
+        _, gradients = theirs.step(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0, 1.0)
+        for name, (network, optimizer) in theirs.step.trained.items():
+            optimizer.apply(gradients[name], network.trainable_variables)
+        for average, v in zip(theirs.average.weights, theirs.generator.weights, strict=True):
+            average.assign(0.999 * average + 0.001 * v)
+        return tf.zeros(())
+
+    plain_step = tf.function(lambda lr, hr: strategy.run(one, args=(lr, hr)), jit_compile=jit)
+    rng = np.random.default_rng(0)
+    lr, hr = (tf.constant(rng.integers(0, 256, (batch_size, side, side, 3)), tf.uint8) for side in (patch // 4, patch))
+    go_on = tf.constant(0.0)
+    seconds = {"plain": [], "ours": []}
+    for i in range(steps + 3):
+        for name, step in (("plain", lambda: plain_step(lr, hr)), ("ours", lambda: train_step(lr, hr, go_on))):
+            began = time.monotonic()
+            step().numpy()  # waits for the device
+            if i >= 3:  # tracing, and the first choices of kernels
+                seconds[name].append(time.monotonic() - began)
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "checkpoints").mkdir()
+        monitor = Monitor(folder, train_step.columns, 0, 1000)
+        monitor.advance(0)
+        checkpoints = Checkpoints(folder / "checkpoints", train_step.state(), config, "", 3)
+        times = {"record": [], "checkpoint": []}
+        for i in range(1, 6):
+            began = time.monotonic()
+            rate = train_step.learning_rate()
+            monitor.record(i, dict.fromkeys(train_step.columns, 0.1) | {"skipped": 0, "learning_rate": rate})
+            times["record"].append(time.monotonic() - began)
+            train_step.step.assign(i)
+            began = time.monotonic()
+            checkpoints.check_finite()
+            monitor.flush()
+            save_model(ours.average, folder / "generator.keras")
+            checkpoints.save()
+            times["checkpoint"].append(time.monotonic() - began)
+        monitor.close()
+    return medians | {name: float(np.median(values)) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    main()
