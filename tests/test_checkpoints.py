@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import shutil
 
 import keras
@@ -227,6 +228,22 @@ def test_a_torn_line_of_the_records_is_dropped(tmp_path):
     assert [(row["step"], row["pixel"], row["perceptual"]) for row in rows] == [
         *(("1", "0.5", ""), ("2", "0.5", ""), ("3", "0.5", ""), ("4", "0.25", "2.0"))
     ]
+
+
+class Gone(io.TextIOBase):
+    """A pipe into a program that has ended."""
+
+    def write(self, _):
+        raise BrokenPipeError
+
+
+def test_nobody_need_read_what_training_says(tmp_path, monkeypatch):
+    monitor = Monitor(tmp_path, ("pixel",), 0, 9)
+    monkeypatch.setattr("sys.stderr", Gone())
+    monitor.advance(1)
+    monitor.record(1, {"pixel": 0.5})
+    monitor.close()
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("1,0.5,")
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):

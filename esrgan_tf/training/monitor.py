@@ -1,5 +1,6 @@
 """Where training writes how it is doing: `metrics.csv`, TensorBoard, sample pictures, the terminal."""
 
+import contextlib
 import csv
 import os
 import sys
@@ -47,7 +48,7 @@ class Monitor:
                 tf.summary.scalar(name, value, step=step)
         text = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "skipped" or value)
         if self._bar.disable:
-            print(f"step {step}/{self._steps}: {text}{self._left(step, elapsed)}", file=sys.stderr, flush=True)
+            self.say(f"step {step}/{self._steps}: {text}{self._left(step, elapsed)}")
         else:
             self._bar.set_postfix_str(text)
             if "psnr" in values:
@@ -61,7 +62,9 @@ class Monitor:
 
     def say(self, text: str) -> None:
         """A line on standard error, above the bar if there is one."""
-        tqdm.write(text, sys.stderr)
+        with contextlib.suppress(OSError):  # whoever read it may be gone; training goes on
+            tqdm.write(text, sys.stderr)
+            sys.stderr.flush()
 
     def sample(self, step: int, picture: np.ndarray) -> None:
         """A picture, uint8 `[H, W, 3]`."""
