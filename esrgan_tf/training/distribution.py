@@ -1,6 +1,7 @@
 """The devices of one machine, or of several, as one strategy."""
 
 import contextlib
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -56,9 +57,8 @@ def check_agreement(strategy: tf.distribute.Strategy, value: object, disagreemen
 
 def lost(error: tf.errors.OpError) -> str:
     """What is known of a machine that is gone."""
-    aborted = "Collective ops is aborted by: "
-    lines = str(error).splitlines()
-    why = next((line[len(aborted) :] for line in lines if line.startswith(aborted)), first_line(error))
+    found = re.search("Collective ops is aborted by: (.*)", str(error))
+    why = found[1] if found else first_line(error)
     return f"another machine is gone ({why:.120})"
 
 
