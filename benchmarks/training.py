@@ -15,10 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import GanConfig, PhaseConfig
+from esrgan_tf.config import GanConfig, PhaseConfig, RuntimeConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.training import GanStep, PsnrStep
+from esrgan_tf.training import GanStep, Phase, PsnrStep
+from esrgan_tf.training.train_step import TrainStep
 
 SMALL = {"filters": 32, "blocks": 3, "growth": 32}  # configs/small.yaml
 NARROW = {"filters": 32, "blocks": 5, "growth": 16}
@@ -84,21 +85,18 @@ def step_seconds(phase, sizes, patches, precision, steps):
     strategy = tf.distribute.MirroredStrategy()
     with strategy.scope():
         generator = rrdb_generator(**sizes)
+        average = rrdb_generator(**sizes)
+        config = PhaseConfig() if phase == "psnr" else GanConfig()
         if phase == "psnr":
-            step = PsnrStep(generator, PhaseConfig())
+            step = PsnrStep(generator, config)
         else:
-            discriminator = vgg_discriminator(patches.batch(0)[1].shape[1])
-            step = GanStep(generator, discriminator, None, GanConfig())
-
-    @tf.function
-    def train_step(lr, hr):
-        return strategy.run(step, args=(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0))
+            step = GanStep(generator, vgg_discriminator(patches.hr_patch), None, config)
+    train_step = TrainStep(Phase(phase, config, step, generator, average, 4), strategy, RuntimeConfig())
 
     seconds = []
     for i, (lr, hr) in enumerate(patches.batches(0, steps + 3)):
         began = time.monotonic()
-        losses = train_step(tf.constant(lr), tf.constant(hr))
-        float(losses["pixel"])  # waits for the device
+        train_step(tf.constant(lr), tf.constant(hr), tf.constant(0.0)).numpy()  # waits for the device
         if i >= 3:  # tracing, and the first choices of kernels
             seconds.append(time.monotonic() - began)
     keras.config.set_dtype_policy("float32")
