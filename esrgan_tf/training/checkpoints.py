@@ -36,7 +36,7 @@ class Checkpoints:
         self._step = tree["counters"]["step"]
         self._variables = {f"{owner}/{path}": v for owner, branch in tree.items() for path, v in branch.items()}
         floats = [v for v in self._variables.values() if v.dtype.is_floating]
-        # Closed over, not passed: of several machines' variables the first ones passed would be kept for all calls.
+        # Closed over: passed as arguments, a strategy's variables kept the values of the first call (seen).
         self._all_finite = tf.function(lambda: tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in floats]))
         self._checkpoint = tf.train.Checkpoint(**tree)
 

@@ -44,7 +44,7 @@ def run_phase(
         Diverged: losses, gradients or weights are not finite again and again; nothing is saved from then on.
         MachineLost: one of several does not answer.
         Stopped: `stop` had a reason; a checkpoint of the last step is saved.
-        UserError: the checkpoint does not fit, or XLA on several devices (nothing was written); out of memory; the
+        UserError: the checkpoint does not fit, or XLA on several devices (the run is as before); out of memory; the
             machines do not see the same checkpoints; the run folder cannot be written.
     """
     folder, runtime = run_dir / phase.name, config.runtime
