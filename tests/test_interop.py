@@ -6,6 +6,7 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from esrgan_tf import export_saved_model, interop, load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import load_torch, recognise_model, save_torch
+from esrgan_tf.interop import load_torch, load_torch_discriminator, recognise_model, save_torch
 from esrgan_tf.interop.files import write_state_dict
-from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.models import GENERATORS, compact_generator, rrdb_generator
 from tests import torch_reference as reference
 from tests.conftest import needs_shared, random_image, randomise
 
@@ -48,7 +49,28 @@ NETWORKS = {
     "compact x3": (lambda: reference.Compact(3, 48, 2), None),
     "compact x8": (lambda: reference.Compact(8, 40, 3), None),
     "compact, gray": (lambda: reference.Compact(2, 16, 2, channels=1), None),
+    "SRResNet x4, full size": (lambda: reference.SRResNet(), 1_547_350),
+    "SRResNet x2": (lambda: reference.SRResNet(2, 12, 3), None),
+    "SRResNet x8, gray": (lambda: reference.SRResNet(8, 12, 2, channels=1), None),
+    "SRResNet, first names": (
+        lambda: reference.SRResNet(4, 12, 2, names=("conv_block1", "conv_block2", "conv_block3")),
+        None,
+    ),
+    "MSRResNet x4, full size": (lambda: reference.MSRResNet(), 1_517_571),
+    "MSRResNet x3": (lambda: reference.MSRResNet(3, 12, 3), None),
+    "MSRResNet x2": (lambda: reference.MSRResNet(2, 12, 3), None),
+    "MSRResNet, gray": (lambda: reference.MSRResNet(4, 12, 2, channels=1), None),
 }
+DISCRIMINATORS = {
+    "SRGAN's, full size": (lambda: reference.SrganDiscriminator(), 96, 23_563_649),
+    "SRGAN's, smaller": (lambda: reference.SrganDiscriminator(48, 6), 48, None),
+    "Real-ESRGAN's, full size": (lambda: reference.UNetDiscriminatorSN(), 40, 4_376_897),
+    "Real-ESRGAN's, smaller": (lambda: reference.UNetDiscriminatorSN(6), 24, None),
+}
+
+
+def trainable(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
 def assert_same_output(model, network, image):
@@ -65,11 +87,75 @@ def test_output_is_pytorchs(name, tmp_path):
     network = reference.randomised(build())
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     model = load_torch(tmp_path / "weights.safetensors")
-    assert model.count_params() == sum(p.numel() for p in network.parameters())
-    assert parameters in (None, model.count_params())
+    count = trainable(model)
+    assert count == sum(p.numel() for p in network.parameters())
+    assert parameters in (None, count)
+    assert f"{count:,} parameters" in interop.describe(model)
     channels = model.inputs[0].shape[-1]
     for size in ((17, 13), (8, 20)):
         assert_same_output(model, network, random_image(*size, channels=channels))
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_discriminators_are_pytorchs(name, tmp_path):
+    build, size, parameters = DISCRIMINATORS[name]
+    network = reference.randomised(build())
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    model = load_torch_discriminator(tmp_path / "weights.safetensors")
+    assert trainable(model) == sum(p.numel() for p in network.parameters())
+    assert parameters in (None, trainable(model))
+    images = np.concatenate([random_image(size, size, seed) for seed in range(3)])
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
+    expected = expected.transpose(0, 2, 3, 1) if expected.ndim == 4 else expected
+    output = np.asarray(model(images, training=False))
+    assert output.shape == expected.shape
+    assert np.ptp(expected) > 0.01
+    assert np.abs(output - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+
+    save_torch(model, tmp_path / "back.pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True)["params"]
+    before = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
+    assert back.keys() == before.keys()
+    for key, value in before.items():
+        np.testing.assert_array_equal(back[key], value, err_msg=key)
+    network.load_state_dict(back)  # as PyTorch's trainers read it
+
+
+def test_a_discriminator_is_no_generator(tmp_path):
+    save_file(reference.UNetDiscriminatorSN(4).state_dict(), tmp_path / "netD.safetensors")
+    with pytest.raises(
+        UserError, match=r"UNetDiscriminatorSN: 4 filters, .* a discriminator, where a generator is wan"
+    ):
+        load_torch(tmp_path / "netD.safetensors")
+    save_file(reference.Compact(4, 4, 1).state_dict(), tmp_path / "netG.safetensors")
+    with pytest.raises(UserError, match="that is a generator, where a discriminator is wanted"):
+        load_torch_discriminator(tmp_path / "netG.safetensors")
+
+
+def test_spectral_normalisation_trains_as_pytorchs(tmp_path):
+    """One step of each kind: the same power iteration, and a gradient through the division."""
+    network = reference.UNetDiscriminatorSN(4)
+    save_file(network.state_dict(), tmp_path / "netD.safetensors")
+    model = load_torch_discriminator(tmp_path / "netD.safetensors")
+    image = random_image(16, 24)
+    network.train()
+    for _ in range(3):  # each changes the singular vectors
+        network.zero_grad()
+        network(torch.from_numpy(image.transpose(0, 3, 1, 2))).square().mean().backward()
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(image, training=True)))
+        gradients = tape.gradient(loss, model.trainable_variables)
+    found = dict(zip([v.path for v in model.trainable_variables], gradients, strict=True))
+    largest = 0.0
+    for i in range(1, 9):
+        layer = getattr(network, f"conv{i}")
+        np.testing.assert_allclose(model.get_layer(f"conv{i}").vector_u[0], layer.weight_u, atol=1e-5)
+        expected = layer.weight_orig.grad.numpy().transpose(2, 3, 1, 0)
+        np.testing.assert_allclose(found[f"conv{i}/conv/kernel"], expected, atol=1e-4 * np.abs(expected).max())
+        kernel = layer.weight_orig.detach().numpy().transpose(2, 3, 1, 0)
+        largest = max(largest, abs((expected * kernel).sum()) / np.linalg.norm(expected) / np.linalg.norm(kernel))
+    assert largest < 1e-4  # what only makes a kernel larger or smaller changes nothing
 
 
 @pytest.mark.shared
@@ -182,6 +268,14 @@ def test_we_read_what_spandrels_compact_network_saves(spandrel, tmp_path):
     assert_same_output(load_torch(tmp_path / "weights.pth"), network, random_image(7, 5))
 
 
+SRRESNET = st.builds(
+    dict,
+    scale=st.sampled_from([2, 4]),
+    filters=st.integers(1, 9),
+    blocks=st.integers(1, 3),
+    batch_norm=st.booleans(),
+    channels=st.integers(1, 4),
+)
 POWERS = st.sampled_from([1, 2, 4])
 RRDB = st.builds(
     dict,
@@ -212,10 +306,17 @@ def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
 
 # A failure is reported as it is found: making it smaller builds models for minutes.
 @settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
-@given(case=st.one_of(st.tuples(st.just("rrdb"), RRDB), st.tuples(st.just("compact"), COMPACT)), data=st.data())
+@given(
+    case=st.one_of(
+        st.tuples(st.just("rrdb"), RRDB),
+        st.tuples(st.just("compact"), COMPACT),
+        st.tuples(st.just("srresnet"), SRRESNET),
+    ),
+    data=st.data(),
+)
 def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factory):
     name, arguments = case
-    model = randomise({"rrdb": rrdb_generator, "compact": compact_generator}[name](**arguments))
+    model = randomise(GENERATORS[name](**arguments))
     path = tmp_path_factory.mktemp("bits") / f"weights{data.draw(st.sampled_from(['.pth', '.safetensors']))}"
     if name == "rrdb" and reads_as_another(**arguments):
         with pytest.raises(UserError, match="from names and shapes"):

@@ -152,12 +152,129 @@ class Compact(nn.Module):
         return F.pixel_shuffle(y, self.scale) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
 
 
+class SRResNet(nn.Module):
+    """SRGAN's generator, named as in SRGAN-PyTorch, or as in its first generation."""
+
+    def __init__(self, scale=4, filters=64, blocks=16, channels=3, names=("conv1", "conv2", "conv3")):
+        super().__init__()
+
+        def normalised():
+            return nn.Conv2d(filters, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters)
+
+        self.names = names
+        first = nn.Sequential(nn.Conv2d(channels, filters, 9, padding=4), nn.PReLU())
+        self.trunk = nn.Sequential()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.rcb = nn.Sequential(*normalised(), nn.PReLU(), *normalised())
+            self.trunk.append(block)
+        self.upsampling = nn.Sequential()
+        for _ in range({2: 1, 4: 2, 8: 3}[scale]):
+            stage = nn.Module()
+            stage.upsample_block = nn.Sequential(conv(filters, 4 * filters), nn.PixelShuffle(2), nn.PReLU())
+            self.upsampling.append(stage)
+        ends = (first, nn.Sequential(*normalised()), nn.Conv2d(filters, channels, 9, padding=4))
+        for name, layer in zip(names, ends, strict=True):
+            setattr(self, name, layer)
+
+    def forward(self, x):
+        first, body, last = (getattr(self, name) for name in self.names)
+        shallow = x = first(x)
+        for block in self.trunk:
+            x = x + block.rcb(x)
+        x = shallow + body(x)
+        for stage in self.upsampling:
+            x = stage.upsample_block(x)
+        return last(x)
+
+
+class MSRResNet(nn.Module):
+    """BasicSR's."""
+
+    def __init__(self, scale=4, filters=64, blocks=16, channels=3):
+        super().__init__()
+        self.scale = scale
+        self.conv_first = conv(channels, filters)
+        self.body = nn.Sequential()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.conv1, block.conv2 = conv(filters, filters), conv(filters, filters)
+            self.body.append(block)
+        self.factor = 3 if scale == 3 else 2
+        self.upconv1 = conv(filters, self.factor**2 * filters)
+        if scale == 4:
+            self.upconv2 = conv(filters, 4 * filters)
+        self.conv_hr = conv(filters, filters)
+        self.conv_last = conv(filters, channels)
+
+    def forward(self, image):
+        x = F.leaky_relu(self.conv_first(image), 0.1)
+        for block in self.body:
+            x = x + block.conv2(F.relu(block.conv1(x)))
+        for layer in (self.upconv1, self.upconv2) if self.scale == 4 else (self.upconv1,):
+            x = F.leaky_relu(F.pixel_shuffle(layer(x), self.factor), 0.1)
+        x = self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1))
+        return x + F.interpolate(image, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+
+class SrganDiscriminator(nn.Module):
+    def __init__(self, size=96, filters=64):
+        super().__init__()
+        layers, inputs = [nn.Conv2d(3, filters, 3, padding=1), nn.LeakyReLU(0.2)], filters
+        for outputs, stride in ((1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
+            outputs *= filters
+            layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+            inputs = outputs
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(inputs * (size // 16) ** 2, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1)
+        )
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+class UNetDiscriminatorSN(nn.Module):
+    def __init__(self, filters=64):
+        super().__init__()
+        f, norm = filters, nn.utils.spectral_norm
+        self.conv0 = conv(3, f)
+        for i, (inputs, outputs) in enumerate(((f, 2 * f), (2 * f, 4 * f), (4 * f, 8 * f)), start=1):
+            setattr(self, f"conv{i}", norm(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)))
+        sizes = ((8 * f, 4 * f), (4 * f, 2 * f), (2 * f, f), (f, f), (f, f))
+        for i, (inputs, outputs) in enumerate(sizes, start=4):
+            setattr(self, f"conv{i}", norm(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)))
+        self.conv9 = conv(f, 1)
+
+    def forward(self, x):
+        def activated(i, x):
+            return F.leaky_relu(getattr(self, f"conv{i}")(x), 0.2)
+
+        skips = [activated(0, x)]
+        for i in (1, 2, 3):
+            skips.append(activated(i, skips[-1]))
+        x = skips[3]
+        for i in (4, 5, 6):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = activated(i, x) + skips[6 - i]
+        return self.conv9(activated(8, activated(7, x)))
+
+
 def randomised(network, seed=0):
-    """Weights as a trained network has them: every channel its own bias and slope."""
+    """Weights as a trained network has them: every channel its own bias, slope and statistics."""
     torch.manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    gains = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     for name, parameter in network.named_parameters():
-        if parameter.ndim == 1:
+        if name in gains:
+            nn.init.uniform_(parameter, 0.5, 1.5)
+        elif parameter.ndim == 1:
             nn.init.uniform_(parameter, -0.1, 0.4)
+        elif name.endswith("weight_orig"):  # its singular vectors belong to it
+            continue
         else:
             gain = 0.5 if "rdb" in name.lower() else 1.0
             nn.init.normal_(parameter, std=gain * (2 / parameter[0].numel()) ** 0.5)

@@ -1,4 +1,4 @@
-"""Weights from and to PyTorch: any published RRDBNet or SRVGGNetCompact as a Keras model, and back, bit for bit."""
+"""Weights from and to PyTorch: any published network of the family as a Keras model, and back, bit for bit."""
 
 import os
 from pathlib import Path
@@ -27,6 +27,7 @@ __all__ = [
     "check_torch",
     "describe",
     "load_torch",
+    "load_torch_discriminator",
     "recognise_model",
     "recognise_variables",
     "save_torch",
@@ -43,8 +44,25 @@ def load_torch(path: str | Path) -> keras.Model:
         UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
             finite floating-point numbers.
     """
-    state = read_state_dict(path)
+    return _load(path, "generator")
+
+
+def load_torch_discriminator(path: str | Path) -> keras.Model:
+    """Builds the discriminator whose PyTorch weights `path` holds: SRGAN's or Real-ESRGAN's.
+
+    Raises:
+        UserError: as `load_torch`.
+    """
+    return _load(path, "discriminator")
+
+
+def _load(path, wanted):
+    # PyTorch counts the batches that its running means have seen; nothing is computed from that.
+    state = {n: tensor for n, tensor in read_state_dict(path).items() if not n.endswith(".num_batches_tracked")}
     architecture = recognise({name: tensor.shape for name, tensor in state.items()}, str(path))
+    found = "generator" if architecture.is_generator else "discriminator"
+    if found != wanted:
+        raise UserError(f"{path}: {architecture}; that is a {found}, where a {wanted} is wanted")
     for name, tensor in state.items():
         if tensor.dtype != np.float32:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
@@ -61,7 +79,7 @@ def describe(model: keras.Model) -> str:
 
 
 def save_torch(model: keras.Model, path: str | Path) -> Architecture:
-    """Writes a generator's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
+    """Writes a network's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
 
     The names are BasicSR's, and the tensors of a `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs
     expect; networks that BasicSR does not have get the names of the oldest ESRGAN files, and lie bare as those do.
@@ -112,7 +130,10 @@ def _check_finite(state, where):
 
 def _check_function(model, architecture):
     """Names and shapes say nothing of what lies between the weights, such as another residual scale."""
-    image = np.random.default_rng(0).random((1, 6, 5, model.inputs[0].shape[-1]), dtype=np.float32)
+    # Odd sizes tell more; a discriminator halves its image, though.
+    sizes = (6, 5) if architecture.is_generator else (16, 8)
+    height, width = (known or size for known, size in zip(model.inputs[0].shape[1:3], sizes, strict=True))
+    image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
     published = build(architecture, {v.path: np.asarray(v) for v in model.weights})
     expected = np.asarray(published(image))
     if not np.allclose(np.asarray(model(image)), expected, rtol=0, atol=1e-4 * max(1.0, float(np.abs(expected).max()))):

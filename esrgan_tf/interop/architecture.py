@@ -1,7 +1,6 @@
 """Which network a set of named tensors belongs to, and the way from the one to the other."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,19 +8,30 @@ import keras
 import numpy as np
 
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.interop import compact, rrdb
-from esrgan_tf.models import GENERATORS
+from esrgan_tf.interop import compact, rrdb, srgan_discriminator, srresnet, unet_discriminator
+from esrgan_tf.models import DISCRIMINATORS, GENERATORS
 
-_ARCHITECTURES = {"rrdb": rrdb, "compact": compact}
-_PUBLISHED_NAMES = {"rrdb": "RRDBNet", "compact": "SRVGGNetCompact"}
+_ARCHITECTURES = {
+    "rrdb": rrdb, "compact": compact, "srresnet": srresnet, "srgan": srgan_discriminator, "unet_sn": unet_discriminator,
+}  # fmt: skip
+_KNOWN = "RRDBNet, SRVGGNetCompact, SRResNet and MSRResNet (ESRGAN, ESRGAN+, Real-ESRGAN, SRGAN)"
+_SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
+    "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
+    "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
+}  # fmt: skip
+_LOOKS = {
+    "rrdb": "RRDBNet", "compact": "SRVGGNetCompact", "srresnet": "SRResNet", "srgan": "SRGAN's discriminator",
+    "unet_sn": "UNetDiscriminatorSN",
+}  # fmt: skip
+_NOT_TRAINED = ("running_mean", "running_var", "weight_u", "weight_v")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A generator without its weights.
+    """A network without its weights.
 
     Attributes:
-        name: key of `esrgan_tf.models.GENERATORS`.
+        name: key of `esrgan_tf.models.GENERATORS` or `DISCRIMINATORS`.
         arguments: what its builder takes.
         style: whose names the tensors have.
     """
@@ -44,9 +54,19 @@ class Architecture:
         """The names by which most of PyTorch's tools know it."""
         return _ARCHITECTURES[self.name].style_to_write(self.arguments)
 
+    @property
+    def is_generator(self) -> bool:
+        """Whether it maps images to images."""
+        return self.name in GENERATORS
+
     def __str__(self) -> str:
         values = self.arguments
-        parameters = sum(math.prod(shape) for _, shape in self.tensors.values())
+        trained = {name: shape for name, (_, shape) in self.tensors.items() if not name.endswith(_NOT_TRAINED)}
+        parameters = sum(math.prod(shape) for shape in trained.values())
+        title = _ARCHITECTURES[self.name].title(values)
+        if not self.is_generator:
+            size = f", for {values['image_size']}x{values['image_size']} pixels" if "image_size" in values else ""
+            return f"{title}: {values['filters']} filters, {parameters:,} parameters{size}"
         parts = [f"scale {values['scale']}", f"{values['filters']} filters", f"{values['blocks']} blocks"]
         parts += [f"growth {values['growth']}"] if "growth" in values else []
         parts += [f"{parameters:,} parameters"]
@@ -54,8 +74,7 @@ class Architecture:
         parts += ["{} channels in, {} out".format(*channels)]
         if values.get("unshuffle", 1) > 1:
             parts += [f"input pixel-unshuffled by {values['unshuffle']}"]
-        plus = " of ESRGAN+" if values.get("plus") else ""
-        return f"{_PUBLISHED_NAMES[self.name]}{plus}: {', '.join(parts)}"
+        return f"{title}: {', '.join(parts)}"
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: int | None = None) -> Architecture:
@@ -73,15 +92,12 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
     found = [(name, module, style) for name, module, style in found if style is not None]
     if not found or not shapes:
         begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
-        raise UserError(
-            f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; "
-            f"known are {' and '.join(_PUBLISHED_NAMES.values())} (ESRGAN, ESRGAN+, Real-ESRGAN)"
-        )
+        raise UserError(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {_KNOWN}")
     name, module, style = found[0]
     try:
         architecture = Architecture(name, module.arguments(shapes, style, in_channels), style)
     except UserError as error:
-        raise UserError(f"{where}: it looks like {_PUBLISHED_NAMES[name]}, but {error}") from error
+        raise UserError(f"{where}: it looks like {_LOOKS[name]}, but {error}") from error
 
     expected = {tensor: shape for tensor, (_, shape) in architecture.tensors.items()}
     for difference, problem in (
@@ -102,7 +118,9 @@ def recognise_variables(shapes: Mapping[str, tuple[int, ...]], where: str, in_ch
     Raises:
         UserError: as `recognise`.
     """
-    return recognise({_tensor_name(path): _torch_shape(shape) for path, shape in shapes.items()}, where, in_channels)
+    return recognise(
+        {_tensor_name(path): _torch_shape(path, shape) for path, shape in shapes.items()}, where, in_channels
+    )
 
 
 def recognise_model(model: keras.Model) -> Architecture:
@@ -116,14 +134,14 @@ def recognise_model(model: keras.Model) -> Architecture:
 
 
 def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> keras.Model:
-    """Builds the generator, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
+    """Builds the network, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
 
     It computes in float32 whatever the policy of the program, as a model from a file does.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        model = GENERATORS[architecture.name](**architecture.arguments)
+        model = {**GENERATORS, **DISCRIMINATORS}[architecture.name](**architecture.arguments)
     finally:
         keras.config.set_dtype_policy(policy)
     model.set_weights([weights[v.path] for v in model.weights])
@@ -133,8 +151,8 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> kera
 def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """PyTorch's tensors as `{path of the Keras variable: array}`.
 
-    Kernels turn from OIHW to HWIO, slopes are shared over space, and packed pixels are counted (row, column, channel)
-    where PyTorch counts (channel, row, column).
+    Kernels turn from OIHW to HWIO and from (out, in) to (in, out), slopes are shared over space, and packed pixels are
+    counted (row, column, channel) where PyTorch counts (channel, row, column).
     """
     weights = {}
     packed = _ARCHITECTURES[architecture.name].packed(architecture.arguments)
@@ -144,9 +162,11 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
             axis, channels, r = packed[path]
             tensor = np.take(tensor, _pixel_order(channels, r), axis)
         if path.endswith("/kernel"):
-            tensor = tensor.transpose(2, 3, 1, 0)
+            tensor = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
         elif path.endswith("/alpha"):
             tensor = tensor[np.newaxis, np.newaxis]
+        elif path.endswith(("/vector_u", "/vector_v")):
+            tensor = tensor[np.newaxis]
         weights[path] = tensor
     return weights
 
@@ -158,9 +178,11 @@ def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> d
     for name, (path, _) in architecture.tensors.items():
         tensor = weights[path]
         if path.endswith("/kernel"):
-            tensor = tensor.transpose(3, 2, 0, 1)
+            tensor = tensor.transpose(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T
         elif path.endswith("/alpha"):
             tensor = tensor[0, 0]
+        elif path.endswith(("/vector_u", "/vector_v")):
+            tensor = tensor[0]
         if path in packed:
             axis, channels, r = packed[path]
             tensor = np.take(tensor, np.argsort(_pixel_order(channels, r)), axis)
@@ -174,10 +196,11 @@ def _pixel_order(channels, r):
 
 
 def _tensor_name(path):
-    return re.sub("/(kernel|alpha)$", ".weight", path).replace("/bias", ".bias")
+    layer, _, kind = path.rpartition("/")
+    return f"{layer}.{_SUFFIXES.get(kind, kind)}"
 
 
-def _torch_shape(shape):
+def _torch_shape(path, shape):
     if len(shape) == 4:
         return tuple(shape[axis] for axis in (3, 2, 0, 1))
-    return shape[-1:]
+    return shape[::-1] if path.endswith("/kernel") else shape[-1:]

@@ -8,6 +8,11 @@ from esrgan_tf.errors import UserError
 STYLES = {"Real-ESRGAN": "body.{i}", "Keras": "body_{i}"}
 
 
+def title(arguments: dict) -> str:
+    """What people call it."""
+    return "SRVGGNetCompact"
+
+
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style of names, if there is nothing but numbered layers."""
     for name in STYLES:

@@ -43,6 +43,11 @@ STYLES = {
 }  # fmt: skip
 
 
+def title(arguments: dict) -> str:
+    """What people call it."""
+    return "RRDBNet of ESRGAN+" if arguments["plus"] else "RRDBNet"
+
+
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style whose dense blocks are among the tensors' names."""
     for name, style in STYLES.items():

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 from keras.initializers import Constant
 
-from esrgan_tf.models.convolutions import conv3x3
+from esrgan_tf.models.as_pytorch import conv3x3
 from esrgan_tf.models.pixels import pixel_shuffle
 
 

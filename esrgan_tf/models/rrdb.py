@@ -6,7 +6,7 @@ import keras
 from keras import layers
 from keras.initializers import VarianceScaling
 
-from esrgan_tf.models.convolutions import conv3x3, uniform
+from esrgan_tf.models.as_pytorch import conv3x3, uniform
 from esrgan_tf.models.pixels import crop_to_multiple_of, pixel_unshuffle
 
 SCALES = (1, 2, 4, 8, 16)

@@ -1,0 +1,57 @@
+"""Real-ESRGAN's discriminator in PyTorch: its layers named as in BasicSR's `UNetDiscriminatorSN`."""
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.interop.layers import Tensors, conv, spectral_conv
+
+
+def title(arguments: dict) -> str:
+    """What people call it."""
+    return "UNetDiscriminatorSN"
+
+
+def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
+    """The style of names."""
+    return {"conv1.weight_orig": "BasicSR", "conv1/conv.weight": "Keras"}.get(
+        next((name for name in ("conv1.weight_orig", "conv1/conv.weight") if name in shapes), "")
+    )
+
+
+def style_to_write(arguments: dict) -> str:
+    """There is only one in PyTorch."""
+    return "BasicSR"
+
+
+def arguments(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> dict:
+    """What `unet_sn_discriminator` takes to have these tensors, as the first layer tells.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if "conv0.weight" not in shapes:
+        raise UserError("there is no conv0.weight")
+    return {"filters": shapes["conv0.weight"][0]}
+
+
+def tensors(arguments: dict, style: str) -> Tensors:
+    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+    result = conv("conv0", "conv0", arguments["filters"], 3, 3)
+    for name, (outputs, inputs, size) in _spectral(arguments["filters"]).items():
+        result |= spectral_conv(name, name, outputs, inputs, size)
+    result |= conv("conv9", "conv9", 1, arguments["filters"], 3)
+    if style == "Keras":
+        result = {name.replace(".weight_orig", "/conv.weight"): entry for name, entry in result.items()}
+    return result
+
+
+def packed(arguments: dict) -> dict[str, tuple[int, int, int]]:
+    """PyTorch's right singular vectors run over (channel, row, column), ours over (row, column, channel)."""
+    layers = _spectral(arguments["filters"]).items()
+    return {f"{name}/vector_v": (0, inputs, size) for name, (_, inputs, size) in layers}
+
+
+def _spectral(f):
+    """`{layer: (outputs, inputs, size of its kernel)}`."""
+    return {
+        "conv1": (2 * f, f, 4), "conv2": (4 * f, 2 * f, 4), "conv3": (8 * f, 4 * f, 4), "conv4": (4 * f, 8 * f, 3),
+        "conv5": (2 * f, 4 * f, 3), "conv6": (f, 2 * f, 3), "conv7": (f, f, 3), "conv8": (f, f, 3),
+    }  # fmt: skip

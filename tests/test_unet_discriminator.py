@@ -1,0 +1,79 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf.models import unet_sn_discriminator
+from esrgan_tf.models.pixels import bilinear_x2
+from tests.conftest import random_image, randomise
+
+# What it computes, and its gradients, are compared with PyTorch's network in test_interop.
+
+
+def trained_discriminator():
+    """Random weights with the singular vectors that belong to them."""
+    model = randomise(unet_sn_discriminator(4))
+    for _ in range(30):  # one power iteration each
+        model(random_image(8, 8), training=True)
+    return model
+
+
+def test_one_logit_a_pixel_of_any_size():
+    model = unet_sn_discriminator(4)
+    for size in ((8, 8), (24, 40)):
+        assert model(random_image(*size)).shape == (1, *size, 1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 4)])
+def test_bilinear_enlarging_is_tensorflows(size):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, bilinear_x2(image, "up"))
+    x = random_image(*size)
+    np.testing.assert_allclose(model(x), tf.image.resize(x, [2 * size[0], 2 * size[1]]), atol=1e-6)
+
+
+def test_kernels_are_divided_by_their_largest_singular_value():
+    model = randomise(unet_sn_discriminator(4))
+    image = random_image(16, 16)
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    for _ in range(100):
+        model(image, training=True)
+    for v in model.trainable_variables:
+        np.testing.assert_array_equal(v, before[v.path])  # the kernel itself stays, unlike with Keras' own layer
+    for i in range(1, 9):
+        layer = model.get_layer(f"conv{i}")
+        kernel = layer.kernel.numpy()
+        largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+        x = np.random.default_rng(i).random((1, 12, 12, kernel.shape[2]), dtype=np.float32)
+        np.testing.assert_allclose(layer(x) * largest, layer.layer(x), rtol=1e-3, atol=1e-4)
+
+
+def test_xla_has_all_its_gradients():
+    model, image = trained_discriminator(), random_image(16, 16)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(image)))
+        return tape.gradient(loss, model.trainable_variables)
+
+    for plain, compiled in zip(gradients(), tf.function(gradients, jit_compile=True)(), strict=True):
+        np.testing.assert_allclose(compiled, plain, atol=1e-4 * np.abs(plain).max())
+
+
+def test_singular_values_are_float32_under_mixed_precision():
+    model, image = trained_discriminator(), random_image(16, 16)
+    expected = model(image)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    mixed = unet_sn_discriminator(4)
+    mixed.set_weights(model.get_weights())
+    assert mixed.get_layer("conv1").kernel.dtype == mixed.get_layer("conv1").vector_u.dtype == "float32"
+    output = mixed(image)
+    assert output.dtype == "float32"
+    assert 0 < np.abs(output - expected).max() < 0.1 * np.ptp(expected)
+
+
+def test_a_saved_discriminator_opens(tmp_path):
+    model = trained_discriminator()
+    model.save(tmp_path / "discriminator.keras")
+    image = random_image(8, 16)
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "discriminator.keras")(image), model(image))
