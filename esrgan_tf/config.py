@@ -30,6 +30,58 @@ class DataConfig:
     cache_dir: str = "~/.cache/esrgan_tf"
 
 
+_KERNEL_SIZES = (7, 9, 11, 13, 15, 17, 19, 21)
+_CUTOFF = (1 / 3, 1.0)
+
+
+@dataclass(frozen=True)
+class DegradationConfig:
+    kind: str = "none"
+    sharpen: bool = True
+    sinc_probability: float = 0.8
+    sinc_sizes: tuple[int, ...] = _KERNEL_SIZES
+    sinc_cutoff: tuple[float, float] = _CUTOFF
+    jpeg_last: float = 0.5
+
+
+@dataclass(frozen=True)
+class DegradationRoundConfig:
+    blur_probability: float = 1.0
+    blur_sizes: tuple[int, ...] = _KERNEL_SIZES
+    blur_kinds: dict[str, float] = field(
+        default_factory=lambda: {
+            "isotropic": 0.45,
+            "anisotropic": 0.25,
+            "generalised_isotropic": 0.12,
+            "generalised_anisotropic": 0.03,
+            "plateau_isotropic": 0.12,
+            "plateau_anisotropic": 0.03,
+        }
+    )
+    blur_sigma: tuple[float, float] = (0.2, 3.0)
+    generalised_beta: tuple[float, float] = (0.5, 4.0)
+    plateau_beta: tuple[float, float] = (1.0, 2.0)
+    sinc_probability: float = 0.1
+    sinc_cutoff: tuple[float, float] = _CUTOFF
+    resize: dict[str, float] = field(default_factory=lambda: {"up": 0.2, "down": 0.7, "keep": 0.1})
+    resize_scale: tuple[float, float] = (0.15, 1.5)
+    gaussian_probability: float = 0.5
+    gaussian_sigma: tuple[float, float] = (1.0, 30.0)
+    poisson_scale: tuple[float, float] = (0.05, 3.0)
+    gray_probability: float = 0.4
+    jpeg_quality: tuple[float, float] = (30.0, 95.0)
+
+
+@dataclass(frozen=True)
+class SecondRoundConfig(DegradationRoundConfig):
+    blur_probability: float = 0.8
+    blur_sigma: tuple[float, float] = (0.2, 1.5)
+    resize: dict[str, float] = field(default_factory=lambda: {"up": 0.3, "down": 0.4, "keep": 0.3})
+    resize_scale: tuple[float, float] = (0.3, 1.2)
+    gaussian_sigma: tuple[float, float] = (1.0, 25.0)
+    poisson_scale: tuple[float, float] = (0.05, 2.5)
+
+
 @dataclass(frozen=True)
 class GeneratorConfig:
     name: str = "rrdb"
@@ -39,6 +91,7 @@ class GeneratorConfig:
     scale: int = 4
     unshuffle: int | None = None
     plus: bool = False
+    batch_norm: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +113,8 @@ class PhaseConfig:
     ema_decay: float = 0.999
     clip_norm: float | None = None
     pixel_weight: float = 1.0
+    pixel_loss: str = "l1"
+    sharpen_targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +125,10 @@ class GanConfig(PhaseConfig):
     pixel_weight: float = 1e-2
     perceptual_weight: float = 1.0
     perceptual_layers: dict[str, float] = field(default_factory=lambda: {"conv5_4": 1.0})
+    perceptual_loss: str = "l1"
     vgg_weights: str = "imagenet"
     adversarial_weight: float = 5e-3
+    adversarial_loss: str = "relativistic"
 
 
 @dataclass(frozen=True)
@@ -94,6 +151,9 @@ class ExportConfig:
 @dataclass(frozen=True)
 class Config:
     data: DataConfig = field(default_factory=DataConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    degradation_1: DegradationRoundConfig = field(default_factory=DegradationRoundConfig)
+    degradation_2: DegradationRoundConfig = field(default_factory=SecondRoundConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     psnr: PhaseConfig = field(default_factory=PhaseConfig)
@@ -104,12 +164,17 @@ class Config:
 
 CHOICES = {
     "data.source": ("div2k", "folder", "synthetic"),
-    "generator.name": ("rrdb", "compact"),
+    "degradation.kind": ("none", "jpeg", "second_order"),
+    "generator.name": ("rrdb", "compact", "srresnet"),
     "generator.scale": (1, 2, 3, 4, 8, 16),
     "generator.unshuffle": (None, 1, 2, 4),
-    "discriminator.name": ("vgg",),
+    "discriminator.name": ("vgg", "srgan", "unet_sn"),
     "psnr.schedule": ("step", "cosine"),
     "gan.schedule": ("step", "cosine"),
+    "psnr.pixel_loss": ("l1", "l2"),
+    "gan.pixel_loss": ("l1", "l2"),
+    "gan.perceptual_loss": ("l1", "l2"),
+    "gan.adversarial_loss": ("relativistic", "plain"),
     "runtime.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "runtime.jit_compile": ("auto", "on", "off"),
 }
@@ -127,6 +192,10 @@ _BOUNDS = {
     "generator.growth": _POSITIVE,
     "generator.blocks": _POSITIVE,
     "discriminator.filters": _POSITIVE,
+    "degradation.sinc_probability": (0, 1),
+    "degradation.sinc_sizes": (3, 51),
+    "degradation.sinc_cutoff": (0.01, 1),
+    "degradation.jpeg_last": (0, 1),
     "gan.perceptual_weight": _NOT_NEGATIVE,
     "gan.adversarial_weight": _NOT_NEGATIVE,
     "runtime.seed": (0, 2**32 - 1),
@@ -147,6 +216,23 @@ for _phase in ("psnr", "gan"):
         f"{_phase}.ema_decay": (0, 0.999999),
         f"{_phase}.clip_norm": (1e-12, None),
         f"{_phase}.pixel_weight": _NOT_NEGATIVE,
+    }
+
+for _round in ("degradation_1", "degradation_2"):
+    _BOUNDS |= {
+        f"{_round}.blur_probability": (0, 1),
+        f"{_round}.blur_sizes": (3, 51),
+        f"{_round}.blur_sigma": (0.01, None),
+        f"{_round}.generalised_beta": (0.01, None),
+        f"{_round}.plateau_beta": (0.01, None),
+        f"{_round}.sinc_probability": (0, 1),
+        f"{_round}.sinc_cutoff": (0.01, 1),
+        f"{_round}.resize_scale": (0.01, 4),
+        f"{_round}.gaussian_probability": (0, 1),
+        f"{_round}.gaussian_sigma": _NOT_NEGATIVE,
+        f"{_round}.poisson_scale": _NOT_NEGATIVE,
+        f"{_round}.gray_probability": (0, 1),
+        f"{_round}.jpeg_quality": (1, 100),
     }
 
 _SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config)}
@@ -275,10 +361,11 @@ def _convert(key, value):
     least, most = _BOUNDS.get(key, (None, None))
     if converted is None:
         return None
-    if least is not None and converted < least:
-        raise UserError(f"{key}: {converted} is too small; the least is {least}")
-    if most is not None and converted > most:
-        raise UserError(f"{key}: {converted} is too large; the most is {most}")
+    for number in converted if isinstance(converted, tuple) else (converted,):
+        if least is not None and number < least:
+            raise UserError(f"{key}: {number} is too small; the least is {least}")
+        if most is not None and number > most:
+            raise UserError(f"{key}: {number} is too large; the most is {most}")
     return converted
 
 
@@ -292,7 +379,8 @@ _TYPE_NAMES = {
     float: "a number",
     float | None: "a number or null",
     tuple[int, ...]: "a list of whole numbers, like [50000, 100000]",
-    dict[str, float]: "a mapping of layer to weight, like {conv5_4: 1.0}",
+    tuple[float, float]: "a list of two numbers, the smaller first, like [0.2, 3.0]",
+    dict[str, float]: "a mapping of names to weights, like {conv5_4: 1.0}",
 }
 
 
@@ -323,6 +411,9 @@ def _to_type(wanted, value):
     if wanted == tuple[int, ...]:
         items = [_to_type(int, item) for item in value] if isinstance(value, list | tuple) else [_WRONG]
         return _WRONG if _WRONG in items else tuple(items)
+    if wanted == tuple[float, float]:
+        pair = [_to_type(float, item) for item in value] if isinstance(value, list | tuple) else [_WRONG]
+        return tuple(pair) if len(pair) == 2 and _WRONG not in pair and pair[0] <= pair[1] else _WRONG
     items = {name: _to_type(float, weight) for name, weight in value.items()} if isinstance(value, dict) else {}
     return dict(items) if items and _WRONG not in items.values() else _WRONG
 
@@ -332,9 +423,18 @@ def _check_together(config):
     patch, scale = config.data.hr_patch, config.generator.scale
     if config.generator.name == "rrdb" and scale & (scale - 1):
         raise UserError(f"generator.scale: the rrdb generator enlarges by a power of two, not {scale}; compact can")
+    if config.generator.name == "srresnet":
+        scales = (2, 4, 8) if config.generator.batch_norm else (2, 3, 4)
+        if scale not in scales:
+            raise UserError(
+                f"generator.scale: the srresnet generator {'with' if config.generator.batch_norm else 'without'} "
+                f"batch_norm enlarges by one of {', '.join(map(str, scales))}, not {scale}"
+            )
     for key in ("unshuffle", "plus"):
         if config.generator.name != "rrdb" and getattr(config.generator, key):
             raise UserError(f"generator.{key} is for generator.name rrdb, not {config.generator.name}")
+    if config.generator.name != "srresnet" and not config.generator.batch_norm:
+        raise UserError(f"generator.batch_norm=false is for generator.name srresnet; {config.generator.name} has none")
     if patch % scale:
         raise UserError(
             f"data.hr_patch: {patch} is not divisible by generator.scale {scale}; "
@@ -345,9 +445,33 @@ def _check_together(config):
             raise UserError(f"{name}.decay_steps: {list(phase.decay_steps)} must be positive and increasing")
     if min(config.gan.perceptual_layers.values()) < 0:
         raise UserError(f"gan.perceptual_layers: {config.gan.perceptual_layers} must not have a negative weight")
+    _check_sizes("degradation.sinc_sizes", config.degradation.sinc_sizes)
+    for name in ("degradation_1", "degradation_2"):
+        _check_round(name, getattr(config, name), _SECTIONS[name]())
     if config.data.source == "folder" and config.data.hr_dir is None:
         raise UserError("data.source=folder needs data.hr_dir, the folder that holds your high-resolution images")
     if config.data.lr_dir is not None and config.data.hr_dir is None:
         raise UserError("data.lr_dir needs data.hr_dir, the high-resolution partners")
     if config.data.val_lr_dir is not None and config.data.val_hr_dir is None:
         raise UserError("data.val_lr_dir needs data.val_hr_dir, the high-resolution partners")
+
+
+def _check_sizes(key, sizes):
+    if not sizes or any(size % 2 == 0 for size in sizes):
+        raise UserError(f"{key}: {list(sizes)} must be odd numbers, at least one")
+
+
+def _check_round(name, values, defaults):
+    """One round of the second-order degradation; `defaults` knows the names of its kinds."""
+    _check_sizes(f"{name}.blur_sizes", values.blur_sizes)
+    for key in ("blur_kinds", "resize"):
+        weights, kinds = getattr(values, key), getattr(defaults, key)
+        for kind in weights:
+            if kind not in kinds:
+                raise UserError(f"{name}.{key}: unknown {kind!r}{_nearest(str(kind), kinds)}")
+        if min(weights.values()) < 0 or sum(weights.values()) <= 0:
+            raise UserError(f"{name}.{key}: {weights} must have positive weights")
+    for key in ("resize_scale", "generalised_beta", "plateau_beta"):
+        least, most = getattr(values, key)
+        if not least <= 1 <= most:
+            raise UserError(f"{name}.{key}: {[least, most]} must lie around 1")

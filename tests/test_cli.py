@@ -16,7 +16,7 @@ GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
 EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 
 MISTAKES = {
-    "unknown command": (("trian",), "'trian'; there are: train, status, export, upscale, evaluate, convert"),
+    "unknown command": (("trian",), "'trian'; there are: train, status, export, upscale, evaluate, degrade, convert"),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
     "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
@@ -182,6 +182,27 @@ MISTAKES = {
         ("convert", "{tmp}/gray.safetensors", "{run}/gan/generator.keras", "--alpha", "0.5", "--output", "{new}"),
         "body_0/kernel is (3, 3, 1, 4) in one and absent in the other",
     ),
+    "degrade without output": (("degrade", "{tmp}/small"), "degrade takes an image or a folder, and where to write"),
+    "degrade nothing": (("degrade", "{tmp}/absent.png", "{new}"), "no file or folder {tmp}/absent.png"),
+    "degrade to JPEG": (("degrade", "{tmp}/small/photo.png", "{tmp}/new.jpg"), "{tmp}/new.jpg: end it in .png"),
+    "degrade to where something is": (("degrade", "{tmp}/small", "{tmp}/empty"), "{tmp}/empty exists; remove it"),
+    "degrade an empty folder": (("degrade", "{tmp}/empty", "{new}"), "no image in {tmp}/empty"),
+    "degrade by an unknown kernel": (
+        ("degrade", "{tmp}/small", "{new}", "--set", "degradation_1.blur_kinds={{isotropc: 1}}"),
+        "degradation_1.blur_kinds: unknown 'isotropc'; did you mean isotropic?",
+    ),
+    "patch for the discriminator": (
+        (
+            *GAN,
+            "--init_from",
+            "{run}/psnr/generator.keras",
+            "--set",
+            "data.hr_patch=60",
+            "--set",
+            "discriminator.name=srgan",
+        ),
+        "data.hr_patch: 60 does not suit the srgan discriminator; it needs a multiple of 16",
+    ),
     "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is not a Keras model"),
 }
 
@@ -240,7 +261,9 @@ def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
     assert re.fullmatch(r"esrgan-tf: .*photo\.png is not a Keras model.*\n", result.stderr)
 
 
-@pytest.mark.parametrize("argv", [(), ("--help",), *((c, "--help") for c in ("train", "status", "export", "convert"))])
+@pytest.mark.parametrize(
+    "argv", [(), ("--help",), *((c, "--help") for c in ("train", "status", "export", "degrade", "convert"))]
+)
 def test_help(argv, run_main):
     status, out, err = run_main(*argv)
     assert status == 0

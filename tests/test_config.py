@@ -80,6 +80,21 @@ def test_yaml_booleans_are_on_and_off():
         ("generator.unshuffle=3", "not one of null, 1, 2, 4"),
         ("generator.unshuffle=half", "not a whole number or null"),
         ("generator.plus=3", "not true or false"),
+        ("degradation.kind=heavy", "not one of none, jpeg, second_order"),
+        ("degradation.sinc_sizes=[7, 8]", r"\[7, 8\] must be odd numbers"),
+        ("degradation.sinc_sizes=[]", "at least one"),
+        ("degradation_1.blur_sizes=[1, 7]", "1 is too small; the least is 3"),
+        ("degradation_1.blur_sigma=[3, 0.2]", "two numbers, the smaller first"),
+        ("degradation_1.blur_sigma=3", "two numbers, the smaller first"),
+        ("degradation_1.blur_sigma=[0, 3]", "0.0 is too small; the least is 0.01"),
+        ("degradation_1.resize={up: 0.5, sideways: 0.5}", "unknown 'sideways'; there are: up, down, keep"),
+        ("degradation_2.resize={up: 0}", "positive weights"),
+        ("degradation_2.resize={up: 2, down: -1}", "positive weights"),
+        ("degradation_2.resize_scale=[1.1, 1.5]", "must lie around 1"),
+        ("degradation_2.jpeg_quality=[30, 101]", "101.0 is too large; the most is 100"),
+        ("degradation_1.gray_probability=40", "the most is 1"),
+        ("gan.adversarial_loss=hinge", "not one of relativistic, plain"),
+        ("generator.batch_norm=false", "for generator.name srresnet; rrdb has none"),
         ("export.alpha=1.2", "the most is 1"),
         ("psnr.steps", "section.key=value"),
         ("psnr.decay_steps=[1", "not YAML"),
@@ -113,8 +128,18 @@ def test_what_only_one_generator_has_is_refused_for_the_other():
         load_config(None, ["generator.name=compact", "generator.plus=true"])
 
 
+@pytest.mark.parametrize(("norm", "scale", "scales"), [("true", 16, "2, 4, 8"), ("false", 8, "2, 3, 4")])
+def test_scales_that_srresnet_has_not(norm, scale, scales):
+    keys = ("generator.name=srresnet", f"generator.batch_norm={norm}", f"generator.scale={scale}")
+    with pytest.raises(UserError, match=f"batch_norm enlarges by one of {scales}, not {scale}"):
+        load_config(None, keys)
+
+
 def test_what_is_saved_reads_back(tmp_path):
-    config = load_config(None, ["data.source=synthetic", "gan.perceptual_layers={conv1_2: 0.5, conv5_4: 1}"])
+    config = load_config(
+        None,
+        ["data.source=synthetic", "gan.perceptual_layers={conv1_2: 0.5, conv5_4: 1}", "degradation_1.resize={up: 1}"],
+    )
     save_config(config, tmp_path / "c.yaml")
     assert load_config(tmp_path / "c.yaml") == config
 

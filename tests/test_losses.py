@@ -5,6 +5,8 @@ import tensorflow as tf
 from esrgan_tf.losses import (
     perceptual_loss,
     pixel_loss,
+    plain_discriminator_loss,
+    plain_generator_loss,
     relativistic_discriminator_loss,
     relativistic_generator_loss,
 )
@@ -33,8 +35,8 @@ def slope(function, x, step=1e-5):
     return gradient
 
 
-def gradients(loss):
-    real, fake = tf.constant(REAL), tf.constant(FAKE)
+def gradients(loss, real=REAL, fake=FAKE):
+    real, fake = tf.constant(real), tf.constant(fake)
     with tf.GradientTape() as tape:
         tape.watch([real, fake])
         value = loss(real, fake)
@@ -44,16 +46,19 @@ def gradients(loss):
 def test_pixel_loss():
     hr, sr = RNG.random((2, 4, 5, 3)), RNG.random((2, 4, 5, 3))
     assert float(pixel_loss(tf.constant(hr), tf.constant(sr))) == pytest.approx(np.abs(hr - sr).mean())
+    assert float(pixel_loss(tf.constant(hr), tf.constant(sr), "l2")) == pytest.approx(np.square(hr - sr).mean())
 
 
-def test_perceptual_loss():
+@pytest.mark.parametrize(("norm", "difference"), [("l1", np.abs), ("l2", np.square)])
+def test_perceptual_loss(norm, difference):
     hr = {"conv1_2": RNG.normal(size=(2, 4, 4, 8)), "conv5_4": RNG.normal(size=(2, 1, 1, 16))}
     sr = {name: RNG.normal(size=value.shape) for name, value in hr.items()}
-    expected = 0.1 * np.abs(hr["conv1_2"] - sr["conv1_2"]).mean() + 2.0 * np.abs(hr["conv5_4"] - sr["conv5_4"]).mean()
+    means = {name: difference(hr[name] - sr[name]).mean() for name in hr}
+    expected = 0.1 * means["conv1_2"] + 2.0 * means["conv5_4"]
     hr, sr = ({name: tf.constant(v, tf.float32) for name, v in features.items()} for features in (hr, sr))
     with tf.GradientTape() as tape:
         tape.watch([hr, sr])
-        loss = perceptual_loss(hr, sr, {"conv1_2": 0.1, "conv5_4": 2.0})
+        loss = perceptual_loss(hr, sr, {"conv1_2": 0.1, "conv5_4": 2.0}, norm)
     assert float(loss) == pytest.approx(expected, rel=1e-6)
     of_hr, of_sr = tape.gradient(loss, [hr, sr])
     assert all(gradient is None for gradient in of_hr.values())
@@ -75,7 +80,22 @@ def test_discriminator_loss_and_its_gradient():
     np.testing.assert_allclose(of_fake, slope(lambda f: discriminator_loss(REAL, f, *means), FAKE), rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [relativistic_generator_loss, relativistic_discriminator_loss])
+def test_plain_losses_and_their_gradients():
+    """On logits of pixels, as the U-Net has them."""
+    real, fake = RNG.normal(1, 2, (2, 3, 4, 1)), RNG.normal(-1, 2, (2, 3, 4, 1))
+    value, (of_real, of_fake) = gradients(plain_discriminator_loss, real, fake)
+    assert float(value) == pytest.approx(sigmoid_cross_entropy(real, 1) + sigmoid_cross_entropy(fake, 0))
+    np.testing.assert_allclose(of_real, slope(lambda r: sigmoid_cross_entropy(r, 1), real), atol=1e-8)
+    np.testing.assert_allclose(of_fake, slope(lambda f: sigmoid_cross_entropy(f, 0), fake), atol=1e-8)
+    value, (of_real, of_fake) = gradients(lambda real, fake: plain_generator_loss(fake), real, fake)
+    assert float(value) == pytest.approx(sigmoid_cross_entropy(fake, 1))
+    assert of_real is None
+    np.testing.assert_allclose(of_fake, slope(lambda f: sigmoid_cross_entropy(f, 1), fake), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "loss", [relativistic_generator_loss, relativistic_discriminator_loss, plain_discriminator_loss]
+)
 def test_large_logits_stay_finite(loss):
     value, (_, of_fake) = gradients(lambda real, fake: loss(200.0 * real, 200.0 * fake))
     assert np.isfinite(value)

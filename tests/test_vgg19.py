@@ -39,6 +39,13 @@ def test_features_are_those_of_keras_before_activation(weights_file, layer):
     np.testing.assert_allclose(np.maximum(features, 0) * factor, activations, atol=1e-3 * activations.max())
 
 
+@pytest.mark.parametrize("layer", ["relu2_2", "relu5_4"])
+def test_activations_are_those_of_keras_divided_by_the_factor_of_srgan(weights_file, layer):
+    activations = activations_of_keras(weights_file, photo(), layer.replace("relu", "conv"))
+    found = vgg19_features([layer, "conv1_1"], weights_file)(photo())[layer]
+    np.testing.assert_allclose(found, activations / 12.75, atol=1e-5 * activations.max())
+
+
 def test_only_what_is_needed_is_computed_and_nothing_trains(weights_file):
     model = vgg19_features(["conv2_2"], weights_file)
     assert model.layers[-2].name == "conv2_2"

@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "write a trained generator as a SavedModel",
     "upscale": "enlarge images of any kind and size",
     "evaluate": "PSNR and SSIM of a model on a folder of images",
+    "degrade": "what Real-ESRGAN's training does to images",
     "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
 }
 

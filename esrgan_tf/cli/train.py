@@ -52,6 +52,9 @@ _FREE = {
     "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every", "runtime.keep_checkpoints",
 }  # fmt: skip
 
+# A discriminator halves its image so often that the sides must be a multiple of this.
+_HALVED = {"vgg": 32, "srgan": 16, "unet_sn": 8}
+
 
 def main(argv: list[str]) -> None:
     """Trains as the flags say. See `esrgan-tf train --help`."""
@@ -100,7 +103,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         import keras
         import tensorflow as tf
 
-        from esrgan_tf.data import Patches, open_store
+        from esrgan_tf.data import Degradation, DegradedStore, Patches, open_store
         from esrgan_tf.interop import recognise_model
         from esrgan_tf.loading import load_model
         from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
@@ -144,9 +147,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
 
     # 3. Networks. The moving average is float32 whatever the training precision, as it is what others will load.
     scale = config.generator.scale
-    build = GENERATORS[config.generator.name]
-    taken = inspect.signature(build).parameters  # compact has no growth, for instance
-    sizes = {key: value for key, value in dataclasses.asdict(config.generator).items() if key in taken}
+    build, sizes = _builder(GENERATORS, config.generator)
     with until_training(1 if cluster is None else len(cluster.machines)), strategy.scope():
         average = build(**sizes)
         keras.config.set_dtype_policy(config.runtime.precision)
@@ -162,10 +163,10 @@ def _train(argv: list[str], stop: StopRequest) -> None:
             features = None
             if phase_config.perceptual_weight > 0:
                 features = vgg19_features(phase_config.perceptual_layers, phase_config.vgg_weights)
-            discriminator = DISCRIMINATORS[config.discriminator.name](
-                config.data.hr_patch, config.discriminator.filters
+            discriminator, of_discriminator = _builder(
+                DISCRIMINATORS, config.discriminator, image_size=config.data.hr_patch
             )
-            step = GanStep(generator, discriminator, features, phase_config)
+            step = GanStep(generator, discriminator(**of_discriminator), features, phase_config)
         phase = Phase(phase_name, phase_config, step, generator, average, scale)
 
     with contextlib.ExitStack() as stack:
@@ -177,7 +178,9 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         # 4. Data: decoded once, into the cache.
         train_source, validation_source = _sources(config)
         store = open_store(train_source, config.data.cache_dir)
-        patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, config.runtime.seed)
+        seed = config.runtime.seed
+        degradation = None if config.degradation.kind == "none" else Degradation(config)
+        patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, seed, degradation)
         if not FLAGS.allow_changes and checkpoint_images(folder / "checkpoints") not in (None, patches.digest):
             raise UserError(
                 f"{folder} was trained on other images: some were added, removed, renamed or resized; bring them back, "
@@ -191,6 +194,10 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         else:
             validation = open_store(validation_source, config.data.cache_dir)
             check_sizes(validation, scale)
+        samples = validation or store
+        if degradation is not None and config.data.val_lr_dir is None:
+            samples = DegradedStore(samples, degradation, seed)
+            validation = validation and samples
         print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
 
         # 5. Train.
@@ -199,7 +206,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
                 record_start(folder, FLAGS.init_from)
             if max(checkpoint_steps(folder / "checkpoints"), default=0) < phase_config.steps:
                 note_start(run_dir, {"phase": phase_name, **facts(argv, devices), "config": as_plain(config)})
-        run_phase(phase, patches, validation, validation or store, run_dir, config, strategy, stop)
+        run_phase(phase, patches, validation, samples, run_dir, config, strategy, stop)
         print(f"done: {folder / 'generator.keras'}")
 
 
@@ -209,7 +216,9 @@ def _check_settings(config: Config, folder: Path) -> None:
     if before is None:
         return
     free = _FREE if getattr(config, folder.name).schedule == "step" else _FREE - {f"{folder.name}.steps"}
-    sections = {"data", "generator", "runtime", folder.name} | ({"discriminator"} if folder.name == "gan" else set())
+    sections = {"data", "generator", "runtime", "degradation", folder.name}
+    sections |= {"discriminator"} if folder.name == "gan" else set()
+    sections |= {"degradation_1", "degradation_2"} if config.degradation.kind != "none" else set()
     differences = [
         f"{key} {value_of(before, key)}, not {value_of(config, key)}"
         for key in KEYS
@@ -224,10 +233,11 @@ def _check_settings(config: Config, folder: Path) -> None:
 
 def _check_run(config: Config, run_dir: Path, phase: str) -> None:
     """The discriminator must suit the patches, and a run keeps its networks: others would not fit its checkpoints."""
-    patch, multiple = config.data.hr_patch, math.lcm(32, config.generator.scale)
-    if phase == "gan" and patch % 32:
+    patch, name = config.data.hr_patch, config.discriminator.name
+    multiple = math.lcm(_HALVED[name], config.generator.scale)
+    if phase == "gan" and patch % multiple:
         raise UserError(
-            f"data.hr_patch: {patch} does not suit the vgg discriminator; it needs a multiple of {multiple}"
+            f"data.hr_patch: {patch} does not suit the {name} discriminator; it needs a multiple of {multiple}"
         )
     trained = any(checkpoint_steps(run_dir / name / "checkpoints") for name in PHASES)
     if not trained or not (run_dir / "config.yaml").is_file():
@@ -236,12 +246,20 @@ def _check_run(config: Config, run_dir: Path, phase: str) -> None:
     for section in ("generator", "discriminator"):
         old, new = dataclasses.asdict(getattr(before, section)), dataclasses.asdict(getattr(config, section))
         for key in old:
-            if key == "growth" and new["name"] == "compact":  # it has none
+            if key == "growth" and new["name"] != "rrdb":  # the others have none
                 continue
             if old[key] != new[key]:
                 raise UserError(
                     f"{section}.{key}: {run_dir} was begun with {old[key]}, not {new[key]}; choose another --run_dir"
                 )
+
+
+def _builder(builders, section, **others):
+    """The function that builds what `section` names, and those of the section's values and of `others` that it takes:
+    compact has no growth, for instance."""
+    build = builders[section.name]
+    values = dataclasses.asdict(section) | others
+    return build, {key: values[key] for key in inspect.signature(build).parameters if key in values}
 
 
 def _sources(config: Config):

@@ -1,9 +1,23 @@
-"""Images for training and validation: sources yield pairs, a store keeps them decoded, patches make batches."""
+"""Images for training and validation: sources yield pairs, a store keeps them decoded, patches make batches.
 
+Low resolution is the source's, or degraded anew for every patch.
+"""
+
+from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
 from esrgan_tf.data.store import ImageStore, Source, open_store
 from esrgan_tf.data.synthetic import synthetic_source
 
-__all__ = ["ImageStore", "Patches", "Source", "div2k_source", "folder_source", "open_store", "synthetic_source"]
+__all__ = [
+    "Degradation",
+    "DegradedStore",
+    "ImageStore",
+    "Patches",
+    "Source",
+    "div2k_source",
+    "folder_source",
+    "open_store",
+    "synthetic_source",
+]

@@ -8,7 +8,7 @@ import hashlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +17,8 @@ from tqdm import tqdm
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.errors import UserError
 
+Degrade = Callable[[np.ndarray, np.ndarray, Sequence[Sequence[int]]], np.ndarray]  # lr, hr, their seeds to other lr
+
 _THREADS = 4
 _AHEAD = 8  # batches waiting for the device
 
@@ -24,8 +26,19 @@ _AHEAD = 8  # batches waiting for the device
 class Patches:
     """Random patch pairs from a store, augmented by flips and quarter turns (ESRGAN, section 4.1)."""
 
-    def __init__(self, store: ImageStore, scale: int, hr_patch: int, batch_size: int, seed: int):
+    def __init__(
+        self,
+        store: ImageStore,
+        scale: int,
+        hr_patch: int,
+        batch_size: int,
+        seed: int,
+        degrade: Degrade | None = None,
+    ):
         """Images smaller than a patch are left out; `left_out` names them.
+
+        Args:
+            degrade: makes another low resolution for each patch, from (seed, step, 1 + place in the batch) alone.
 
         Raises:
             UserError: no image is large enough.
@@ -40,7 +53,7 @@ class Patches:
                 f"data.hr_patch: none of the {len(store)} images is {hr_patch} pixels on both sides; "
                 f"the largest patch that fits is {largest // scale * scale}"
             )
-        self._store, self._scale, self._seed = store, scale, seed
+        self._store, self._scale, self._seed, self._degrade = store, scale, seed, degrade
         self.hr_patch, self.batch_size = hr_patch, batch_size
         self._unreadable: set[int] = set()
         self._lock = threading.Lock()
@@ -57,8 +70,11 @@ class Patches:
         images = rng.integers(len(self._images), size=self.batch_size)
         corners = rng.random((self.batch_size, 2))
         turns = rng.integers(8, size=self.batch_size)
-        pairs = [self._pair(images[b], corners[b], turns[b]) for b in range(self.batch_size)[part]]
+        places = range(self.batch_size)[part]
+        pairs = [self._pair(images[b], corners[b], turns[b]) for b in places]
         lr, hr = (np.stack(patches) for patches in zip(*pairs, strict=True))
+        if self._degrade is not None:  # 1 + b, since a seed ending in 0 is the same as without it
+            lr = self._degrade(lr, hr, [(self._seed, step, 1 + b) for b in places])
         return lr, hr
 
     def _pair(self, first, corner, turn):

@@ -9,7 +9,8 @@ from keras import layers
 from esrgan_tf.errors import UserError
 
 _BLOCKS = {1: (64, 2), 2: (128, 2), 3: (256, 4), 4: (512, 4), 5: (512, 4)}  # block: (filters, convolutions)
-LAYERS = tuple(f"conv{b}_{i}" for b, (_, n) in _BLOCKS.items() for i in range(1, n + 1))
+_CONVOLUTIONS = tuple(f"conv{b}_{i}" for b, (_, n) in _BLOCKS.items() for i in range(1, n + 1))
+LAYERS = (*_CONVOLUTIONS, *(name.replace("conv", "relu") for name in _CONVOLUTIONS))
 
 # The published loss weights assume torchvision's VGG19. Keras holds the original Caffe weights, whose features are
 # larger: the SRGAN paper (section 3.2) divides theirs by 12.75.
@@ -25,13 +26,14 @@ _MEAN_ABSOLUTE = {
 
 
 def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "imagenet") -> keras.Model:
-    """Builds a frozen model from RGB float `[B, H, W, 3]` in [0, 1] to `{layer: features}` before the activation.
+    """Builds a frozen model from RGB float `[B, H, W, 3]` in [0, 1] to `{layer: features}`.
 
-    Features are float `[B, H / 2^(b-1), W / 2^(b-1), C]` for layer `convb_i`, divided so that every layer has the scale
-    that the published loss weights expect of conv5_4 (ESRGAN, section 3.3; SRGAN, section 3.2).
+    Features are float `[B, H / 2^(b-1), W / 2^(b-1), C]`. `convb_i` is before the activation, and divided so that every
+    layer has the scale that the published loss weights expect of conv5_4 (ESRGAN, section 3.3). `relub_i` is behind the
+    activation and divided by 12.75, nothing else (SRGAN, section 3.2).
 
     Args:
-        layer_names: any of `conv1_1` … `conv5_4`.
+        layer_names: any of `conv1_1` … `conv5_4`, `relu1_1` … `relu5_4`.
         weights: `imagenet` (Keras downloads and keeps them), or the path of Keras' own file
             `vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5`.
 
@@ -41,7 +43,7 @@ def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "im
     layer_names = tuple(layer_names)
     for name in layer_names:
         if name not in LAYERS:
-            raise UserError(f"VGG19 has no layer {name!r}; choose from {', '.join(LAYERS)}")
+            raise UserError(f"VGG19 has no layer {name!r}; choose from conv1_1 … conv5_4, relu1_1 … relu5_4")
 
     trained = _trained_vgg19(weights)
     image = keras.Input((None, None, 3), name="image")  # [B, H, W, 3], RGB in [0, 1]
@@ -55,11 +57,14 @@ def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "im
             if name in layer_names:
                 scale = _CAFFE_SCALE * _MEAN_ABSOLUTE[name] / _MEAN_ABSOLUTE["conv5_4"]
                 outputs[name] = layers.Rescaling(1 / scale, name=f"{name}_scale")(x)
-            x = layers.ReLU(name=f"relu{block}_{i}")(x)
+            name = f"relu{block}_{i}"
+            x = layers.ReLU(name=name)(x)
+            if name in layer_names:
+                outputs[name] = layers.Rescaling(1 / _CAFFE_SCALE, name=f"{name}_scale")(x)
         x = layers.MaxPooling2D(2, name=f"pool{block}")(x)
     model = keras.Model(image, outputs, name="vgg19_features")  # layers behind the last output fall away
     for layer in model.layers:
-        if layer.name in LAYERS:
+        if layer.name in _CONVOLUTIONS:
             layer.set_weights(
                 trained.get_layer(layer.name.replace("conv", "block").replace("_", "_conv")).get_weights()
             )

@@ -1,12 +1,16 @@
-"""The gradients of phase `gan`: generator and discriminator, for images that look real (ESRGAN, section 3)."""
+"""The gradients of phase `gan`: generator and discriminator, for images that look real (ESRGAN, section 3; SRGAN,
+section 2; Real-ESRGAN, section 3.4)."""
 
 import keras
 import tensorflow as tf
 
 from esrgan_tf.config import GanConfig
+from esrgan_tf.filters import unsharp_mask
 from esrgan_tf.losses import (
     perceptual_loss,
     pixel_loss,
+    plain_discriminator_loss,
+    plain_generator_loss,
     relativistic_discriminator_loss,
     relativistic_generator_loss,
 )
@@ -42,15 +46,20 @@ class GanStep:
         before the step: the discriminator learns from the generator as it was.
         """
         c = self.config
+        relativistic = c.adversarial_loss == "relativistic"
+        target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator sees real images as they are
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
-            pixel = pixel_loss(hr, sr)
+            pixel = pixel_loss(target, sr, c.pixel_loss)
             perceptual = tf.zeros(())
             if self.features is not None:
-                perceptual = perceptual_loss(self.features(hr), self.features(sr), c.perceptual_layers)
-            adversarial = relativistic_generator_loss(
-                self.discriminator(hr, training=True), self.discriminator(sr, training=True)
-            )
+                features = self.features(target), self.features(sr)
+                perceptual = perceptual_loss(*features, c.perceptual_layers, c.perceptual_loss)
+            if relativistic:
+                real, fake = self.discriminator(hr, training=True), self.discriminator(sr, training=True)
+                adversarial = relativistic_generator_loss(real, fake)
+            else:
+                adversarial = plain_generator_loss(self.discriminator(sr, training=True))
             total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
             scaled = loss_scale * total
         gradients = {"generator": tape.gradient(scaled, self.generator.trainable_variables)}
@@ -58,7 +67,8 @@ class GanStep:
         sr = tf.stop_gradient(sr)
         with tf.GradientTape() as tape:
             real, fake = self.discriminator(hr, training=True), self.discriminator(sr, training=True)
-            discriminator = relativistic_discriminator_loss(real, fake)
+            loss = relativistic_discriminator_loss if relativistic else plain_discriminator_loss
+            discriminator = loss(real, fake)
             scaled = loss_scale * discriminator
         gradients["discriminator"] = tape.gradient(scaled, self.discriminator.trainable_variables)
 

@@ -1,9 +1,10 @@
-"""The gradients of phase `psnr`: the generator alone, for faithful pixels (ESRGAN, section 4.1)."""
+"""The gradients of phase `psnr`: the generator alone, for faithful pixels (ESRGAN, section 4.1; Real-ESRNet)."""
 
 import keras
 import tensorflow as tf
 
 from esrgan_tf.config import PhaseConfig
+from esrgan_tf.filters import unsharp_mask
 from esrgan_tf.losses import pixel_loss
 from esrgan_tf.training.schedule import adam
 
@@ -24,7 +25,9 @@ class PsnrStep:
 
         Returns the replica's losses, and the gradients of `loss_scale` times them, by network.
         """
+        c = self.config
+        target = unsharp_mask(hr) if c.sharpen_targets else hr
         with tf.GradientTape() as tape:
-            pixel = pixel_loss(hr, self.generator(lr, training=True))
-            scaled = loss_scale * self.config.pixel_weight * pixel
+            pixel = pixel_loss(target, self.generator(lr, training=True), c.pixel_loss)
+            scaled = loss_scale * c.pixel_weight * pixel
         return {"pixel": pixel}, {"generator": tape.gradient(scaled, self.generator.trainable_variables)}

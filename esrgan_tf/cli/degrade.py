@@ -1,0 +1,65 @@
+"""`esrgan-tf degrade`: what Real-ESRGAN's training does to images, and by which parameters."""
+
+import sys
+from pathlib import Path
+
+import yaml
+from absl import flags
+from PIL import Image
+from tqdm import tqdm
+
+from esrgan_tf.cli.common import check_new, find_config, parse, quiet_tensorflow
+from esrgan_tf.errors import UserError, first_line
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_integer("seed", 0, "Another seed draws other parameters.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_string("config", None, "YAML file; else ./config.yaml, else the defaults.", flag_values=FLAGS)
+flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
+_USAGE = "degrade IN OUT [--seed S] [--config F] [--set key=value]…"
+
+
+def main(argv: list[str]) -> None:
+    """Degrades as the flags say. See `esrgan-tf degrade --help`."""
+    names = parse(FLAGS, argv, _USAGE)
+    if len(names) != 2:
+        raise UserError(f"degrade takes an image or a folder, and where to write: esrgan-tf {_USAGE}")
+    source, target = map(Path, names)
+    if not source.exists():
+        raise UserError(f"no file or folder {source}")
+    check_new(target)
+    if source.is_file() and target.suffix.lower() != ".png":
+        raise UserError(f"{target}: end it in .png, so that nothing is lost that the parameters beside it do not tell")
+    if source.is_file():
+        check_new(target.with_suffix(".yaml"))
+    config = find_config(FLAGS.config, Path(), FLAGS.set)
+
+    with quiet_tensorflow():
+        import numpy as np
+
+        from esrgan_tf.data.degradations import degrade, draw_recipe
+        from esrgan_tf.data.images import crop_to_multiple, image_files, read_rgb
+
+    files = [source] if source.is_file() else image_files(source)
+    if not files:
+        raise UserError(f"no image in {source}")
+    scale, broken = config.generator.scale, 0
+    for i, path in enumerate(tqdm(files, desc="degrading", unit="image", disable=None if files[1:] else True)):
+        try:
+            hr = crop_to_multiple(read_rgb(path), scale)
+        except Exception as error:  # Pillow's errors have no common base class
+            broken += 1
+            tqdm.write(f"{path}: cannot be read ({first_line(error)})", sys.stderr)
+            continue
+        if not hr.size:
+            broken += 1
+            tqdm.write(f"{path}: smaller than {scale}x{scale} pixels", sys.stderr)
+            continue
+        recipe = draw_recipe(config, np.random.default_rng((FLAGS.seed, 0, 1 + i)))
+        output = target if source.is_file() else (target / path.relative_to(source)).with_suffix(".png")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(degrade(hr[None], [recipe], scale)[0]).save(output)
+        output.with_suffix(".yaml").write_text(yaml.safe_dump(recipe.as_plain(), sort_keys=False), encoding="utf-8")
+    if broken:
+        print(f"{len(files) - broken} of {len(files)} images written to {target}", file=sys.stderr)
+        raise SystemExit(1)
+    print(f"written: {target}, with the parameters beside it as .yaml")

@@ -1,0 +1,346 @@
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+import scipy.stats
+import skimage.data
+import tensorflow as tf
+from PIL import Image
+
+from esrgan_tf.config import Config, load_config
+from esrgan_tf.data import degradations
+from esrgan_tf.data.degradations import METHODS, Degradation, Kernel, Recipe, Round, degrade, draw_recipe
+from esrgan_tf.data.patches import Patches
+from tests.small_training import Store
+
+PHOTO = skimage.data.astronaut()[:96, 130:258]
+CONFIG = load_config(None, ["degradation.kind=second_order"])
+DRAWS = 10_000
+
+
+def rng(*seed):
+    return np.random.default_rng(seed)
+
+
+def grid(size):
+    half = size // 2
+    return np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+
+
+@pytest.mark.parametrize("size", [7, 21])
+@pytest.mark.parametrize("kind", ["isotropic", "anisotropic"])
+def test_gaussian_kernels_are_scipys_density(kind, size):
+    sigma, angle = ((1.7, 1.7), None) if kind == "isotropic" else ((2.6, 0.9), 0.7)
+    turn = np.array([[np.cos(angle or 0), -np.sin(angle or 0)], [np.sin(angle or 0), np.cos(angle or 0)]])
+    covariance = turn @ np.diag(np.square(sigma)) @ turn.T
+    y, x = grid(size)
+    expected = scipy.stats.multivariate_normal([0, 0], covariance).pdf(np.stack([x, y], axis=-1))
+    found = Kernel(kind, size, sigma, angle, 1.0).pixels()
+    np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-7)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.6, 4.0])
+@pytest.mark.parametrize("kind", ["generalised_anisotropic", "plateau_anisotropic"])
+def test_generalised_and_plateau_kernels(kind, beta):
+    """Liu et al., "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", and the plateau."""
+    sigma, angle = (2.0, 0.7), -1.1
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    inverse = np.linalg.inv(turn @ np.diag(np.square(sigma)) @ turn.T)
+    expected = np.empty((13, 13))
+    for row, column in np.ndindex(13, 13):
+        c = np.array([column - 6, row - 6])
+        power = (c @ inverse @ c) ** beta
+        expected[row, column] = np.exp(-0.5 * power) if kind.startswith("generalised") else 1 / (power + 1)
+    np.testing.assert_allclose(Kernel(kind, 13, sigma, angle, beta).pixels(), expected / expected.sum(), atol=1e-7)
+
+
+@pytest.mark.parametrize("cutoff", [np.pi / 3, 2.0, np.pi])
+def test_sinc_kernel_is_scipys_bessel_function(cutoff):
+    y, x = grid(21)
+    distance = np.hypot(x, y)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = cutoff * scipy.special.j1(cutoff * distance) / (2 * np.pi * distance)
+    expected[10, 10] = cutoff**2 / (4 * np.pi)
+    np.testing.assert_allclose(Kernel("sinc", 21, cutoff=cutoff).pixels(), expected / expected.sum(), atol=1e-7)
+
+
+def axis_weights(count, new, method):
+    """`[new, count]`: what each new pixel of a line takes of the old ones; pixels are areas."""
+    weights = np.zeros((new, count))
+    for i in range(new):
+        if method == "area":  # how much of each old pixel the new one covers
+            low, high = i * count / new, (i + 1) * count / new
+            for j in range(count):
+                weights[i, j] = max(0.0, min(high, j + 1) - max(low, j))
+        else:
+            centre = (i + 0.5) * count / new - 0.5
+            for j in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
+                d = abs(j - centre)
+                if method == "bilinear":
+                    weight = max(0.0, 1 - d)
+                    j = min(max(j, 0), count - 1)
+                elif not 0 <= j < count:  # what lies outside is left out, and the others weigh more
+                    continue
+                else:  # Keys' cubic, a = -1/2
+                    weight = 1.5 * d**3 - 2.5 * d**2 + 1 if d < 1 else -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+                    weight = weight if d < 2 else 0.0
+                weights[i, j] += weight
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [(14, 19), (61, 77), (40, 50)])
+def test_resizing_is_a_sum_written_out(method, size):
+    image = PHOTO[:40, :50] / 255.0
+    rows, columns = (axis_weights(n, m, method) for n, m in zip((40, 50), size, strict=True))
+    expected = np.einsum("ij,jkc,lk->ilc", rows, image, columns)
+    found = degradations.resized(tf.constant(image, tf.float32), tf.constant(size), tf.constant(METHODS.index(method)))
+    # TensorFlow reads cubic weights from a table of 1,024 steps.
+    np.testing.assert_allclose(found, expected, atol=2e-3 if method == "bicubic" else 1e-5)
+    assert np.abs(found - expected).mean() < 1e-4
+
+
+def noise_of(gaussian, strength, gray, image, seed=3):
+    found = degradations.noisy(tf.constant(image, tf.float32), gaussian, strength, gray, tf.constant([seed, 0]))
+    return found.numpy() - image
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_gaussian_noise(gray):
+    image = np.full((128, 128, 3), 0.5)
+    noise = noise_of(True, 12.0, gray, image)
+    assert (np.ptp(noise, axis=2).max() < 1e-6) == gray
+    one = noise[..., 0].ravel()
+    assert scipy.stats.kstest(one, scipy.stats.norm(0, 12 / 255).cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 0.03
+    if not gray:
+        assert abs(np.corrcoef(one, noise[..., 1].ravel())[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize(("levels", "photons"), [(2, 2), (3, 4), (5, 8), (8, 8), (200, 256)])
+def test_poisson_noise(gray, levels, photons):
+    """Its variance is strength^2 * value / photons, photons the power of two from the number of levels on."""
+    values = np.rint(np.linspace(60, 128, levels)) if levels < 60 else np.arange(20, 20 + levels)
+    image = np.repeat(values[:, None, None] / 255, 4096, axis=1).repeat(3, axis=2)
+    noise = noise_of(False, 0.4, gray, image)
+    assert (np.ptp(noise, axis=2).max() < 1e-6) == gray
+    step = noise[..., 0] * photons / 0.4 + values[:, None] / 255 * photons  # whole numbers of photons
+    inside = (noise[..., 0] + image[..., 0] > 1e-4) & (noise[..., 0] + image[..., 0] < 1 - 1e-4)  # not clipped
+    np.testing.assert_allclose(step[inside], np.rint(step[inside]), atol=5e-3 * photons / 256 + 1e-3)
+    i = levels // 2
+    counts = np.rint(step[i]).astype(int)
+    expected = scipy.stats.poisson(values[i] / 255 * photons)
+    assert abs(counts.mean() - expected.mean()) < 5 * expected.std() / 64
+    if inside[i].all():
+        assert abs(counts.var() / expected.var() - 1) < 0.15
+
+
+@pytest.mark.parametrize("quality", [30, 63, 95])
+def test_jpeg_is_pillows(quality):
+    file = io.BytesIO()
+    Image.fromarray(PHOTO).save(file, "JPEG", quality=quality)
+    expected = np.asarray(Image.open(file)).astype(float)
+    found = degradations.compressed(tf.constant(PHOTO / 255.0, tf.float32), quality).numpy() * 255
+    assert np.abs(found - PHOTO).mean() > 0.3
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def by_hand(image, recipe, scale):
+    """The whole chain without noise, in NumPy, SciPy and Pillow."""
+    height, width = image.shape[0] // scale, image.shape[1] // scale
+    x = image / 255.0
+    if recipe.sharpen:
+        from esrgan_tf.filters import unsharp_mask  # compared with SciPy's in test_filters
+
+        x = unsharp_mask(tf.constant(x[None], tf.float32))[0].numpy().astype(float)
+
+    def filtered(x, kernel):
+        if kernel is None:
+            return x
+        return np.stack([scipy.ndimage.convolve(x[..., c], kernel.pixels(), mode="mirror") for c in range(3)], -1)
+
+    def resized(x, size, method):
+        rows, columns = (axis_weights(n, m, method) for n, m in zip(x.shape[:2], size, strict=True))
+        return np.einsum("ij,jkc,lk->ilc", rows, x, columns)
+
+    def jpeg(x, quality):
+        file = io.BytesIO()
+        Image.fromarray(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8)).save(file, "JPEG", quality=quality)
+        return np.asarray(Image.open(file)) / 255.0
+
+    first, second = recipe.first, recipe.second
+    x = filtered(x, first.kernel)
+    x = resized(x, [int(n * np.float32(first.scale)) for n in image.shape[:2]], first.method)
+    x = jpeg(x, first.quality)
+    x = filtered(x, second.kernel)
+    x = resized(x, [int(n * np.float32(second.scale)) for n in (height, width)], second.method)
+    if not recipe.jpeg_last:
+        x = jpeg(x, second.quality)
+    x = filtered(resized(x, (height, width), recipe.method), recipe.kernel)
+    if recipe.jpeg_last:
+        x = jpeg(x, second.quality)
+    return np.rint(255 * np.clip(x, 0, 1))
+
+
+@pytest.mark.parametrize("jpeg_last", [False, True])
+@pytest.mark.parametrize("sharpen", [False, True])
+def test_the_order_of_the_steps(jpeg_last, sharpen):
+    first = Round(Kernel("anisotropic", 9, (2.0, 0.6), 0.4, 1.0), 0.61, "bilinear", "gaussian", 0.0, False, 71)
+    second = Round(Kernel("isotropic", 7, (0.5, 0.5), None, 1.0), 1.13, "area", "poisson", 0.0, True, 62)
+    recipe = Recipe(sharpen, first, second, Kernel("sinc", 11, cutoff=1.9), "bilinear", jpeg_last, 7)
+    found, expected = degrade(PHOTO[None], [recipe], 4)[0], by_hand(PHOTO, recipe, 4)
+    assert found.shape == (24, 32, 3)
+    assert found.dtype == np.uint8
+    # A value that rounds otherwise before JPEG may change a coefficient of its block.
+    difference = np.abs(found - expected)
+    assert difference.mean() < 0.1
+    assert np.abs(found - by_hand(PHOTO, dataclasses.replace(recipe, jpeg_last=not jpeg_last), 4)).mean() > 1
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [draw_recipe(CONFIG, rng(0, i)) for i in range(DRAWS)]
+
+
+def rounds(drawn, number):
+    return [recipe.first if number == 1 else recipe.second for recipe in drawn]
+
+
+def same_frequencies(found, published):
+    """Pearson's chi-squared test of names against probabilities."""
+    counts = {name: sum(item == name for item in found) for name in published}
+    assert sum(counts.values()) == len(found)
+    expected = [share * len(found) for share in published.values()]
+    assert scipy.stats.chisquare(list(counts.values()), expected).pvalue > 1e-3
+
+
+def same_share(found, probability):
+    assert scipy.stats.binomtest(sum(found), len(found), probability).pvalue > 1e-3
+
+
+def uniform(values, low, high):
+    """Kolmogorov and Smirnov's test."""
+    assert scipy.stats.kstest(values, scipy.stats.uniform(low, high - low).cdf).pvalue > 1e-3
+    assert low <= min(values) <= max(values) <= high
+
+
+# options/train_realesrgan_x4plus.yml of the authors; the resize is larger, smaller, the same.
+PUBLISHED = {
+    1: {"sigma": (0.2, 3), "resize": {1: 0.2, -1: 0.7, 0: 0.1}, "range": (0.15, 1.5), "gauss": 30, "poisson": 3},
+    2: {"sigma": (0.2, 1.5), "resize": {1: 0.3, -1: 0.4, 0: 0.3}, "range": (0.3, 1.2), "gauss": 25, "poisson": 2.5},
+}
+KINDS = {
+    "isotropic": 0.45, "anisotropic": 0.25, "generalised_isotropic": 0.12, "generalised_anisotropic": 0.03,
+    "plateau_isotropic": 0.12, "plateau_anisotropic": 0.03,
+}  # fmt: skip
+SIZES = dict.fromkeys(range(7, 22, 2), 1 / 8)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_kernels_are_drawn_as_published(drawn, number):
+    kernels = [part.kernel for part in rounds(drawn, number)]
+    if number == 1:
+        assert None not in kernels
+    else:
+        same_share([kernel is not None for kernel in kernels], 0.8)
+    kernels = [kernel for kernel in kernels if kernel]
+    same_frequencies([kernel.size for kernel in kernels], SIZES)
+    same_share([kernel.kind == "sinc" for kernel in kernels], 0.1)
+    uniform([kernel.cutoff for kernel in kernels if kernel.kind == "sinc"], np.pi / 3, np.pi)
+    others = [kernel for kernel in kernels if kernel.kind != "sinc"]
+    same_frequencies([kernel.kind for kernel in others], KINDS)
+    low, high = PUBLISHED[number]["sigma"]
+    uniform([kernel.sigma[0] for kernel in others], low, high)
+    turned = [kernel for kernel in others if kernel.kind.endswith("anisotropic")]
+    uniform([kernel.sigma[1] for kernel in turned], low, high)
+    uniform([kernel.rotation for kernel in turned], -np.pi, np.pi)
+    assert all(k.sigma[0] == k.sigma[1] and k.rotation is None for k in others if k not in turned)
+    for kind, low, high in (("generalised", 0.5, 4), ("plateau", 1, 2)):
+        betas = np.array([kernel.beta for kernel in others if kernel.kind.startswith(kind)])
+        same_share(betas <= 1, 0.5)
+        uniform(betas[betas > 1], 1, high)
+        if low < 1:
+            uniform(betas[betas <= 1], low, 1)
+    assert all(k.beta == 1 for k in others if k.kind in ("isotropic", "anisotropic"))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_rest_is_drawn_as_published(drawn, number):
+    published, parts = PUBLISHED[number], rounds(drawn, number)
+    same_frequencies([np.sign(part.scale - 1) for part in parts], published["resize"])
+    low, high = published["range"]
+    uniform([part.scale for part in parts if part.scale < 1], low, 1)
+    uniform([part.scale for part in parts if part.scale > 1], 1, high)
+    same_frequencies([part.method for part in parts], dict.fromkeys(METHODS, 1 / 3))
+    same_frequencies([part.noise for part in parts], {"gaussian": 0.5, "poisson": 0.5})
+    uniform([part.strength for part in parts if part.noise == "gaussian"], 1, published["gauss"])
+    uniform([part.strength for part in parts if part.noise == "poisson"], 0.05, published["poisson"])
+    same_share([part.gray for part in parts], 0.4)
+    inner = [part.quality for part in parts if 30 < part.quality < 95]  # the ends are half as likely
+    same_frequencies(inner, dict.fromkeys(range(31, 95), 1 / 64))
+    assert {30, 95} <= {part.quality for part in parts} <= set(range(30, 96))
+
+
+def test_the_end_is_drawn_as_published(drawn):
+    kernels = [recipe.kernel for recipe in drawn if recipe.kernel]
+    same_share([recipe.kernel is not None for recipe in drawn], 0.8)
+    assert {kernel.kind for kernel in kernels} == {"sinc"}
+    same_frequencies([kernel.size for kernel in kernels], SIZES)
+    uniform([kernel.cutoff for kernel in kernels], np.pi / 3, np.pi)
+    same_frequencies([recipe.method for recipe in drawn], dict.fromkeys(METHODS, 1 / 3))
+    same_share([recipe.jpeg_last for recipe in drawn], 0.5)
+    assert len({recipe.seed for recipe in drawn}) > 0.999 * DRAWS
+
+
+def test_draws_do_not_depend_on_one_another(drawn):
+    columns = np.array([
+        [r.first.scale, r.first.strength, r.first.quality, r.second.scale, r.second.quality, r.first.kernel.size]
+        for r in drawn if r.first.noise == "gaussian"
+    ])  # fmt: skip
+    correlation = np.corrcoef(columns.T)
+    assert np.abs(correlation - np.eye(len(correlation))).max() < 0.06
+
+
+def test_a_batch_is_a_function_of_seed_step_and_place():
+    def patches(seed=0, batch_size=6):
+        return Patches(Store(side=24), 4, 64, batch_size, seed, Degradation(CONFIG))
+
+    lr, hr = patches().batch(5)
+    assert lr.shape == (6, 16, 16, 3)
+    assert lr.dtype == np.uint8
+    np.testing.assert_array_equal(lr, patches().batch(5)[0])
+    np.testing.assert_array_equal(lr[2:4], patches().batch(5, slice(2, 4))[0])
+    found = list(patches().batches(3, 12))  # by threads, in any order
+    for step, (lr_of_step, _) in enumerate(found, start=3):
+        np.testing.assert_array_equal(lr_of_step, patches().batch(step)[0])
+    # What is drawn belongs to the place in the batch, not to the image.
+    plain, _ = Patches(Store(side=24), 4, 64, 6, 0).batch(5)
+    assert len({(a.astype(int) - b).tobytes() for a, b in zip(lr, plain, strict=True)}) == 6
+    assert (patches(seed=1).batch(5)[0] != lr).any()
+    np.testing.assert_array_equal(Patches(Store(side=24), 4, 64, 6, 0).batch(5)[1], hr)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 20), (97, 50)])
+def test_any_size_and_any_recipe(shape):
+    image = rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    recipes = [draw_recipe(CONFIG, rng(2, i)) for i in range(20)]
+    together = degrade(np.stack([image] * 20), recipes, 4)
+    assert together.shape == (20, shape[0] // 4, shape[1] // 4, 3)
+    for recipe, result in zip(recipes[:3], together, strict=False):
+        np.testing.assert_array_equal(degrade(image[None], [recipe], 4)[0], result)
+
+
+def test_jpeg_alone_keeps_the_low_resolution():
+    config = load_config(None, ["degradation.kind=jpeg", "degradation_2.jpeg_quality=[40, 40]"])
+    found = Degradation(config)(PHOTO[None], np.zeros((1, 384, 512, 3), np.uint8), [(0, 0, 1)])[0]
+    file = io.BytesIO()
+    Image.fromarray(PHOTO).save(file, "JPEG", quality=40)
+    np.testing.assert_array_equal(found, np.asarray(Image.open(file)))
+
+
+def test_the_defaults_leave_training_alone():
+    assert Config().degradation.kind == "none"
