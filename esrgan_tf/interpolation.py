@@ -43,9 +43,12 @@ def first_difference(model: keras.Model, other: keras.Model) -> str | None:
 
 def _function(layer):
     """What a layer computes, its weights aside: not how they began, nor in which precision."""
-    config = {
-        key: value
-        for key, value in layer.get_config().items()
-        if key not in ("dtype", "trainable", "batch_shape") and not key.endswith("initializer")
-    }
-    return type(layer).__name__, config
+
+    def without(config):
+        return {
+            key: without(value) if isinstance(value, dict) else value  # a wrapper's holds another layer's
+            for key, value in config.items()
+            if key not in ("dtype", "trainable", "batch_shape") and not key.endswith("initializer")
+        }
+
+    return type(layer).__name__, without(layer.get_config())

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.interop import READABLE, build, load_torch, recognise_variables
+from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_variables
 from esrgan_tf.interpolation import interpolate
+from esrgan_tf.models import DISCRIMINATORS
 from esrgan_tf.serving import verify
 
 
@@ -23,6 +24,26 @@ def load_model(path: str | Path) -> keras.Model:
     Raises:
         UserError: nothing there, not one of these, or a network that is none of ours.
     """
+    model = load_network(path)
+    if _is_discriminator(model):
+        raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
+    return model
+
+
+def load_discriminator(path: str | Path) -> keras.Model:
+    """Opens a discriminator that training saved, or PyTorch weights of one.
+
+    Raises:
+        UserError: nothing there, not one of these, or no discriminator.
+    """
+    model = load_network(path)
+    if not _is_discriminator(model):
+        raise UserError(f"{path}: {describe(model)}; that is a generator, where a discriminator is wanted")
+    return model
+
+
+def load_network(path: str | Path) -> keras.Model:
+    """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there."""
     path = Path(path)
     if path.is_dir() and (path / "config.yaml").is_file():
         return _from_run(path)
@@ -34,12 +55,13 @@ def load_model(path: str | Path) -> keras.Model:
             f"or PyTorch weights ({', '.join(READABLE)})"
         )
     if path.suffix.lower() in READABLE:
-        return load_torch(path)
+        return load_torch_network(path)
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # a parser of damaged bytes raises whatever it meets
         raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
-    _check_generator(model, path)
+    if not _is_discriminator(model):
+        _check_generator(model, path)
     return model
 
 
@@ -71,6 +93,11 @@ def _from_saved_model(path):
     except Exception as error:  # its signatures may be anything
         raise UserError(f"{path} has weights of ours, but computes something else: {first_line(error)}") from error
     return model
+
+
+def _is_discriminator(model):
+    """By the name that its builder gave it."""
+    return model.name in {build.__name__ for build in DISCRIMINATORS.values()}
 
 
 def _check_generator(model, path):

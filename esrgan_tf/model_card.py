@@ -6,9 +6,19 @@ from esrgan_tf.config import Config, GeneratorConfig
 from esrgan_tf.run_folder import checkpoint_steps, read_metrics
 
 _DATA = {
-    "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images, bicubic reduction",
+    "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images{given}",
     "folder": "a folder of images{given}",
     "synthetic": "synthetic dead-leaves images made from a seed; no photo",
+}
+_DEGRADED = {
+    "none": "",
+    "jpeg": ", then JPEG",
+    "second_order": "; reduced by blur, resizing, noise and JPEG, twice (Real-ESRGAN, arXiv 2107.10833)",
+}
+_LIMITS = {
+    "none": "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it.",
+    "jpeg": "It was trained on reductions with JPEG artefacts: blur and noise in the input are enlarged with it.",
+    "second_order": "It was trained to remove blur, noise and JPEG artefacts, and may take fine texture for such.",
 }
 
 
@@ -23,14 +33,25 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
         records: `{phase: metrics.csv}` of the phases that went into the export.
     """
     data, generator, scale = config.data, config.generator, config.generator.scale
-    given = f", low resolution {'given' if data.lr_dir else 'made by antialiased bicubic reduction'}"
+    given = (
+        ""
+        if config.degradation.kind == "second_order"
+        else f", low resolution {'given' if data.lr_dir else 'made by antialiased bicubic reduction'}"
+    )
+    if data.source == "div2k" and given:
+        given = ", bicubic reduction"
     rows = [_row(phase, path, getattr(config, phase)) for phase, path in records.items()]
     layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in config.gan.perceptual_layers.items())
+    gan, squared = config.gan, {"l1": "", "l2": ", squared"}
     objective = (
-        f"Phase `gan` weighs its losses {config.gan.pixel_weight:g} (pixel), {config.gan.perceptual_weight:g} "
-        f"(perceptual{f', VGG19 {layers}' if config.gan.perceptual_weight else ''}), "
-        f"{config.gan.adversarial_weight:g} (adversarial)."
+        f"Phase `gan` weighs its losses {gan.pixel_weight:g} (pixel{squared[gan.pixel_loss]}), "
+        f"{gan.perceptual_weight:g} (perceptual{f', VGG19 {layers}' if gan.perceptual_weight else ''}"
+        f"{squared[gan.perceptual_loss]}), {gan.adversarial_weight:g} (adversarial"
+        f"{', not relativistic' if gan.adversarial_loss == 'plain' else ''})."
     )
+    if gan.sharpen_targets:
+        objective += " Targets of pixel and perceptual losses are sharpened."
+    kind = config.degradation.kind
     return f"""# {name}
 
 Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al., arXiv 1809.00219).
@@ -40,7 +61,7 @@ Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al.
 | architecture | {_architecture(generator)} |
 | parameters | {parameters:,} |
 | interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network, {alpha:g} of the GAN network, weight by weight |
-{_starts(records)}| trained on | {_DATA[data.source].format(given=given)} |
+{_starts(records)}| trained on | {_DATA[data.source].format(given=given)}{_DEGRADED[kind]} |
 | batch | {data.batch_size} patches of {data.hr_patch}x{data.hr_patch} pixels |
 
 ## Training
@@ -69,7 +90,7 @@ enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [
 ## Limits
 
 The network invents plausible detail. Do not read text, faces or measurements from its output as if they had been
-photographed. It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it.
+photographed. {_LIMITS[kind]}
 """
 
 
@@ -78,6 +99,7 @@ def _architecture(generator: GeneratorConfig) -> str:
     if generator.name == "rrdb":
         text += f", growth {generator.growth}"
     text += ", ESRGAN+" if generator.plus else ""
+    text += "" if generator.batch_norm else ", no batch normalisation"
     return text + (f", input pixel-unshuffled by {generator.unshuffle}" if generator.unshuffle else "")
 
 

@@ -4,7 +4,7 @@ D/config.yaml                 the configuration, as resolved
 D/history.yaml                every start: when, with which command, versions, devices and configuration
 D/<phase>/checkpoints/        ckpt-<step>/, each whole
 D/<phase>/metrics.csv         a row for each record
-D/<phase>/generator.keras, samples/, logs/
+D/<phase>/generator.keras, discriminator.keras, samples/, logs/
 """
 
 import contextlib

@@ -102,6 +102,29 @@ MISTAKES = {
         ),
         "no layer 'conv9_1'",
     ),
+    "discriminator for psnr": (
+        (*TRAIN, "--discriminator_from", "{run}/gan/discriminator.keras"),
+        "--discriminator_from is for phase gan; phase psnr has no discriminator",
+    ),
+    "absent discriminator": (
+        (*GAN, "--init_from", "{run}/psnr/generator.keras", "--discriminator_from", "{tmp}/absent.pth"),
+        "--discriminator_from: no file {tmp}/absent.pth",
+    ),
+    "generator as discriminator": (
+        (*GAN, *("--init_from", "{run}/psnr/generator.keras", "--discriminator_from", "{run}/psnr/generator.keras")),
+        "that is a generator, where a discriminator is wanted",
+    ),
+    "discriminator as generator": (
+        ("export", "--model", "{run}/gan/discriminator.keras", "--output", "{new}"),
+        "that is a discriminator, where a generator is wanted",
+    ),
+    "another discriminator": (
+        (
+            *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "discriminator.filters=6"),
+            *("--discriminator_from", "{run}/gan/discriminator.keras"),
+        ),
+        "{run}/gan/discriminator.keras is another network than the configuration's discriminator: conv0_0/kernel is",
+    ),
     "initial weights for a run that has begun": (
         ("train", "--phase", "gan", "--run_dir", "{run}", "--init_from", "{run}/psnr/generator.keras"),
         "--init_from: phase gan of {run} has begun",

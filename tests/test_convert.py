@@ -8,7 +8,8 @@ import yaml
 
 from esrgan_tf import load_model
 from esrgan_tf.interop import save_torch
-from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.loading import load_discriminator
+from esrgan_tf.models import compact_generator, rrdb_generator, srresnet_generator, unet_sn_discriminator
 from esrgan_tf.serving import export_saved_model
 from tests.conftest import random_image, randomise
 
@@ -48,6 +49,50 @@ def test_any_kind_to_any_other(source, target, originals, tmp_path, run_main):
         assert before.numpy().tobytes() == after.numpy().tobytes()
     image = random_image(7, 5)
     np.testing.assert_array_equal(back(image), model(image))
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
+    model = randomise(srresnet_generator(2, 4, 2, batch_norm))
+    save_torch(model, tmp_path / "a.pth")
+    for source, target in (("a.pth", "b"), ("b", "c.keras"), ("c.keras", "d.safetensors"), ("d.safetensors", "e.pth")):
+        status, out, err = run_main("convert", tmp_path / source, tmp_path / target)
+        assert status == 0, err
+        assert f"{source}: {'SR' if batch_norm else 'MSR'}ResNet: scale 2, 4 filters, 2 blocks" in out
+    back = load_model(tmp_path / "e.pth")
+    for before, after in zip(model.weights, back.weights, strict=True):
+        assert before.path == after.path
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+    image = random_image(7, 5)
+    np.testing.assert_array_equal(back(image), model(image))
+    served = tf.saved_model.load(str(tmp_path / "b"))(255 * image)
+    np.testing.assert_allclose(served, 255 * np.asarray(model(image)), rtol=1e-4, atol=1e-2)
+
+
+def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_path, run_main):
+    """Real-ESRGAN's, published as netD: the second phase learns from it, and what it has become is PyTorch's again."""
+    save_torch(randomise(unet_sn_discriminator(4)), tmp_path / "netD.pth")
+    status, out, err = run_main(
+        "train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "run",
+        "--init_from", trained_run / "psnr" / "generator.keras", "--discriminator_from", tmp_path / "netD.pth",
+        *("--set", "discriminator.name=unet_sn", "--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6"),
+    )  # fmt: skip
+    assert status == 0, err
+    saved = tmp_path / "run" / "gan" / "discriminator.keras"
+    for a, b in zip(load_discriminator(tmp_path / "netD.pth").trainable_weights,
+                    load_discriminator(saved).trainable_weights, strict=True):  # fmt: skip
+        assert 0 < np.abs(np.asarray(a) - np.asarray(b)).max() < 2e-6
+    status, out, err = run_main("convert", saved, tmp_path / "back.safetensors")
+    assert status == 0, err
+    assert "UNetDiscriminatorSN: 4 filters" in out
+    assert "its tensors named as in BasicSR" in out
+    again = tmp_path / "other.pth"
+    again.write_bytes((tmp_path / "netD.pth").read_bytes())
+    status, _, err = run_main("train", "--phase", "gan", "--run_dir", tmp_path / "run", "--discriminator_from", again)
+    assert status == 2
+    assert "--discriminator_from: phase gan of" in err
+    assert f"has begun, from {tmp_path / 'netD.pth'}" in err
+    assert run_main("convert", saved, tmp_path / "folder")[0] == 2  # a SavedModel enlarges images
 
 
 def test_a_saved_model_of_gray_images(tmp_path, run_main):

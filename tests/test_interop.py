@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from esrgan_tf import export_saved_model, interop, load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import load_torch, load_torch_discriminator, recognise_model, save_torch
+from esrgan_tf.interop import load_torch, load_torch_network, recognise_model, save_torch
 from esrgan_tf.interop.files import write_state_dict
+from esrgan_tf.loading import load_discriminator
 from esrgan_tf.models import GENERATORS, compact_generator, rrdb_generator
 from tests import torch_reference as reference
 from tests.conftest import needs_shared, random_image, randomise
@@ -101,7 +102,7 @@ def test_discriminators_are_pytorchs(name, tmp_path):
     build, size, parameters = DISCRIMINATORS[name]
     network = reference.randomised(build())
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    model = load_torch_discriminator(tmp_path / "weights.safetensors")
+    model = load_torch_network(tmp_path / "weights.safetensors")
     assert trainable(model) == sum(p.numel() for p in network.parameters())
     assert parameters in (None, trainable(model))
     images = np.concatenate([random_image(size, size, seed) for seed in range(3)])
@@ -129,15 +130,15 @@ def test_a_discriminator_is_no_generator(tmp_path):
     ):
         load_torch(tmp_path / "netD.safetensors")
     save_file(reference.Compact(4, 4, 1).state_dict(), tmp_path / "netG.safetensors")
-    with pytest.raises(UserError, match="that is a generator, where a discriminator is wanted"):
-        load_torch_discriminator(tmp_path / "netG.safetensors")
+    with pytest.raises(UserError, match=r"netG.safetensors: SRVGGNetCompact: .* where a discriminator is wanted"):
+        load_discriminator(tmp_path / "netG.safetensors")
 
 
 def test_spectral_normalisation_trains_as_pytorchs(tmp_path):
     """One step of each kind: the same power iteration, and a gradient through the division."""
     network = reference.UNetDiscriminatorSN(4)
     save_file(network.state_dict(), tmp_path / "netD.safetensors")
-    model = load_torch_discriminator(tmp_path / "netD.safetensors")
+    model = load_torch_network(tmp_path / "netD.safetensors")
     image = random_image(16, 24)
     network.train()
     for _ in range(3):  # each changes the singular vectors
@@ -150,9 +151,9 @@ def test_spectral_normalisation_trains_as_pytorchs(tmp_path):
     largest = 0.0
     for i in range(1, 9):
         layer = getattr(network, f"conv{i}")
-        np.testing.assert_allclose(model.get_layer(f"conv{i}").vector_u[0], layer.weight_u, atol=1e-5)
+        np.testing.assert_allclose(model.get_layer(f"conv{i}_sn").vector_u[0], layer.weight_u, atol=1e-5)
         expected = layer.weight_orig.grad.numpy().transpose(2, 3, 1, 0)
-        np.testing.assert_allclose(found[f"conv{i}/conv/kernel"], expected, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(found[f"conv{i}/kernel"], expected, atol=1e-4 * np.abs(expected).max())
         kernel = layer.weight_orig.detach().numpy().transpose(2, 3, 1, 0)
         largest = max(largest, abs((expected * kernel).sum()) / np.linalg.norm(expected) / np.linalg.norm(kernel))
     assert largest < 1e-4  # what only makes a kernel larger or smaller changes nothing

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from esrgan_tf.models import unet_sn_discriminator
-from esrgan_tf.models.pixels import bilinear_x2
+from esrgan_tf.models.pixels import enlarge_bilinearly
 from tests.conftest import random_image, randomise
 
 # What it computes, and its gradients, are compared with PyTorch's network in test_interop.
@@ -25,11 +25,15 @@ def test_one_logit_a_pixel_of_any_size():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 4)])
-def test_bilinear_enlarging_is_tensorflows(size):
+@pytest.mark.parametrize("r", [2, 3, 4])
+def test_bilinear_enlarging_is_tensorflows(size, r):
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, bilinear_x2(image, "up"))
+    model = keras.Model(image, enlarge_bilinearly(image, r, "up"))
     x = random_image(*size)
-    np.testing.assert_allclose(model(x), tf.image.resize(x, [2 * size[0], 2 * size[1]]), atol=1e-6)
+    expected = tf.image.resize(x, [r * size[0], r * size[1]])
+    np.testing.assert_allclose(model(x), expected, atol=1e-6)
+    of_any_size = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    np.testing.assert_allclose(of_any_size(x), expected, atol=1e-6)
 
 
 def test_kernels_are_divided_by_their_largest_singular_value():
@@ -41,7 +45,7 @@ def test_kernels_are_divided_by_their_largest_singular_value():
     for v in model.trainable_variables:
         np.testing.assert_array_equal(v, before[v.path])  # the kernel itself stays, unlike with Keras' own layer
     for i in range(1, 9):
-        layer = model.get_layer(f"conv{i}")
+        layer = model.get_layer(f"conv{i}_sn")
         kernel = layer.kernel.numpy()
         largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
         x = np.random.default_rng(i).random((1, 12, 12, kernel.shape[2]), dtype=np.float32)
@@ -66,7 +70,7 @@ def test_singular_values_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     mixed = unet_sn_discriminator(4)
     mixed.set_weights(model.get_weights())
-    assert mixed.get_layer("conv1").kernel.dtype == mixed.get_layer("conv1").vector_u.dtype == "float32"
+    assert mixed.get_layer("conv1_sn").kernel.dtype == mixed.get_layer("conv1_sn").vector_u.dtype == "float32"
     output = mixed(image)
     assert output.dtype == "float32"
     assert 0 < np.abs(output - expected).max() < 0.1 * np.ptp(expected)
@@ -76,4 +80,6 @@ def test_a_saved_discriminator_opens(tmp_path):
     model = trained_discriminator()
     model.save(tmp_path / "discriminator.keras")
     image = random_image(8, 16)
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "discriminator.keras")(image), model(image))
+    opened = keras.models.load_model(tmp_path / "discriminator.keras")
+    np.testing.assert_array_equal(opened(image), model(image))
+    assert [v.path for v in opened.weights] == [v.path for v in model.weights]

@@ -36,14 +36,14 @@ def main(argv: list[str]) -> None:
     with quiet_tensorflow():
         from esrgan_tf.interop import WRITABLE, check_torch, describe, save_torch
         from esrgan_tf.interpolation import interpolate
-        from esrgan_tf.loading import load_model
+        from esrgan_tf.loading import load_model, load_network
         from esrgan_tf.serving import export_saved_model
         from esrgan_tf.training.checkpoints import save_model
 
     check_torch(output)
     models = []
     for path in inputs:
-        models.append(load_model(path))
+        models.append((load_network if output.suffix else load_model)(path))  # a SavedModel is of a generator
         print(f"{path}: {describe(models[-1])}", flush=True)
     model = interpolate(*models, FLAGS.alpha) if len(models) == 2 else models[0]
 

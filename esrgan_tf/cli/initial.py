@@ -5,8 +5,8 @@ from pathlib import Path
 from esrgan_tf.config import Config, with_generator
 from esrgan_tf.errors import UserError
 
-# In the phase's folder; beside checkpoints it tells a repeated command from one that means another start.
-RECORD = "init_from.txt"
+# In the phase's folder: beside checkpoints these tell a repeated command from one that means another start.
+_RECORDS = {"init_from": "init_from.txt", "discriminator_from": "discriminator_from.txt"}
 
 
 def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | None:
@@ -16,11 +16,7 @@ def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | 
         UserError: it is not there.
     """
     if init_from is not None:
-        if not init_from:
-            raise UserError("--init_from is empty; name a file, or leave the flag out")
-        if not Path(init_from).exists():
-            raise UserError(f"--init_from: no file {init_from}")
-        return Path(init_from)
+        return given_file("init_from", init_from)
     if phase == "psnr":
         return None
     path = run_dir / "psnr" / "generator.keras"
@@ -32,31 +28,45 @@ def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | 
     return path
 
 
-def record_start(folder: Path, init_from: str | None) -> None:
-    """Notes in the phase's folder which file it starts from, if any."""
-    if init_from is None:
-        (folder / RECORD).unlink(missing_ok=True)
+def given_file(flag: str, path: str) -> Path:
+    """The file that the user names by `--flag`.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if not path:
+        raise UserError(f"--{flag} is empty; name a file, or leave the flag out")
+    if not Path(path).exists():
+        raise UserError(f"--{flag}: no file {path}")
+    return Path(path)
+
+
+def record_start(folder: Path, flag: str, path: str | None) -> None:
+    """Notes in the phase's folder which file `--flag` starts it from, if any."""
+    record = folder / _RECORDS[flag]
+    if path is None:
+        record.unlink(missing_ok=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(f"{Path(init_from).resolve()}\n", encoding="utf-8", errors="surrogateescape")
+    record.write_text(f"{Path(path).resolve()}\n", encoding="utf-8", errors="surrogateescape")
 
 
-def recorded_start(folder: Path) -> str | None:
+def recorded_start(folder: Path, flag: str = "init_from") -> str | None:
     """The file that `record_start` noted, if any."""
-    record = folder / RECORD
+    record = folder / _RECORDS[flag]
     return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else None
 
 
-def check_same_start(folder: Path, init_from: str) -> None:
+def check_same_start(folder: Path, flag: str, path: str) -> None:
     """Lets a repeated command go on, and nothing else: another start is another run.
 
     Raises:
         UserError: the phase was started from something else.
     """
-    started = recorded_start(folder)
-    if started != str(Path(init_from).resolve()):
+    started = recorded_start(folder, flag)
+    if started != str(Path(path).resolve()):
         raise UserError(
-            f"--init_from: phase {folder.name} of {folder.parent} has begun, from {started or 'no file'}; "
+            f"--{flag}: phase {folder.name} of {folder.parent} has begun, from {started or 'no file'}; "
             "leave the flag out to go on, or choose another --run_dir"
         )
 

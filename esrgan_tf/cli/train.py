@@ -17,6 +17,7 @@ from esrgan_tf.cli.initial import (
     adopted,
     check_same_start,
     generator_section,
+    given_file,
     initial_weights,
     record_start,
     recorded_start,
@@ -38,6 +39,11 @@ flags.DEFINE_string(
     "init_from", None,
     "Generator to start from: .keras, PyTorch weights, SavedModel. Its architecture becomes the run's. "
     "Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "discriminator_from", None,
+    "Discriminator to start phase gan from: .keras, PyTorch weights. Left out, it starts from random weights.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_float("max_hours", None, "Stop and save after so many hours.", lower_bound=0, flag_values=FLAGS)
@@ -84,8 +90,14 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     cluster = read_cluster(os.environ)
     begun = bool(checkpoint_steps(folder / "checkpoints"))
     start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from)
-    if begun and FLAGS.init_from:
-        check_same_start(folder, FLAGS.init_from)
+    for flag in ("init_from", "discriminator_from"):
+        if begun and FLAGS[flag].value:
+            check_same_start(folder, flag, FLAGS[flag].value)
+    if phase_name != "gan" and FLAGS.discriminator_from is not None:
+        raise UserError(f"--discriminator_from is for phase gan; phase {phase_name} has no discriminator")
+    critic = None
+    if not begun and FLAGS.discriminator_from is not None:
+        critic = given_file("discriminator_from", FLAGS.discriminator_from)
     # A run that began from a file has that file's generator, whatever a configuration says; a new one will have it.
     of_file = FLAGS.init_from is not None and not begun
     of_run = not of_file and (run_dir / "config.yaml").is_file()
@@ -105,7 +117,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
 
         from esrgan_tf.data import Degradation, DegradedStore, Patches, open_store
         from esrgan_tf.interop import recognise_model
-        from esrgan_tf.loading import load_model
+        from esrgan_tf.loading import load_discriminator, load_model
         from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
         from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
         from esrgan_tf.training.distribution import (
@@ -139,6 +151,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     print(f"devices: {', '.join(devices)}")
 
     initial = None if start is None else load_model(start)
+    initial_critic = None if critic is None else load_discriminator(critic)
     if of_file:
         architecture = recognise_model(initial)
         print(f"{start}: {architecture}")
@@ -153,7 +166,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         keras.config.set_dtype_policy(config.runtime.precision)
         generator = build(**sizes)
         if initial is not None:
-            _copy_weights(initial, generator, start)
+            _copy_weights(initial, generator, start, "generator")
         average.set_weights(generator.get_weights())
         if phase_name == "psnr":
             phase_config = config.psnr
@@ -163,10 +176,11 @@ def _train(argv: list[str], stop: StopRequest) -> None:
             features = None
             if phase_config.perceptual_weight > 0:
                 features = vgg19_features(phase_config.perceptual_layers, phase_config.vgg_weights)
-            discriminator, of_discriminator = _builder(
-                DISCRIMINATORS, config.discriminator, image_size=config.data.hr_patch
-            )
-            step = GanStep(generator, discriminator(**of_discriminator), features, phase_config)
+            build, sizes = _builder(DISCRIMINATORS, config.discriminator, image_size=config.data.hr_patch)
+            discriminator = build(**sizes)
+            if initial_critic is not None:
+                _copy_weights(initial_critic, discriminator, critic, "discriminator")
+            step = GanStep(generator, discriminator, features, phase_config)
         phase = Phase(phase_name, phase_config, step, generator, average, scale)
 
     with contextlib.ExitStack() as stack:
@@ -203,7 +217,8 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         # 5. Train.
         if chief:
             if not begun:
-                record_start(folder, FLAGS.init_from)
+                record_start(folder, "init_from", FLAGS.init_from)
+                record_start(folder, "discriminator_from", FLAGS.discriminator_from)
             if max(checkpoint_steps(folder / "checkpoints"), default=0) < phase_config.steps:
                 note_start(run_dir, {"phase": phase_name, **facts(argv, devices), "config": as_plain(config)})
         run_phase(phase, patches, validation, samples, run_dir, config, strategy, stop)
@@ -279,10 +294,10 @@ def _sources(config: Config):
     return train, validation or own
 
 
-def _copy_weights(source, target, path: Path) -> None:
+def _copy_weights(source, target, path: Path, which: str) -> None:
     from esrgan_tf.interpolation import first_difference
 
     difference = first_difference(source, target)
     if difference:
-        raise UserError(f"{path} is another network than the configuration's generator: {difference}")
+        raise UserError(f"{path} is another network than the configuration's {which}: {difference}")
     target.set_weights(source.get_weights())

@@ -27,7 +27,7 @@ __all__ = [
     "check_torch",
     "describe",
     "load_torch",
-    "load_torch_discriminator",
+    "load_torch_network",
     "recognise_model",
     "recognise_variables",
     "save_torch",
@@ -44,25 +44,17 @@ def load_torch(path: str | Path) -> keras.Model:
         UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
             finite floating-point numbers.
     """
-    return _load(path, "generator")
+    model = load_torch_network(path)
+    if not recognise_model(model).is_generator:
+        raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
+    return model
 
 
-def load_torch_discriminator(path: str | Path) -> keras.Model:
-    """Builds the discriminator whose PyTorch weights `path` holds: SRGAN's or Real-ESRGAN's.
-
-    Raises:
-        UserError: as `load_torch`.
-    """
-    return _load(path, "discriminator")
-
-
-def _load(path, wanted):
+def load_torch_network(path: str | Path) -> keras.Model:
+    """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's."""
     # PyTorch counts the batches that its running means have seen; nothing is computed from that.
     state = {n: tensor for n, tensor in read_state_dict(path).items() if not n.endswith(".num_batches_tracked")}
     architecture = recognise({name: tensor.shape for name, tensor in state.items()}, str(path))
-    found = "generator" if architecture.is_generator else "discriminator"
-    if found != wanted:
-        raise UserError(f"{path}: {architecture}; that is a {found}, where a {wanted} is wanted")
     for name, tensor in state.items():
         if tensor.dtype != np.float32:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
@@ -71,7 +63,7 @@ def _load(path, wanted):
 
 
 def describe(model: keras.Model) -> str:
-    """One line on a generator: architecture, scale, sizes, parameters, channels."""
+    """One line on a network: architecture, scale, sizes, parameters, channels."""
     try:
         return str(recognise_model(model))
     except UserError:

@@ -23,7 +23,7 @@ def dense(name: str, path: str, outputs: int, inputs: int) -> Tensors:
 def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) -> Tensors:
     """A convolution without bias, and the singular vectors that its kernel is divided by."""
     return {
-        f"{name}.weight_orig": (f"{path}/conv/kernel", (outputs, inputs, size, size)),
-        f"{name}.weight_u": (f"{path}/vector_u", (outputs,)),
-        f"{name}.weight_v": (f"{path}/vector_v", (inputs * size**2,)),
+        f"{name}.weight_orig": (f"{path}/kernel", (outputs, inputs, size, size)),
+        f"{name}.weight_u": (f"{path}_sn/vector_u", (outputs,)),
+        f"{name}.weight_v": (f"{path}_sn/vector_v", (inputs * size**2,)),
     }

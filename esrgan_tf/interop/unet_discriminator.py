@@ -11,9 +11,8 @@ def title(arguments: dict) -> str:
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style of names."""
-    return {"conv1.weight_orig": "BasicSR", "conv1/conv.weight": "Keras"}.get(
-        next((name for name in ("conv1.weight_orig", "conv1/conv.weight") if name in shapes), "")
-    )
+    markers = {"BasicSR": "conv1.weight_orig", "Keras": "conv1_sn.weight_u"}
+    return next((style for style, name in markers.items() if name in shapes), None)
 
 
 def style_to_write(arguments: dict) -> str:
@@ -39,14 +38,15 @@ def tensors(arguments: dict, style: str) -> Tensors:
         result |= spectral_conv(name, name, outputs, inputs, size)
     result |= conv("conv9", "conv9", 1, arguments["filters"], 3)
     if style == "Keras":
-        result = {name.replace(".weight_orig", "/conv.weight"): entry for name, entry in result.items()}
+        result = {name.replace(".weight_orig", ".weight"): entry for name, entry in result.items()}
+        result = {name.replace(".weight_", "_sn.weight_"): entry for name, entry in result.items()}
     return result
 
 
 def packed(arguments: dict) -> dict[str, tuple[int, int, int]]:
     """PyTorch's right singular vectors run over (channel, row, column), ours over (row, column, channel)."""
     layers = _spectral(arguments["filters"]).items()
-    return {f"{name}/vector_v": (0, inputs, size) for name, (_, inputs, size) in layers}
+    return {f"{name}_sn/vector_v": (0, inputs, size) for name, (_, inputs, size) in layers}
 
 
 def _spectral(f):

@@ -28,18 +28,18 @@ def pixel_unshuffle(image, r: int):
     return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
 
 
-def bilinear_x2(x, name: str):
-    """`[B, h, w, C]` to `[B, 2h, 2w, C]`, bilinearly, pixels as areas (PyTorch's `align_corners=False`).
+def enlarge_bilinearly(x, r: int, name: str, **kwargs):
+    """`[B, h, w, C]` to `[B, r * h, r * w, C]`, pixels as areas (PyTorch's `align_corners=False`).
 
-    Of layers whose gradients XLA has, which it has not of TensorFlow's bilinear resize: every pixel twice, then the
-    mean of neighbours twice is the weights 1/4 and 3/4.
+    Of layers that have gradients in XLA and take sizes known only at run time, which Keras' bilinear `UpSampling2D`
+    has not and does not: every pixel r times, then the mean of r neighbours, which for an even r falls between two.
     """
-    x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_nearest")(x)
-    x = layers.Concatenate(axis=1, name=f"{name}_rows")([x[:, :1], x, x[:, -1:]])
-    x = layers.Concatenate(axis=2, name=f"{name}_columns")([x[:, :, :1], x, x[:, :, -1:]])
-    for i in (1, 2):
-        x = layers.AveragePooling2D(2, strides=1, name=f"{name}_mean{i}")(x)
-    return x
+    x = layers.UpSampling2D(r, interpolation="nearest", name=f"{name}_nearest", **kwargs)(x)
+    edge = r // 2
+    x = layers.Concatenate(axis=1, name=f"{name}_rows", **kwargs)([x[:, :1]] * edge + [x] + [x[:, -1:]] * edge)
+    x = layers.Concatenate(axis=2, name=f"{name}_columns", **kwargs)([x[:, :, :1]] * edge + [x] + [x[:, :, -1:]] * edge)
+    x = layers.AveragePooling2D(r, strides=1, name=f"{name}_mean", **kwargs)(x)
+    return x if r % 2 else layers.AveragePooling2D(2, strides=1, name=f"{name}_between", **kwargs)(x)
 
 
 def crop_to_multiple_of(image, x, scale: int):

@@ -8,7 +8,7 @@ from keras.initializers import Constant
 
 from esrgan_tf.models import as_pytorch
 from esrgan_tf.models.as_pytorch import conv, conv3x3
-from esrgan_tf.models.pixels import pixel_shuffle
+from esrgan_tf.models.pixels import enlarge_bilinearly, pixel_shuffle
 
 SCALES = (2, 4, 8)
 SCALES_WITHOUT_BATCH_NORM = (2, 3, 4)
@@ -81,6 +81,6 @@ def _msrresnet(scale, filters, blocks, channels):
     x = conv3x3(filters, filters, "conv_hr")(x)
     x = layers.LeakyReLU(0.1, name="conv_hr_lrelu")(x)
     x = conv3x3(channels, filters, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, channels]
-    base = layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name="base")(image)
+    base = enlarge_bilinearly(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="srresnet_generator")

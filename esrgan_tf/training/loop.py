@@ -140,6 +140,8 @@ def run_phase(
                     if save:
                         monitor.flush()
                         save_model(phase.average, folder / "generator.keras")
+                        if "discriminator" in phase.step.trained:
+                            save_model(phase.step.trained["discriminator"][0], folder / "discriminator.keras")
                         checkpoints.save()
             if asked and step < steps:
                 raise Stopped(f"{stop.reason() or 'another machine'}: stopped and saved at step {step} of {steps}")

@@ -1,0 +1,78 @@
+"""`esrgan-tf degrade`: images and the parameters beside them."""
+
+import numpy as np
+import pytest
+import skimage.data
+import yaml
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("degrade") / "photos"
+    (folder / "more").mkdir(parents=True)
+    Image.fromarray(skimage.data.astronaut()[:63, 130:210]).save(folder / "astronaut.jpg")
+    Image.fromarray(skimage.data.chelsea()[80:160, 100:180]).save(folder / "more" / "chelsea.png")
+    return folder
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_an_image(folder, tmp_path, run_main):
+    photo = folder / "more" / "chelsea.png"
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        status, out, err = run_main("degrade", photo, tmp_path / f"{name}.png", "--seed", seed)
+        assert status == 0, err
+        assert f"written: {tmp_path / name}.png, with the parameters beside it" in out
+    assert pixels(tmp_path / "a.png").shape == (20, 20, 3)
+    for kind in ("png", "yaml"):
+        a, b, c = ((tmp_path / f"{name}.{kind}").read_bytes() for name in "abc")
+        assert a == b != c
+    drawn = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    assert {"sharpen", "first", "second", "method", "jpeg_last", "seed"} <= drawn.keys()
+    assert 0.15 <= drawn["first"]["scale"] <= 1.5
+    assert 30 <= drawn["second"]["quality"] <= 95
+
+
+def test_a_folder_is_what_training_makes_of_it(folder, tmp_path, run_main):
+    """Low resolution of the same names and of the right sizes, so that it can be data.val_lr_dir."""
+    status, _, err = run_main("degrade", folder, tmp_path / "low", "--set", "generator.scale=2")
+    assert status == 0, err
+    assert pixels(tmp_path / "low" / "astronaut.png").shape == (31, 40, 3)
+    assert pixels(tmp_path / "low" / "more" / "chelsea.png").shape == (40, 40, 3)
+    assert (tmp_path / "low" / "more" / "chelsea.yaml").is_file()
+    from esrgan_tf.data import folder_source
+
+    names = [name for name, _, _ in folder_source(str(folder), str(tmp_path / "low"), 2).pairs()]
+    assert names == ["astronaut.jpg", "more/chelsea.png"]
+
+
+def test_without_degradation_it_is_a_reduction(folder, tmp_path, run_main):
+    mild = ["degradation.sharpen=false", "degradation.sinc_probability=0", "degradation_2.resize={keep: 1}"]
+    for part in ("degradation_1", "degradation_2"):
+        mild += [f"{part}.blur_probability=0", f"{part}.gaussian_probability=1", f"{part}.gaussian_sigma=[0, 0]"]
+        mild += [f"{part}.jpeg_quality=[100, 100]"]
+    mild += ["degradation_1.resize={down: 1}", "degradation_1.resize_scale=[0.25, 1]"]
+    flags = [word for setting in mild for word in ("--set", setting)]
+    photo = folder / "more" / "chelsea.png"
+    assert run_main("degrade", photo, tmp_path / "mild.png", *flags)[0] == 0
+    assert run_main("degrade", photo, tmp_path / "full.png")[0] == 0
+    reduced = np.asarray(Image.open(photo).resize((20, 20), Image.Resampling.BOX)).astype(float)
+    mild, full = (np.abs(pixels(tmp_path / f"{name}.png") - reduced).mean() for name in ("mild", "full"))
+    assert mild < 8 < full
+
+
+def test_what_is_broken_is_told_and_the_rest_is_done(folder, tmp_path, run_main):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
+    Image.fromarray(np.zeros((3, 9, 3), np.uint8)).save(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "c.png").write_bytes((folder / "more" / "chelsea.png").read_bytes())
+    status, _, err = run_main("degrade", tmp_path / "in", tmp_path / "out")
+    assert status == 1
+    lines = err.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'in' / 'a.png'}: cannot be read (")
+    assert lines[1] == f"{tmp_path / 'in' / 'b.png'}: smaller than 4x4 pixels"
+    assert lines[2] == f"1 of 3 images written to {tmp_path / 'out'}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.png", "c.yaml"]
