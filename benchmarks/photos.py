@@ -1,9 +1,9 @@
 """What a run's networks do to real photos: PSNR, SSIM and sharpness of each, and a picture of all.
 
-    python benchmarks/photos.py RUN_DIR [--output F.png]
+    python benchmarks/photos.py RUN_DIR [--output F.png] [--before MODEL] [--degraded SEED]
 
-The photos are scikit-image's free ones. Sharpness is the mean absolute difference of neighbouring pixels, relative to
-the true photo: below 1 is softer than the truth.
+The photos are scikit-image's free ones, reduced by bicubic or degraded as Real-ESRGAN's training does. Sharpness is the
+mean absolute difference of neighbouring pixels, relative to the true photo: below 1 is softer than the truth.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf import interpolate, load_model
+from esrgan_tf.config import load_config
+from esrgan_tf.data import Degradation
 from esrgan_tf.data.images import bicubic, crop_to_multiple
 from esrgan_tf.metrics import psnr, ssim
 from esrgan_tf.pictures import side_by_side
@@ -24,22 +26,31 @@ from esrgan_tf.training.validation import enlarger
 
 CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of what is shown
 SIDE = 160
-ALPHA = 0.8
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--before", type=Path, help="the network that the run started from")
+    parser.add_argument("--degraded", type=int, help="degrade low resolution, by this seed")
     arguments = parser.parse_args()
+    config = load_config(arguments.run_dir / "config.yaml")
+    degradation = Degradation(config)
     faithful, sharp = (load_model(arguments.run_dir / phase / "generator.keras") for phase in ("psnr", "gan"))
-    networks = {"PSNR": faithful, f"alpha {ALPHA}": interpolate(faithful, sharp, ALPHA), "GAN": sharp}
+    networks = {} if arguments.before is None else {"before": load_model(arguments.before)}
+    networks["PSNR"] = faithful
+    if config.export.alpha < 1:
+        networks[f"alpha {config.export.alpha:g}"] = interpolate(faithful, sharp, config.export.alpha)
+    networks["GAN"] = sharp
     print("| photo | image | PSNR (dB) | SSIM | sharpness |")
     print("| --- | --- | --- | --- | --- |")
     rows = []
-    for photo, (top, left) in CROPS.items():
+    for i, (photo, (top, left)) in enumerate(CROPS.items()):
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
         lr = bicubic(hr, hr.shape[0] // 4, hr.shape[1] // 4)
+        if arguments.degraded is not None:
+            lr = degradation(lr[None], hr[None], [(arguments.degraded, 0, 1 + i)])[0]
         images = {"bicubic": bicubic(lr, *hr.shape[:2])}
         images |= {name: enlarger(network)(lr) for name, network in networks.items()}
         for name, image in images.items():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+import yaml
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -60,10 +61,13 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
         "source: folder", "source: div2k"
     )
     (place / "config.yaml").write_text(tiny.replace("{source", f"{{data_dir: {div2k_dir}, source"))
-    # The variant keeps what it says about data and gets the sizes of the tiny configuration.
+    # The variants keep their systems and get the sizes of the tiny configuration.
     for variant in (place / "configs").glob("*.yaml"):
-        text = tiny.replace("source: div2k, ", "source: folder, " if "source: folder" in variant.read_text() else "")
-        variant.write_text(text)
+        recipe, sizes = (yaml.safe_load(text) for text in (variant.read_text(), (place / "config.yaml").read_text()))
+        sizes["data"]["source"] = recipe.get("data", {}).get("source", "div2k")
+        for section, values in sizes.items():
+            recipe[section] = {**recipe.get(section, {}), **values}
+        variant.write_text(yaml.safe_dump(recipe))
     # Files of the published names and architectures, small and random.
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, place / "RealESRGAN_x4plus.pth")
     for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):
