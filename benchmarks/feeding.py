@@ -56,7 +56,9 @@ def main():
     count = parser.parse_args().batches
     config = load_config(None, ["degradation.kind=second_order"])
     store = Photos()
-    plain, made = (Patches(store, SCALE, PATCH, BATCH, 0, way) for way in (None, Degradation(config)))
+    margin = config.degradation.margin
+    plain = Patches(store, SCALE, PATCH + margin, BATCH, 0)
+    made = Patches(store, SCALE, PATCH, BATCH, 0, Degradation(config), margin)
 
     seconds = {"threads, ahead of the step": [], "before each step": [], "cut only, not degraded": []}
     for round_number in range(ROUNDS + 1):

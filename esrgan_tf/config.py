@@ -31,12 +31,13 @@ class DataConfig:
 
 
 _KERNEL_SIZES = (7, 9, 11, 13, 15, 17, 19, 21)
-_CUTOFF = (1 / 3, 1.0)
+_CUTOFF, _CUTOFF_LARGE = (1 / 3, 1.0), (1 / 5, 1.0)
 
 
 @dataclass(frozen=True)
 class DegradationConfig:
     kind: str = "none"
+    margin: int = 32
     sharpen: bool = True
     sinc_probability: float = 0.8
     sinc_sizes: tuple[int, ...] = _KERNEL_SIZES
@@ -63,6 +64,7 @@ class DegradationRoundConfig:
     plateau_beta: tuple[float, float] = (1.0, 2.0)
     sinc_probability: float = 0.1
     sinc_cutoff: tuple[float, float] = _CUTOFF
+    sinc_cutoff_large: tuple[float, float] = _CUTOFF_LARGE
     resize: dict[str, float] = field(default_factory=lambda: {"up": 0.2, "down": 0.7, "keep": 0.1})
     resize_scale: tuple[float, float] = (0.15, 1.5)
     gaussian_probability: float = 0.5
@@ -192,6 +194,7 @@ _BOUNDS = {
     "generator.growth": _POSITIVE,
     "generator.blocks": _POSITIVE,
     "discriminator.filters": _POSITIVE,
+    "degradation.margin": _NOT_NEGATIVE,
     "degradation.sinc_probability": (0, 1),
     "degradation.sinc_sizes": (3, 51),
     "degradation.sinc_cutoff": (0.01, 1),
@@ -227,6 +230,7 @@ for _round in ("degradation_1", "degradation_2"):
         f"{_round}.plateau_beta": (0.01, None),
         f"{_round}.sinc_probability": (0, 1),
         f"{_round}.sinc_cutoff": (0.01, 1),
+        f"{_round}.sinc_cutoff_large": (0.01, 1),
         f"{_round}.resize_scale": (0.01, 4),
         f"{_round}.gaussian_probability": (0, 1),
         f"{_round}.gaussian_sigma": _NOT_NEGATIVE,
@@ -294,8 +298,8 @@ def save_config(config: Config, path: Path) -> None:
     temporary.replace(path)
 
 
-def as_plain(config: Config) -> dict:
-    """All sections and values as YAML knows them: dictionaries, lists, texts and numbers."""
+def as_plain(config) -> dict:
+    """All values of a dataclass, and of those in it, as YAML knows them: dictionaries, lists, texts and numbers."""
 
     def plain(value):
         if isinstance(value, dict):
@@ -445,15 +449,22 @@ def _check_together(config):
             raise UserError(f"{name}.decay_steps: {list(phase.decay_steps)} must be positive and increasing")
     if min(config.gan.perceptual_layers.values()) < 0:
         raise UserError(f"gan.perceptual_layers: {config.gan.perceptual_layers} must not have a negative weight")
-    _check_sizes("degradation.sinc_sizes", config.degradation.sinc_sizes)
-    for name in ("degradation_1", "degradation_2"):
-        _check_round(name, getattr(config, name), _SECTIONS[name]())
+    check_degradation(config)
+    if config.data.lr_dir is not None and config.degradation.kind == "second_order":
+        raise UserError("data.lr_dir has no use with degradation.kind=second_order, which makes its own of data.hr_dir")
     if config.data.source == "folder" and config.data.hr_dir is None:
         raise UserError("data.source=folder needs data.hr_dir, the folder that holds your high-resolution images")
     if config.data.lr_dir is not None and config.data.hr_dir is None:
         raise UserError("data.lr_dir needs data.hr_dir, the high-resolution partners")
     if config.data.val_lr_dir is not None and config.data.val_hr_dir is None:
         raise UserError("data.val_lr_dir needs data.val_hr_dir, the high-resolution partners")
+
+
+def check_degradation(config: Config) -> None:
+    """Raises UserError where keys of the degradation do not suit one another."""
+    _check_sizes("degradation.sinc_sizes", config.degradation.sinc_sizes)
+    for name in ("degradation_1", "degradation_2"):
+        _check_round(name, getattr(config, name), _SECTIONS[name]())
 
 
 def _check_sizes(key, sizes):

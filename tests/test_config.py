@@ -75,6 +75,7 @@ def test_yaml_booleans_are_on_and_off():
         ("data.source=folder", "needs data.hr_dir"),
         ("data.lr_dir=x", "needs data.hr_dir"),
         ("data.val_lr_dir=x", "needs data.val_hr_dir"),
+        ("degradation.margin=-1", "the least is 0"),
         ("generator.scale=5", "not one of 1, 2, 3, 4, 8, 16"),
         ("generator.scale=3", "a power of two, not 3; compact can"),
         ("generator.unshuffle=3", "not one of null, 1, 2, 4"),
@@ -121,6 +122,12 @@ def test_broken_files_are_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         load_config(path)
     assert "\n" not in str(error.value)
+
+
+def test_low_resolution_is_given_or_made_not_both():
+    keys = ("data.hr_dir=x", "data.lr_dir=y", "degradation.kind=second_order")
+    with pytest.raises(UserError, match=r"data\.lr_dir has no use with degradation\.kind=second_order"):
+        load_config(None, keys)
 
 
 def test_what_only_one_generator_has_is_refused_for_the_other():

@@ -11,9 +11,10 @@ import tensorflow as tf
 from PIL import Image
 
 from esrgan_tf.config import Config, load_config
-from esrgan_tf.data import degradations
+from esrgan_tf.data import DegradedStore, degradations
 from esrgan_tf.data.degradations import METHODS, Degradation, Kernel, Recipe, Round, degrade, draw_recipe
 from esrgan_tf.data.patches import Patches
+from esrgan_tf.errors import UserError
 from tests.small_training import Store
 
 PHOTO = skimage.data.astronaut()[:96, 130:258]
@@ -250,7 +251,10 @@ def test_kernels_are_drawn_as_published(drawn, number):
     kernels = [kernel for kernel in kernels if kernel]
     same_frequencies([kernel.size for kernel in kernels], SIZES)
     same_share([kernel.kind == "sinc" for kernel in kernels], 0.1)
-    uniform([kernel.cutoff for kernel in kernels if kernel.kind == "sinc"], np.pi / 3, np.pi)
+    for large, least in ((False, np.pi / 3), (True, np.pi / 5)):
+        found = [k.cutoff for k in kernels if k.kind == "sinc" and (k.size >= 13) == large]
+        uniform(found, least, np.pi)
+        assert min(found) < least + 0.1
     others = [kernel for kernel in kernels if kernel.kind != "sinc"]
     same_frequencies([kernel.kind for kernel in others], KINDS)
     low, high = PUBLISHED[number]["sigma"]
@@ -322,6 +326,42 @@ def test_a_batch_is_a_function_of_seed_step_and_place():
     assert len({(a.astype(int) - b).tobytes() for a, b in zip(lr, plain, strict=True)}) == 6
     assert (patches(seed=1).batch(5)[0] != lr).any()
     np.testing.assert_array_equal(Patches(Store(side=24), 4, 64, 6, 0).batch(5)[1], hr)
+
+
+def test_a_patch_is_cut_from_anywhere_in_a_larger_one():
+    """So JPEG's blocks begin anywhere: with a stand-in for the degradation that marks where its image begins."""
+
+    def marked(lr, hr, seeds):
+        assert lr.shape == (6, 24, 24, 3)
+        assert hr.shape == (6, 96, 96, 3)
+        rows, columns = np.mgrid[:24, :24].astype(np.uint8)
+        return np.broadcast_to(np.stack([rows, columns, rows], -1), lr.shape)
+
+    patches = Patches(Store(side=30), 4, 64, 6, 0, marked, margin=35)  # 8 pixels of low resolution
+    starts = set()
+    for step in range(200):
+        lr, hr = patches.batch(step)
+        assert lr.shape == (6, 16, 16, 3)
+        assert hr.shape == (6, 64, 64, 3)
+        starts |= {tuple(patch[0, 0, :2]) for patch in lr}
+    assert starts == {(y, x) for y in range(9) for x in range(9)}
+    plain = Patches(Store(side=30), 4, 64, 6, 0, lambda lr, hr, seeds: lr, margin=32)
+    lr, hr = plain.batch(3)
+    np.testing.assert_array_equal(lr.repeat(4, axis=1).repeat(4, axis=2), hr)  # the same place in both
+    with pytest.raises(UserError, match="the largest patch that fits is 88"):
+        Patches(Store(side=30), 4, 92, 6, 0, marked, margin=32)
+
+
+def test_validation_images_are_degraded_once_each():
+    store = DegradedStore(Store(side=24), Degradation(CONFIG), 0)
+    first = [store.lr(i) for i in range(3)]
+    assert all(lr.shape == (24, 24, 3) for lr in first)
+    assert len({(lr.astype(int) - Store(side=24).lr(i)).tobytes() for i, lr in enumerate(first)}) == 3
+    again = DegradedStore(Store(side=24), Degradation(CONFIG), 0)
+    for i in (2, 0, 1):
+        np.testing.assert_array_equal(again.lr(i), first[i])
+        assert again.lr(i) is again.lr(i)
+    np.testing.assert_array_equal(store.hr(1), Store(side=24).hr(1))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 20), (97, 50)])

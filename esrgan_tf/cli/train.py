@@ -194,14 +194,16 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         store = open_store(train_source, config.data.cache_dir)
         seed = config.runtime.seed
         degradation = None if config.degradation.kind == "none" else Degradation(config)
-        patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, seed, degradation)
+        margin = 0 if degradation is None else config.degradation.margin
+        patches = Patches(store, scale, config.data.hr_patch, config.data.batch_size, seed, degradation, margin)
         if not FLAGS.allow_changes and checkpoint_images(folder / "checkpoints") not in (None, patches.digest):
             raise UserError(
                 f"{folder} was trained on other images: some were added, removed, renamed or resized; bring them back, "
                 "choose another --run_dir, or give --allow_changes too"
             )
         if patches.left_out:
-            print(f"left out, smaller than data.hr_patch {config.data.hr_patch}: {listed(patches.left_out)}")
+            least = f"data.hr_patch {config.data.hr_patch}{f' with degradation.margin {margin}' if margin else ''}"
+            print(f"left out, smaller than {least}: {listed(patches.left_out)}")
         validation = None
         if validation_source is None:
             print("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
@@ -231,13 +233,18 @@ def _check_settings(config: Config, folder: Path) -> None:
     if before is None:
         return
     free = _FREE if getattr(config, folder.name).schedule == "step" else _FREE - {f"{folder.name}.steps"}
-    sections = {"data", "generator", "runtime", "degradation", folder.name}
-    sections |= {"discriminator"} if folder.name == "gan" else set()
-    sections |= {"degradation_1", "degradation_2"} if config.degradation.kind != "none" else set()
+    sections = {"data", "generator", "runtime", folder.name} | ({"discriminator"} if folder.name == "gan" else set())
+    used = {"degradation.kind"}
+    if config.degradation.kind == "jpeg":
+        used |= {"degradation.margin", "degradation_2.jpeg_quality"}
+    elif config.degradation.kind == "second_order":
+        used = {key for key in KEYS if key.startswith("degradation")}
     differences = [
         f"{key} {value_of(before, key)}, not {value_of(config, key)}"
         for key in KEYS
-        if key.split(".")[0] in sections and key not in free and value_of(before, key) != value_of(config, key)
+        if (key in used or key.split(".")[0] in sections)
+        and key not in free
+        and value_of(before, key) != value_of(config, key)
     ]
     if differences:
         raise UserError(

@@ -5,14 +5,13 @@ writes beside its results; then it is applied. Each image of a batch has its own
 that seed it, so the authors' pool of training pairs, which mixes batches because theirs share their sizes, has no use.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import Config, DegradationConfig, DegradationRoundConfig
+from esrgan_tf.config import Config, DegradationRoundConfig, as_plain
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.filters import blur, unsharp_mask
 
@@ -106,12 +105,10 @@ class Recipe:
     def as_plain(self) -> dict:
         """What YAML knows: dictionaries, texts and numbers, without what is not used."""
 
-        def plain(value):
-            if isinstance(value, dict):
-                return {key: plain(item) for key, item in value.items() if item is not None}
-            return list(value) if isinstance(value, tuple) else value
+        def used(values):
+            return {k: used(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}
 
-        return plain(dataclasses.asdict(self))
+        return used(as_plain(self))
 
 
 def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
@@ -121,7 +118,9 @@ def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
         sharpen=last.sharpen,
         first=_draw_round(config.degradation_1, rng),
         second=_draw_round(config.degradation_2, rng),
-        kernel=_draw_sinc(last, last.sinc_sizes, rng) if rng.random() < last.sinc_probability else None,
+        kernel=_draw_sinc(last.sinc_sizes, last.sinc_cutoff, last.sinc_cutoff, rng)
+        if rng.random() < last.sinc_probability
+        else None,
         method=str(rng.choice(METHODS)),
         jpeg_last=bool(rng.random() < last.jpeg_last),
         seed=int(rng.integers(2**31)),
@@ -148,7 +147,7 @@ def _draw_round(config: DegradationRoundConfig, rng) -> Round:
 
 def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
     if rng.random() < config.sinc_probability:
-        return _draw_sinc(config, config.blur_sizes, rng)
+        return _draw_sinc(config.blur_sizes, config.sinc_cutoff, config.sinc_cutoff_large, rng)
     kind, size = _choose(config.blur_kinds, rng), int(rng.choice(config.blur_sizes))
     sigma, rotation, beta = rng.uniform(*config.blur_sigma), None, 1.0
     sigmas = (sigma, sigma)
@@ -160,8 +159,9 @@ def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
     return Kernel(kind, size, sigmas, rotation, beta)
 
 
-def _draw_sinc(config: DegradationConfig | DegradationRoundConfig, sizes, rng) -> Kernel:
-    return Kernel("sinc", int(rng.choice(sizes)), cutoff=np.pi * rng.uniform(*config.sinc_cutoff))
+def _draw_sinc(sizes, cutoff, cutoff_of_large, rng) -> Kernel:
+    size = int(rng.choice(sizes))
+    return Kernel("sinc", size, cutoff=np.pi * rng.uniform(*(cutoff if size < 13 else cutoff_of_large)))
 
 
 def _choose(weights, rng):
@@ -196,6 +196,7 @@ class DegradedStore:
 
     def __init__(self, store: ImageStore, degradation: Degradation, seed: int):
         self._store, self._degradation, self._seed = store, degradation, seed
+        self._made: dict[int, np.ndarray] = {}
         self.names, self.hr, self.lr_size, self.hr_size = store.names, store.hr, store.lr_size, store.hr_size
 
     def __len__(self) -> int:
@@ -203,8 +204,10 @@ class DegradedStore:
 
     def lr(self, i: int) -> np.ndarray:
         """Low resolution `[h, w, 3]`, uint8."""
-        # Four numbers, where those of training are three.
-        return self._degradation(self._store.lr(i)[None], self._store.hr(i)[None], [(self._seed, 0, 0, 1 + i)])[0]
+        if i not in self._made:  # four numbers, where the seeds of training are three
+            seeds = [(self._seed, 0, 0, 1 + i)]
+            self._made[i] = self._degradation(self._store.lr(i)[None], self._store.hr(i)[None], seeds)[0]
+        return self._made[i]
 
 
 def degrade(hr: np.ndarray, recipes: Sequence[Recipe], scale: int) -> np.ndarray:
@@ -298,7 +301,11 @@ def filtered(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def resized(x: tf.Tensor, size: tf.Tensor, method: tf.Tensor) -> tf.Tensor:
-    """Resizes `[H, W, C]` by the method of that number in `METHODS`, without antialiasing, as the authors do."""
+    """Resizes `[H, W, C]` by the method of that number in `METHODS`, without antialiasing, as the authors do.
+
+    Area and bicubic are TensorFlow's: exact areas, where PyTorch rounds them to whole pixels, and Keys' cubic with
+    -1/2, where PyTorch has -3/4.
+    """
     return tf.switch_case(method, [lambda m=_METHODS[name]: tf.image.resize(x, size, m) for name in METHODS])
 
 

@@ -34,24 +34,29 @@ class Patches:
         batch_size: int,
         seed: int,
         degrade: Degrade | None = None,
+        margin: int = 0,
     ):
-        """Images smaller than a patch are left out; `left_out` names them.
+        """Images smaller than a patch with its margin are left out; `left_out` names them.
 
         Args:
             degrade: makes another low resolution for each patch, from (seed, step, 1 + place in the batch) alone.
+            margin: by so many pixels, or a few less where `scale` does not divide them, a patch is larger while it is
+                degraded; then it is cut from anywhere in that.
 
         Raises:
             UserError: no image is large enough.
         """
-        self.left_out = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < hr_patch]
+        self._margin = margin // scale
+        self._side = hr_patch + self._margin * scale  # pixels on a side
+        self.left_out = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < self._side]
         sizes = [(name, store.hr_size(i)) for i, name in enumerate(store.names)]
         self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()[:16]  # of what a batch's places depend on
-        self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= hr_patch]
+        self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= self._side]
         if not self._images:
             largest = max(min(store.hr_size(i)) for i in range(len(store)))
             raise UserError(
-                f"data.hr_patch: none of the {len(store)} images is {hr_patch} pixels on both sides; "
-                f"the largest patch that fits is {largest // scale * scale}"
+                f"data.hr_patch: none of the {len(store)} images is {self._side} pixels on both sides; "
+                f"the largest patch that fits is {max(0, largest // scale - self._margin) * scale}"
             )
         self._store, self._scale, self._seed, self._degrade = store, scale, seed, degrade
         self.hr_patch, self.batch_size = hr_patch, batch_size
@@ -73,9 +78,12 @@ class Patches:
         places = range(self.batch_size)[part]
         pairs = [self._pair(images[b], corners[b], turns[b]) for b in places]
         lr, hr = (np.stack(patches) for patches in zip(*pairs, strict=True))
-        if self._degrade is not None:  # 1 + b, since a seed ending in 0 is the same as without it
-            lr = self._degrade(lr, hr, [(self._seed, step, 1 + b) for b in places])
-        return lr, hr
+        if self._degrade is None:
+            return lr, hr
+        # 1 + b, since a seed ending in 0 is the same as without it.
+        lr = self._degrade(lr, hr, [(self._seed, step, 1 + b) for b in places])
+        offsets = rng.integers(1 + self._margin, size=(self.batch_size, 2))[part]
+        return _cut(lr, offsets, self.hr_patch // self._scale), _cut(hr, offsets * self._scale, self.hr_patch)
 
     def _pair(self, first, corner, turn):
         for i in (*range(first, len(self._images)), *range(first)):
@@ -83,11 +91,11 @@ class Patches:
             if image in self._unreadable:
                 continue
             try:
-                lr_patch, scale = self.hr_patch // self._scale, self._scale
+                lr_patch, scale = self._side // self._scale, self._scale
                 y, x = (corner * (np.array(self._store.lr_size(image)) - lr_patch + 1)).astype(int)
                 lr = self._store.lr(image, slice(y, y + lr_patch))[:, x : x + lr_patch]
                 y, x = y * scale, x * scale
-                hr = self._store.hr(image, slice(y, y + self.hr_patch))[:, x : x + self.hr_patch]
+                hr = self._store.hr(image, slice(y, y + self._side))[:, x : x + self._side]
                 return _turned(lr, turn), _turned(hr, turn)
             except OSError as error:
                 with self._lock:
@@ -116,6 +124,10 @@ class Patches:
             finally:
                 for future in pending:
                     future.cancel()
+
+
+def _cut(patches, offsets, side):
+    return np.stack([patch[y : y + side, x : x + side] for patch, (y, x) in zip(patches, offsets, strict=True)])
 
 
 def _turned(patch, turn):
