@@ -249,7 +249,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
     Args:
         path: a YAML file with any of the sections and keys; None for the defaults.
         overrides: `section.key=value`, the value written as in YAML.
-        together: also check that keys suit one another; False where `with_generator` follows, which does.
+        together: also check that keys suit one another; False where `with_section` follows, which does.
 
     Raises:
         UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
@@ -276,14 +276,14 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
     return config
 
 
-def with_generator(config: Config, generator: dict) -> Config:
-    """`config` with another section `generator`, checked like one that is read; keys not given have their defaults.
+def with_section(config: Config, section: str, values: dict) -> Config:
+    """`config` with another section, checked like one that is read; keys not given have their defaults.
 
     Raises:
         UserError: as `load_config`.
     """
-    values = {key: _convert(f"generator.{key}", value) for key, value in generator.items()}
-    config = dataclasses.replace(config, generator=GeneratorConfig(**values))
+    values = {key: _convert(f"{section}.{key}", value) for key, value in values.items()}
+    config = dataclasses.replace(config, **{section: _SECTIONS[section](**values)})
     _check_together(config)
     return config
 

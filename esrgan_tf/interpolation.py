@@ -48,7 +48,7 @@ def _function(layer):
         return {
             key: without(value) if isinstance(value, dict) else value  # a wrapper's holds another layer's
             for key, value in config.items()
-            if key not in ("dtype", "trainable", "batch_shape") and not key.endswith("initializer")
+            if key not in ("dtype", "trainable", "batch_shape", "build_config") and not key.endswith("initializer")
         }
 
     return type(layer).__name__, without(layer.get_config())

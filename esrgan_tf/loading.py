@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_variables
+from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_model, recognise_variables
 from esrgan_tf.interpolation import interpolate
 from esrgan_tf.models import DISCRIMINATORS
 from esrgan_tf.serving import verify
@@ -60,8 +61,9 @@ def load_network(path: str | Path) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # a parser of damaged bytes raises whatever it meets
         raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
-    if not _is_discriminator(model):
-        _check_generator(model, path)
+    if _is_discriminator(model):  # training may have computed it in another precision
+        return build(recognise_model(model), {v.path: np.asarray(v) for v in model.weights})
+    _check_generator(model, path)
     return model
 
 

@@ -123,7 +123,19 @@ MISTAKES = {
             *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "discriminator.filters=6"),
             *("--discriminator_from", "{run}/gan/discriminator.keras"),
         ),
-        "{run}/gan/discriminator.keras is another network than the configuration's discriminator: conv0_0/kernel is",
+        "--set discriminator.filters=6: {run}/gan/discriminator.keras has 4; leave the --set out",
+    ),
+    "discriminator for other patches": (
+        (
+            *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=64"),
+            *("--discriminator_from", "{run}/gan/discriminator.keras"),
+        ),
+        "parameters, for 32x32 pixels; set data.hr_patch=32, not 64",
+    ),
+    "degrade two images to one": (("degrade", "{tmp}/twice", "{new}"), "they differ in their endings only"),
+    "degrade what is only compressed": (
+        ("degrade", "{tmp}/small", "{new}", "--set", "degradation.kind=jpeg"),
+        "and the configuration has jpeg",
     ),
     "initial weights for a run that has begun": (
         ("train", "--phase", "gan", "--run_dir", "{run}", "--init_from", "{run}/psnr/generator.keras"),
@@ -243,6 +255,9 @@ def places(tmp_path_factory, trained_run, tiny_config):
     save_torch(compact_generator(filters=4, blocks=1, channels=1), tmp / "gray.safetensors")
     Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "small" / "photo.png")
     (tmp / "broken.yaml").write_text("psnr: [")
+    (tmp / "twice").mkdir()
+    for name in ("photo.png", "photo.jpg"):
+        Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "twice" / name)
     (tmp / "old.tar.gz").write_text("")
     shutil.copytree(trained_run / "psnr", tmp / "half" / "psnr")
     shutil.copy(trained_run / "config.yaml", tmp / "half" / "config.yaml")

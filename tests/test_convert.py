@@ -75,9 +75,10 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_pat
     status, out, err = run_main(
         "train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "run",
         "--init_from", trained_run / "psnr" / "generator.keras", "--discriminator_from", tmp_path / "netD.pth",
-        *("--set", "discriminator.name=unet_sn", "--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6"),
+        *("--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6", "--set", "runtime.precision=mixed_bfloat16"),
     )  # fmt: skip
     assert status == 0, err
+    assert "netD.pth: UNetDiscriminatorSN: 4 filters" in out  # the configuration has another
     saved = tmp_path / "run" / "gan" / "discriminator.keras"
     for a, b in zip(load_discriminator(tmp_path / "netD.pth").trainable_weights,
                     load_discriminator(saved).trainable_weights, strict=True):  # fmt: skip
@@ -86,6 +87,13 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_pat
     assert status == 0, err
     assert "UNetDiscriminatorSN: 4 filters" in out
     assert "its tensors named as in BasicSR" in out
+    status, out, err = run_main(
+        "train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "next",
+        "--init_from", trained_run / "psnr" / "generator.keras", "--discriminator_from", saved, "--set", "gan.steps=1",
+    )  # fmt: skip
+    assert status == 0, err
+    status, out, err = run_main("train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "next")
+    assert "phase gan is complete: 4 steps" in out or "resuming phase gan at step 1" in out, err
     again = tmp_path / "other.pth"
     again.write_bytes((tmp_path / "netD.pth").read_bytes())
     status, _, err = run_main("train", "--phase", "gan", "--run_dir", tmp_path / "run", "--discriminator_from", again)

@@ -65,6 +65,8 @@ NETWORKS = {
 DISCRIMINATORS = {
     "SRGAN's, full size": (lambda: reference.SrganDiscriminator(), 96, 23_563_649),
     "SRGAN's, smaller": (lambda: reference.SrganDiscriminator(48, 6), 48, None),
+    "ESRGAN's, full size": (lambda: reference.VGGStyleDiscriminator(), 128, 14_499_401),
+    "ESRGAN's, smaller": (lambda: reference.VGGStyleDiscriminator(64, 6), 64, None),
     "Real-ESRGAN's, full size": (lambda: reference.UNetDiscriminatorSN(), 40, 4_376_897),
     "Real-ESRGAN's, smaller": (lambda: reference.UNetDiscriminatorSN(6), 24, None),
 }

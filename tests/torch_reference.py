@@ -234,6 +234,29 @@ class SrganDiscriminator(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+class VGGStyleDiscriminator(nn.Module):
+    def __init__(self, size=128, filters=64):
+        super().__init__()
+        inputs = 3
+        for stage, factor in enumerate((1, 2, 4, 8, 8)):
+            outputs = factor * filters
+            setattr(self, f"conv{stage}_0", nn.Conv2d(inputs, outputs, 3, padding=1, bias=stage == 0))
+            setattr(self, f"conv{stage}_1", nn.Conv2d(outputs, outputs, 4, 2, 1, bias=False))
+            for number in (0, 1) if stage else (1,):
+                setattr(self, f"bn{stage}_{number}", nn.BatchNorm2d(outputs))
+            inputs = outputs
+        self.linear1, self.linear2 = nn.Linear(inputs * (size // 32) ** 2, 100), nn.Linear(100, 1)
+
+    def forward(self, x):
+        for stage in range(5):
+            for number in (0, 1):
+                x = getattr(self, f"conv{stage}_{number}")(x)
+                if (stage, number) != (0, 0):
+                    x = getattr(self, f"bn{stage}_{number}")(x)
+                x = F.leaky_relu(x, 0.2)
+        return self.linear2(F.leaky_relu(self.linear1(x.flatten(1)), 0.2))
+
+
 class UNetDiscriminatorSN(nn.Module):
     def __init__(self, filters=64):
         super().__init__()
@@ -273,11 +296,13 @@ def randomised(network, seed=0):
             nn.init.uniform_(parameter, 0.5, 1.5)
         elif parameter.ndim == 1:
             nn.init.uniform_(parameter, -0.1, 0.4)
-        elif name.endswith("weight_orig"):  # its singular vectors belong to it
-            continue
         else:
             gain = 0.5 if "rdb" in name.lower() else 1.0
             nn.init.normal_(parameter, std=gain * (2 / parameter[0].numel()) ** 0.5)
+    if isinstance(network, UNetDiscriminatorSN):  # singular vectors that belong to the kernels
+        with torch.no_grad():
+            for _ in range(5):
+                network(torch.rand(1, 3, 16, 16))
     return network.eval()
 
 

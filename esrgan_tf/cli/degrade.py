@@ -9,7 +9,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from esrgan_tf.cli.common import check_new, find_config, parse, quiet_tensorflow
-from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.config import check_degradation
+from esrgan_tf.errors import UserError, first_line, listed
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer("seed", 0, "Another seed draws other parameters.", lower_bound=0, flag_values=FLAGS)
@@ -31,7 +32,10 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{target}: end it in .png, so that nothing is lost that the parameters beside it do not tell")
     if source.is_file():
         check_new(target.with_suffix(".yaml"))
-    config = find_config(FLAGS.config, Path(), FLAGS.set)
+    config = find_config(FLAGS.config, Path(), FLAGS.set, together=False)  # of the degradation, nothing else
+    check_degradation(config)
+    if config.degradation.kind == "jpeg":
+        raise UserError("degrade shows what degradation.kind=second_order does, and the configuration has jpeg")
 
     with quiet_tensorflow():
         import numpy as np
@@ -42,8 +46,14 @@ def main(argv: list[str]) -> None:
     files = [source] if source.is_file() else image_files(source)
     if not files:
         raise UserError(f"no image in {source}")
+    targets = [target if source.is_file() else (target / f.relative_to(source)).with_suffix(".png") for f in files]
+    twice = [f for f, its_target in zip(files, targets, strict=True) if targets.count(its_target) > 1]
+    if twice:
+        raise UserError(f"{listed(twice)}: they differ in their endings only, and all results end in .png; rename them")
     scale, broken = config.generator.scale, 0
-    for i, path in enumerate(tqdm(files, desc="degrading", unit="image", disable=None if files[1:] else True)):
+    for i, (path, output) in enumerate(
+        tqdm([*zip(files, targets, strict=True)], desc="degrading", unit="image", disable=None if files[1:] else True)
+    ):
         try:
             hr = crop_to_multiple(read_rgb(path), scale)
         except Exception as error:  # Pillow's errors have no common base class
@@ -55,7 +65,6 @@ def main(argv: list[str]) -> None:
             tqdm.write(f"{path}: smaller than {scale}x{scale} pixels", sys.stderr)
             continue
         recipe = draw_recipe(config, np.random.default_rng((FLAGS.seed, 0, 1 + i)))
-        output = target if source.is_file() else (target / path.relative_to(source)).with_suffix(".png")
         output.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(degrade(hr[None], [recipe], scale)[0]).save(output)
         output.with_suffix(".yaml").write_text(yaml.safe_dump(recipe.as_plain(), sort_keys=False), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from esrgan_tf.config import Config, with_generator
+from esrgan_tf.config import Config, with_section
 from esrgan_tf.errors import UserError
 
 # In the phase's folder: beside checkpoints these tell a repeated command from one that means another start.
@@ -90,21 +90,33 @@ def _usual_unshuffle(scale):
     return max(1, 4 // scale)
 
 
-def adopted(config: Config, generator: dict, overrides: list[str], source: Path) -> Config:
-    """`config` with the section `generator` of `source`.
+def discriminator_section(architecture, path: Path, hr_patch: int) -> dict:
+    """The configuration's section `discriminator` for a recognised network.
 
     Raises:
-        UserError: a `--set` among `overrides` asks for another generator.
+        UserError: it is for patches of another size.
+    """
+    size = architecture.arguments.get("image_size", hr_patch)
+    if size != hr_patch:
+        raise UserError(f"--discriminator_from {path}: {architecture}; set data.hr_patch={size}, not {hr_patch}")
+    return {"name": architecture.name, "filters": architecture.arguments["filters"]}
+
+
+def adopted(config: Config, section: str, values: dict, overrides: list[str], source: Path) -> Config:
+    """`config` with a network's section, `generator` or `discriminator`, as `source` has it.
+
+    Raises:
+        UserError: a `--set` among `overrides` asks for another network.
     """
     try:
-        result = with_generator(config, generator)
+        result = with_section(config, section, values)
     except UserError as error:
-        raise UserError(f"{error} (the generator is that of {source})") from error
+        raise UserError(f"{error} (the {section} is that of {source})") from error
     for override in overrides:
-        section, _, key = override.partition("=")[0].strip().partition(".")
-        if section != "generator":
+        named, _, key = override.partition("=")[0].strip().partition(".")
+        if named != section:
             continue
-        given, has = getattr(config.generator, key), getattr(result.generator, key)
+        given, has = (getattr(getattr(c, section), key) for c in (config, result))
         if key == "unshuffle" and result.generator.name == "rrdb":  # null stands for a number
             given, has = (value or _usual_unshuffle(result.generator.scale) for value in (given, has))
         if given != has:

@@ -16,6 +16,7 @@ from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
 from esrgan_tf.cli.initial import (
     adopted,
     check_same_start,
+    discriminator_section,
     generator_section,
     given_file,
     initial_weights,
@@ -43,7 +44,8 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_string(
     "discriminator_from", None,
-    "Discriminator to start phase gan from: .keras, PyTorch weights. Left out, it starts from random weights.",
+    "Discriminator to start phase gan from: .keras, PyTorch weights. Its architecture becomes the run's. Left out, it "
+    "starts from random weights.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_float("max_hours", None, "Stop and save after so many hours.", lower_bound=0, flag_values=FLAGS)
@@ -105,8 +107,11 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     config = find_config(FLAGS.config, run_dir, FLAGS.set, together=not (of_file or of_run))
     if of_run:
         generator_of_run = dataclasses.asdict(load_config(run_dir / "config.yaml").generator)
-        config = adopted(config, generator_of_run, FLAGS.set, run_dir)
-    if not of_file:
+        config = adopted(config, "generator", generator_of_run, FLAGS.set, run_dir)
+    if begun and recorded_start(folder, "discriminator_from"):
+        discriminator_of_run = dataclasses.asdict(load_config(run_dir / "config.yaml").discriminator)
+        config = adopted(config, "discriminator", discriminator_of_run, FLAGS.set, run_dir)
+    if not of_file and critic is None:
         _check_run(config, run_dir, phase_name)
     if not FLAGS.allow_changes:
         _check_settings(config, folder)
@@ -143,7 +148,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         with until_training(len(cluster.machines)):
             check_agreement(
                 strategy,
-                (phase_name, settings, begun, FLAGS.init_from is None),
+                (phase_name, settings, begun, FLAGS.init_from is None, FLAGS.discriminator_from is None),
                 "do not have the same configuration; give all of them the same command, on a --run_dir that they share",
             )
     check_batch(config.data.batch_size, strategy.num_replicas_in_sync)
@@ -155,7 +160,13 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     if of_file:
         architecture = recognise_model(initial)
         print(f"{start}: {architecture}")
-        config = adopted(config, generator_section(architecture, start), FLAGS.set, start)
+        config = adopted(config, "generator", generator_section(architecture, start), FLAGS.set, start)
+    if initial_critic is not None:
+        architecture = recognise_model(initial_critic)
+        print(f"{critic}: {architecture}")
+        section = discriminator_section(architecture, critic, config.data.hr_patch)
+        config = adopted(config, "discriminator", section, FLAGS.set, critic)
+    if of_file or initial_critic is not None:
         _check_run(config, run_dir, phase_name)
 
     # 3. Networks. The moving average is float32 whatever the training precision, as it is what others will load.

@@ -8,20 +8,28 @@ import keras
 import numpy as np
 
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.interop import compact, rrdb, srgan_discriminator, srresnet, unet_discriminator
+from esrgan_tf.interop import (
+    compact,
+    rrdb,
+    srgan_discriminator,
+    srresnet,
+    unet_discriminator,
+    vgg_discriminator,
+)
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
 
 _ARCHITECTURES = {
     "rrdb": rrdb, "compact": compact, "srresnet": srresnet, "srgan": srgan_discriminator, "unet_sn": unet_discriminator,
+    "vgg": vgg_discriminator,
 }  # fmt: skip
-_KNOWN = "RRDBNet, SRVGGNetCompact, SRResNet and MSRResNet (ESRGAN, ESRGAN+, Real-ESRGAN, SRGAN)"
+_KNOWN = "RRDBNet, SRVGGNetCompact, SRResNet, MSRResNet, and the discriminators of SRGAN, ESRGAN and Real-ESRGAN"
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
     "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
 }  # fmt: skip
 _LOOKS = {
     "rrdb": "RRDBNet", "compact": "SRVGGNetCompact", "srresnet": "SRResNet", "srgan": "SRGAN's discriminator",
-    "unet_sn": "UNetDiscriminatorSN",
+    "unet_sn": "UNetDiscriminatorSN", "vgg": "VGGStyleDiscriminator",
 }  # fmt: skip
 _NOT_TRAINED = ("running_mean", "running_var", "weight_u", "weight_v")
 

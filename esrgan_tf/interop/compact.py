@@ -4,6 +4,7 @@ import math
 import re
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.interop.layers import Tensors, conv
 
 STYLES = {"Real-ESRGAN": "body.{i}", "Keras": "body_{i}"}
 
@@ -58,7 +59,7 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     return {"scale": scale, "filters": filters, "blocks": last // 2 - 1, "channels": channels}
 
 
-def tensors(arguments: dict, style_name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+def tensors(arguments: dict, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters, channels = arguments["filters"], arguments["channels"]
     last = 2 * (1 + arguments["blocks"])
@@ -69,8 +70,7 @@ def tensors(arguments: dict, style_name: str) -> dict[str, tuple[str, tuple[int,
             result[f"{name}.weight"] = (f"{path}/alpha", (filters,))
             continue
         outputs = channels * arguments["scale"] ** 2 if i == last else filters
-        result[f"{name}.weight"] = (f"{path}/kernel", (outputs, channels if i == 0 else filters, 3, 3))
-        result[f"{name}.bias"] = (f"{path}/bias", (outputs,))
+        result |= conv(name, path, outputs, channels if i == 0 else filters, 3)
     return result
 
 

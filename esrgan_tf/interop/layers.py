@@ -1,5 +1,10 @@
 """What a layer's tensors are called and shaped in PyTorch, and which Keras variables they are."""
 
+import math
+from collections.abc import Mapping
+
+from esrgan_tf.errors import UserError
+
 Tensors = dict[str, tuple[str, tuple[int, ...]]]  # {PyTorch's name: (the Keras variable's path, shape in PyTorch)}
 
 
@@ -27,3 +32,33 @@ def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) ->
         f"{name}.weight_u": (f"{path}_sn/vector_u", (outputs,)),
         f"{name}.weight_v": (f"{path}_sn/vector_v", (inputs * size**2,)),
     }
+
+
+def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int, int]:
+    """Outputs and inputs of a convolution.
+
+    Raises:
+        UserError: it is missing, or has not a convolution's shape.
+    """
+    name = f"{layer}.weight"
+    if name not in shapes:
+        raise UserError(f"there is no {name}")
+    if len(shapes[name]) != 4 or 0 in shapes[name]:
+        raise UserError(f"{name} has the shape {shapes[name]}, which no convolution has")
+    return shapes[name][:2]
+
+
+def side_of(shapes: Mapping[str, tuple[int, ...]], layer: str, channels: int) -> int:
+    """Pixels on a side of the square feature map of so many channels that a dense layer takes.
+
+    Raises:
+        UserError: it is missing, or takes no such map.
+    """
+    name = f"{layer}.weight"
+    if name not in shapes:
+        raise UserError(f"there is no {name}")
+    inputs = shapes[name][1] if len(shapes[name]) == 2 else 0
+    side = math.isqrt(inputs // channels)
+    if side < 1 or channels * side**2 != inputs:
+        raise UserError(f"{name} has the shape {shapes[name]}, which no square image of {channels} channels makes")
+    return side

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError, listed
+from esrgan_tf.interop.layers import Tensors, conv, kernel_shape
 from esrgan_tf.models.rrdb import SCALES, UNSHUFFLES
 
 _MOST_STAGES = int(math.log2(max(SCALES) * max(UNSHUFFLES)))
@@ -78,9 +79,9 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     layer = _layer_names(style, blocks, stages)
-    filters, inputs = _conv_shape(shapes, layer["conv_first"])
-    growth, _ = _conv_shape(shapes, layer["body_0_rdb1_conv1"])
-    out_channels, _ = _conv_shape(shapes, layer["conv_last"])
+    filters, inputs = kernel_shape(shapes, layer["conv_first"])
+    growth, _ = kernel_shape(shapes, layer["body_0_rdb1_conv1"])
+    out_channels, _ = kernel_shape(shapes, layer["conv_last"])
     # Four or sixteen times as many channels in as out is how readers everywhere tell a pixel-unshuffled input.
     of_images = in_channels or out_channels
     unshuffle = next((r for r in UNSHUFFLES[1:] if inputs == r**2 * of_images and r <= 2**stages), 1)
@@ -98,7 +99,7 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     }
 
 
-def tensors(arguments: dict, style_name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+def tensors(arguments: dict, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters, growth = arguments["filters"], arguments["growth"]
     inputs = arguments["in_channels"] * arguments["unshuffle"] ** 2
@@ -116,8 +117,7 @@ def tensors(arguments: dict, style_name: str) -> dict[str, tuple[str, tuple[int,
         else:
             outputs = arguments["out_channels"] if layer == "conv_last" else filters
             shape = (outputs, inputs if layer == "conv_first" else filters)
-        result[f"{name}.weight"] = (f"{layer}/kernel", (*shape, 3, 3))
-        result[f"{name}.bias"] = (f"{layer}/bias", (shape[0],))
+        result |= conv(name, layer, *shape, 3)
     return result
 
 
@@ -156,12 +156,3 @@ def _indices(shapes, pattern):
     """The numbers in the names of the layers that fit `pattern`, one tuple a tensor."""
     expression = re.compile(re.sub(r"\\{\w+\\}", r"(\\d{1,6})", re.escape(pattern)) + r"\.(?:weight|bias)")
     return [tuple(map(int, match.groups())) for match in map(expression.fullmatch, shapes) if match]
-
-
-def _conv_shape(shapes, layer):
-    name = f"{layer}.weight"
-    if name not in shapes:
-        raise UserError(f"there is no {name}")
-    if len(shapes[name]) != 4 or 0 in shapes[name]:
-        raise UserError(f"{name} has the shape {shapes[name]}, which no convolution has")
-    return shapes[name][:2]

@@ -1,10 +1,8 @@
 """SRGAN's discriminator in PyTorch: its layers numbered as in github.com/Lornatang/SRGAN-PyTorch."""
 
-import math
 from collections.abc import Iterator
 
-from esrgan_tf.errors import UserError
-from esrgan_tf.interop.layers import Tensors, batch_norm, conv, dense
+from esrgan_tf.interop.layers import Tensors, batch_norm, conv, dense, kernel_shape, side_of
 
 
 def title(arguments: dict) -> str:
@@ -36,14 +34,8 @@ def arguments(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int |
         UserError: one of these is missing, or their shapes do not make an image.
     """
     first, linear = ("features.0", "classifier.0") if style == "SRGAN-PyTorch" else ("conv0_0", "linear1")
-    for name in (f"{first}.weight", f"{linear}.weight"):
-        if name not in shapes:
-            raise UserError(f"there is no {name}")
-    filters = shapes[f"{first}.weight"][0]
-    side = math.isqrt(shapes[f"{linear}.weight"][-1] // (8 * filters)) if filters else 0
-    if not side or 8 * filters * side**2 != shapes[f"{linear}.weight"][-1]:
-        raise UserError(f"{linear}.weight is {shapes[f'{linear}.weight']}, which no square image makes")
-    return {"image_size": 16 * side, "filters": filters}
+    filters, _ = kernel_shape(shapes, first)
+    return {"image_size": 16 * side_of(shapes, linear, 8 * filters), "filters": filters}
 
 
 def tensors(arguments: dict, style: str) -> Tensors:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop.layers import Tensors, batch_norm, conv
+from esrgan_tf.interop.layers import Tensors, batch_norm, conv, kernel_shape
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ def arguments(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: 
     blocks = 1 + max(_blocks(shapes, style))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
-    filters, channels = _conv_shape(shapes, style.first)
+    filters, channels = kernel_shape(shapes, style.first)
     stages = 0
     while f"{style.up.format(n=stages + 1, m=stages)}.weight" in shapes:
         stages += 1
     if style.hr is None:
         scale, scales = 2**stages, (2, 4, 8)
     else:
-        outputs = _conv_shape(shapes, style.up.format(n=1, m=0))[0] if stages else 0
+        outputs = kernel_shape(shapes, style.up.format(n=1, m=0))[0] if stages else 0
         scale, scales = (math.isqrt(outputs // filters) if stages == 1 else 2**stages), (2, 3, 4)
     if scale not in scales:
         raise UserError(f"it enlarges {scale} times by {stages} up-sampling stages, and it is built for {scales}")
@@ -148,12 +148,3 @@ def _slope(name, path):
 def _blocks(shapes, style):
     pattern = re.compile(re.escape(style.conv1).replace(r"\{i\}", r"(\d{1,6})") + r"\.weight")
     return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]
-
-
-def _conv_shape(shapes, layer):
-    name = f"{layer}.weight"
-    if name not in shapes:
-        raise UserError(f"there is no {name}")
-    if len(shapes[name]) != 4 or 0 in shapes[name]:
-        raise UserError(f"{name} has the shape {shapes[name]}, which no convolution has")
-    return shapes[name][:2]

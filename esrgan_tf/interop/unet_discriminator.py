@@ -1,7 +1,6 @@
 """Real-ESRGAN's discriminator in PyTorch: its layers named as in BasicSR's `UNetDiscriminatorSN`."""
 
-from esrgan_tf.errors import UserError
-from esrgan_tf.interop.layers import Tensors, conv, spectral_conv
+from esrgan_tf.interop.layers import Tensors, conv, kernel_shape, spectral_conv
 
 
 def title(arguments: dict) -> str:
@@ -24,11 +23,9 @@ def arguments(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int |
     """What `unet_sn_discriminator` takes to have these tensors, as the first layer tells.
 
     Raises:
-        UserError: it is missing.
+        UserError: it is missing, or no convolution.
     """
-    if "conv0.weight" not in shapes:
-        raise UserError("there is no conv0.weight")
-    return {"filters": shapes["conv0.weight"][0]}
+    return {"filters": kernel_shape(shapes, "conv0")[0]}
 
 
 def tensors(arguments: dict, style: str) -> Tensors:

@@ -3,7 +3,7 @@
 import math
 
 from keras import layers
-from keras.initializers import RandomUniform
+from keras.initializers import RandomUniform, VarianceScaling
 
 
 def conv(filters: int, inputs: int, size: int, name: str, padding: str = "same", **kwargs) -> layers.Conv2D:
@@ -24,6 +24,11 @@ def dense(units: int, inputs: int, name: str, **kwargs) -> layers.Dense:
 def batch_norm(name: str) -> layers.BatchNormalization:
     """Batch normalisation over all replicas of a distributed step. PyTorch's momentum 0.1 is Keras' 0.9."""
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=name)
+
+
+def he_normal(scale: float) -> VarianceScaling:
+    """He's normal distribution (variance 2 / fan in) times `scale`, as BasicSR initialises residual networks."""
+    return VarianceScaling(2.0 * scale**2, mode="fan_in", distribution="untruncated_normal")
 
 
 def uniform(fan_in: int) -> RandomUniform:

@@ -4,9 +4,8 @@ import math
 
 import keras
 from keras import layers
-from keras.initializers import VarianceScaling
 
-from esrgan_tf.models.as_pytorch import conv3x3, uniform
+from esrgan_tf.models.as_pytorch import conv3x3, he_normal, uniform
 from esrgan_tf.models.pixels import crop_to_multiple_of, pixel_unshuffle
 
 SCALES = (1, 2, 4, 8, 16)
@@ -95,6 +94,5 @@ def _dense_block(x, filters, growth, residual_scale, plus, name):
 
 
 def _dense_conv(filters, name):
-    # He-normal (variance 2 / fan in) times 0.1; small weights keep a deep stack of residuals near the identity.
-    initializer = VarianceScaling(2.0 * 0.1**2, mode="fan_in", distribution="untruncated_normal")
-    return layers.Conv2D(filters, 3, padding="same", kernel_initializer=initializer, name=name)
+    # Small weights keep a deep stack of residuals near the identity.
+    return layers.Conv2D(filters, 3, padding="same", kernel_initializer=he_normal(0.1), name=name)

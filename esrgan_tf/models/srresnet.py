@@ -7,7 +7,7 @@ from keras import layers
 from keras.initializers import Constant
 
 from esrgan_tf.models import as_pytorch
-from esrgan_tf.models.as_pytorch import conv, conv3x3
+from esrgan_tf.models.as_pytorch import conv, conv3x3, he_normal
 from esrgan_tf.models.pixels import enlarge_bilinearly, pixel_shuffle
 
 SCALES = (2, 4, 8)
@@ -24,7 +24,8 @@ def srresnet_generator(
 
     Args:
         batch_norm: False builds MSRResNet, BasicSR's version (1,517,571 parameters): neither batch normalisation nor
-            long skip, 3x3 ends, and what bilinear enlarging lacks is computed. Layer names follow `srresnet_arch.py`.
+            long skip, 3x3 ends, and what bilinear enlarging lacks is computed. Layer names and initialisation follow
+            `srresnet_arch.py`.
 
     Raises:
         ValueError: `scale` is not one of 2, 4, 8, or without batch normalisation of 2, 3, 4.
@@ -67,20 +68,24 @@ def _msrresnet(scale, filters, blocks, channels):
     if scale not in SCALES_WITHOUT_BATCH_NORM:
         raise ValueError(f"scale {scale}: MSRResNet enlarges by one of {SCALES_WITHOUT_BATCH_NORM}")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
-    x = conv3x3(filters, channels, "conv_first")(image)
+    x = _small_conv(filters, "conv_first")(image)
     x = layers.LeakyReLU(0.1, name="conv_first_lrelu")(x)  # [B, H, W, filters]
     for i in range(blocks):
-        y = conv3x3(filters, filters, f"body_{i}_conv1")(x)
+        y = _small_conv(filters, f"body_{i}_conv1")(x)
         y = layers.ReLU(name=f"body_{i}_relu")(y)
-        y = conv3x3(filters, filters, f"body_{i}_conv2")(y)
+        y = _small_conv(filters, f"body_{i}_conv2")(y)
         x = layers.Add(name=f"body_{i}_add")([x, y])
     for n, r in enumerate((2, 2) if scale == 4 else (scale,), start=1):
-        x = conv3x3(r * r * filters, filters, f"upconv{n}")(x)
+        x = _small_conv(r * r * filters, f"upconv{n}")(x)
         x = pixel_shuffle(x, r, f"shuffle{n}")  # [B, r * H, r * W, filters], then r * r * H …
         x = layers.LeakyReLU(0.1, name=f"upconv{n}_lrelu")(x)
-    x = conv3x3(filters, filters, "conv_hr")(x)
+    x = _small_conv(filters, "conv_hr")(x)
     x = layers.LeakyReLU(0.1, name="conv_hr_lrelu")(x)
-    x = conv3x3(channels, filters, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, channels]
+    x = _small_conv(channels, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, channels]
     base = enlarge_bilinearly(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="srresnet_generator")
+
+
+def _small_conv(filters, name, **kwargs):
+    return layers.Conv2D(filters, 3, padding="same", kernel_initializer=he_normal(0.1), name=name, **kwargs)
