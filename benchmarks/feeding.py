@@ -1,9 +1,11 @@
-"""How many degraded batches a second the CPU makes for a device: by threads ahead of it, or inside a compiled step.
+"""How many degraded batches a second the CPU makes for a device: by threads ahead of it, or within each step.
 
     python benchmarks/feeding.py [--batches N]
 
 Batches are 16 patches of 256x256 pixels from photos, degraded in two rounds (configs/real_esrgan.yaml). Both ways run
-the same operations on the same recipes, alternately, in one process; medians. Nothing else should be running.
+the same compiled operations on the same recipes, alternately, in one process; medians. Within a step they stand before
+its other operations (here there are none), and a device waits for them; threads work while it computes. Nothing else
+should be running.
 """
 
 import argparse
@@ -60,7 +62,7 @@ def main():
     plain = Patches(store, SCALE, PATCH + margin, BATCH, 0)
     made = Patches(store, SCALE, PATCH, BATCH, 0, Degradation(config), margin)
 
-    seconds = {"threads, ahead of the step": [], "before each step": [], "cut only, not degraded": []}
+    seconds = {"threads, ahead of the step": [], "within each step": [], "cut only, not degraded": []}
     for round_number in range(ROUNDS + 1):
         steps = range(round_number * count, (round_number + 1) * count)
         began = time.perf_counter()

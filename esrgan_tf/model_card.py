@@ -52,6 +52,7 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
     if gan.sharpen_targets:
         objective += " Targets of pixel and perceptual losses are sharpened."
     kind = config.degradation.kind
+    likewise = "" if kind == "none" or data.val_lr_dir else ", with low resolution degraded as in training"
     return f"""# {name}
 
 Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al., arXiv 1809.00219).
@@ -71,7 +72,7 @@ Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al.
 {chr(10).join(rows)}
 
 PSNR in dB and SSIM on the luma of whole validation images, {scale} border pixels cropped, measured on each phase's own
-network before interpolation. {objective if "gan" in records else ""}
+network before interpolation{likewise}. {objective if "gan" in records else ""}
 
 ## Use
 

@@ -70,6 +70,8 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
         variant.write_text(yaml.safe_dump(recipe))
     # Files of the published names and architectures, small and random.
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, place / "RealESRGAN_x4plus.pth")
+    netD = torch_reference.randomised(torch_reference.UNetDiscriminatorSN(4))
+    torch.save({"params": netD.state_dict()}, place / "RealESRGAN_x4plus_netD.pth")
     for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):
         torch.save({"params": torch_reference.Compact(4, 8, 2).state_dict()}, place / name)
     Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(place / "photo.png")
