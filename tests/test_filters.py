@@ -35,6 +35,13 @@ def test_unsharp_mask_is_scipys():
     assert np.mean(np.abs(found - expected)) < 1e-6
 
 
+def test_unsharp_mask_is_the_same_compiled():
+    """As in the step of one GPU."""
+    images = tf.random.stateless_uniform([2, 48, 40, 3], [1, 2])
+    compiled = tf.function(unsharp_mask, jit_compile=True)(images)
+    np.testing.assert_allclose(compiled, unsharp_mask(images), atol=1e-6)
+
+
 def test_flat_images_stay_as_they_are():
     flat = tf.fill([1, 30, 30, 3], 0.5)
     np.testing.assert_allclose(unsharp_mask(flat), flat, atol=1e-6)
