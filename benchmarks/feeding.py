@@ -1,6 +1,6 @@
 """How many degraded batches a second the CPU makes for a device: by threads ahead of it, or within each step.
 
-    python benchmarks/feeding.py [--batches N]
+    python -m benchmarks.feeding [--batches N]
 
 Batches are 16 patches of 256x256 pixels from photos, degraded in two rounds (configs/real_esrgan.yaml). Both ways run
 the same compiled operations on the same recipes, alternately, in one process; medians. Within a step they stand before
@@ -18,6 +18,7 @@ import numpy as np
 import skimage.data
 import tensorflow as tf
 
+from benchmarks.training import MemoryStore
 from esrgan_tf.config import load_config
 from esrgan_tf.data import Degradation, Patches
 from esrgan_tf.data.degradations import degrade, draw_recipe
@@ -27,37 +28,13 @@ BATCH, PATCH, SCALE = 16, 256, 4
 ROUNDS = 5
 
 
-class Photos:
-    """A store of free photos."""
-
-    names = ("astronaut", "coffee", "rocket")
-
-    def __init__(self):
-        self._hr = [crop_to_multiple(getattr(skimage.data, name)(), SCALE) for name in self.names]
-        self._lr = [bicubic(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE) for hr in self._hr]
-
-    def __len__(self):
-        return len(self.names)
-
-    def lr(self, i, rows=slice(None)):
-        return self._lr[i][rows]
-
-    def hr(self, i, rows=slice(None)):
-        return self._hr[i][rows]
-
-    def lr_size(self, i):
-        return self._lr[i].shape[:2]
-
-    def hr_size(self, i):
-        return self._hr[i].shape[:2]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, default=12, help="timed batches a round")
     count = parser.parse_args().batches
     config = load_config(None, ["degradation.kind=second_order"])
-    store = Photos()
+    photos = [crop_to_multiple(getattr(skimage.data, name)(), SCALE) for name in ("astronaut", "coffee", "rocket")]
+    store = MemoryStore([bicubic(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE) for hr in photos], photos)
     margin = config.degradation.margin
     plain = Patches(store, SCALE, PATCH + margin, BATCH, 0)
     made = Patches(store, SCALE, PATCH, BATCH, 0, Degradation(config), margin)

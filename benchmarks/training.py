@@ -32,15 +32,12 @@ CASES = [  # name, phase, generator, batch, patch, precision
 ]
 
 
-class Noise:
-    """A store of 2K images of noise, the size of DIV2K's."""
+class MemoryStore:
+    """Pairs of images in memory, as `esrgan_tf.data.ImageStore` holds them on disk."""
 
-    names = tuple(str(i) for i in range(8))
-
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        self._lr = [rng.integers(0, 256, (340, 510, 3), dtype=np.uint8) for _ in self.names]
-        self._hr = [rng.integers(0, 256, (1360, 2040, 3), dtype=np.uint8) for _ in self.names]
+    def __init__(self, lr: list[np.ndarray], hr: list[np.ndarray]):
+        self._lr, self._hr = lr, hr
+        self.names = [str(i) for i in range(len(hr))]
 
     def __len__(self):
         return len(self.names)
@@ -58,6 +55,13 @@ class Noise:
         return self._hr[i].shape[:2]
 
 
+def noise():
+    """2K images of noise, the size of DIV2K's."""
+    rng = np.random.default_rng(0)
+    sizes = ((340, 510, 3), (1360, 2040, 3))
+    return MemoryStore(*([rng.integers(0, 256, size, dtype=np.uint8) for _ in range(8)] for size in sizes))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=15, help="timed steps a row")
@@ -65,7 +69,7 @@ def main():
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, devices: {devices()}\n")
     print("| generator | phase | batch | precision | seconds a step | patches a second |")
     print("| --- | --- | --- | --- | --- | --- |")
-    store = Noise()
+    store = noise()
     for name, phase, sizes, batch_size, hr_patch, precision in CASES:
         seconds = step_seconds(phase, sizes, Patches(store, 4, hr_patch, batch_size, 0), precision, steps)
         batch = f"{batch_size} of {hr_patch}x{hr_patch}"
