@@ -358,7 +358,10 @@ def _convert(key, value):
     wanted = typing.get_type_hints(_SECTIONS[section])[name]
     converted = _to_type(wanted, value)
     if converted is _WRONG:
-        raise UserError(f"{key}: {value!r} is not {_TYPE_NAMES[wanted]}")
+        default = getattr(_SECTIONS[section](), name)
+        example = list(default) if isinstance(default, tuple) else default
+        like = f", like {yaml.safe_dump(example, default_flow_style=True).strip()}" if wanted in _SHOWN else ""
+        raise UserError(f"{key}: {value!r} is not {_TYPE_NAMES[wanted]}{like}")
     if key in CHOICES and converted not in CHOICES[key]:
         choices = ", ".join("null" if choice is None else str(choice) for choice in CHOICES[key])
         raise UserError(f"{key}: {value!r} is not one of {choices}")
@@ -382,10 +385,11 @@ _TYPE_NAMES = {
     bool: "true or false",
     float: "a number",
     float | None: "a number or null",
-    tuple[int, ...]: "a list of whole numbers, like [50000, 100000]",
-    tuple[float, float]: "a list of two numbers, the smaller first, like [0.2, 3.0]",
-    dict[str, float]: "a mapping of names to weights, like {conv5_4: 1.0}",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple[float, float]: "a list of two numbers, the smaller first",
+    dict[str, float]: "a mapping of names to weights",
 }
+_SHOWN = (tuple[int, ...], tuple[float, float], dict[str, float])  # by the key's own default
 
 
 def _to_type(wanted, value):
@@ -481,8 +485,8 @@ def _check_round(name, values, defaults):
             if kind not in kinds:
                 raise UserError(f"{name}.{key}: unknown {kind!r}{_nearest(str(kind), kinds)}")
         if min(weights.values()) < 0 or sum(weights.values()) <= 0:
-            raise UserError(f"{name}.{key}: {weights} must have positive weights")
+            raise UserError(f"{name}.{key}: {weights} must not be negative, and one must be positive")
     for key in ("resize_scale", "generalised_beta", "plateau_beta"):
         least, most = getattr(values, key)
         if not least <= 1 <= most:
-            raise UserError(f"{name}.{key}: {[least, most]} must lie around 1")
+            raise UserError(f"{name}.{key}: {[least, most]} must have 1 between them")

@@ -348,7 +348,7 @@ def test_a_patch_is_cut_from_anywhere_in_a_larger_one():
     plain = Patches(Store(side=30), 4, 64, 6, 0, lambda lr, hr, seeds: lr, margin=32)
     lr, hr = plain.batch(3)
     np.testing.assert_array_equal(lr.repeat(4, axis=1).repeat(4, axis=2), hr)  # the same place in both
-    with pytest.raises(UserError, match="the largest patch that fits is 88"):
+    with pytest.raises(UserError, match=r"with degradation\.margin: none of the 3 .*the largest patch that fits is 88"):
         Patches(Store(side=30), 4, 92, 6, 0, marked, margin=32)
 
 

@@ -8,7 +8,6 @@ would count its collectives from the start again, which TensorFlow takes for the
 import json
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import skimage.data
 import tensorflow as tf
 
 from esrgan_tf.losses import relativistic_discriminator_loss, relativistic_generator_loss
-from tests.conftest import randomise, run_process
+from tests.conftest import randomise
 from tests.small_training import Store
 
 LOSSES = {"generator": relativistic_generator_loss, "discriminator": relativistic_discriminator_loss}
@@ -168,7 +167,7 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, warm):
     """What each kind computed, `{"two-0-psnr": {name: array}, …}`; of the cluster each machine's own."""
     folder = tmp_path_factory.mktemp("runs")
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
@@ -178,12 +177,10 @@ def runs(tmp_path_factory):
         for i in range(2)
     ]
 
-    def start(task):
-        return run_process(sys.executable, "-m", "tests.test_replicas", folder, task[0], env=task[1])
-
-    with ThreadPoolExecutor(2) as pool:  # both machines of the cluster at once, as they wait for one another
-        for result in [*pool.map(start, tasks[:2]), *pool.map(start, tasks[2:])]:
-            assert result.returncode == 0, result.stderr
+    for pair in (tasks[:2], tasks[2:]):  # both machines of the cluster at once, as they wait for one another
+        started = [warm.start("python", "-m", "tests.test_replicas", folder, kind, env=env) for kind, env in pair]
+        for run in started:
+            assert run.wait() == 0, run.stderr.read_text()
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 

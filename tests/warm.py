@@ -51,7 +51,7 @@ class Warm:
         self._helper.communicate(timeout=60)  # closes its input
 
     def start(self, *argv, cwd=REPOSITORY, env=()) -> "Run":
-        """Starts `python X.py …` or a command that is installed beside this Python."""
+        """Starts `python X.py …`, `python -m X …`, or a command that is installed beside this Python."""
         argv, output = [str(part) for part in argv], str(self._folder / str(next(self._number)))
         pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), stdout=f"{output}.out", stderr=f"{output}.err")
         return Run(self, argv, pid, Path(f"{output}.out"), Path(f"{output}.err"))
@@ -138,6 +138,10 @@ def _run(argv, cwd, env, stdout, stderr):
     os.chdir(cwd)
     os.environ.update(env)
     argv = argv[1:] if argv[0] in ("python", sys.executable) else [COMMANDS / argv[0], *argv[1:]]
+    if argv[0] == "-m":
+        sys.argv, sys.path[0] = argv[1:], os.getcwd()
+        runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        return
     script = os.path.abspath(argv[0])
     sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
     runpy.run_path(script, run_name="__main__")

@@ -1,4 +1,7 @@
-"""`esrgan-tf degrade`: what Real-ESRGAN's training does to images, and by which parameters."""
+"""`esrgan-tf degrade`: what Real-ESRGAN's training does to images, and by which parameters.
+
+Always two rounds, whatever degradation.kind is left at; the other keys of its sections count.
+"""
 
 import sys
 from pathlib import Path
@@ -16,6 +19,12 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_integer("seed", 0, "Another seed draws other parameters.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string("config", None, "YAML file; else ./config.yaml, else the defaults.", flag_values=FLAGS)
 flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
+_UNITS = """\
+# What was drawn, from config.yaml's sections degradation_1 (first), degradation_2 (second) and degradation (the rest:
+# the last filter and resize). Sigma in pixels, rotation in radians, cutoff in radians a pixel; strength is sigma of 255
+# of Gaussian noise, times the noise of light of Poisson's; scale is of the image in the first round, of the result in
+# the second. The seed is the noise's.
+"""
 _USAGE = "degrade IN OUT [--seed S] [--config F] [--set key=value]…"
 
 
@@ -35,7 +44,10 @@ def main(argv: list[str]) -> None:
     config = find_config(FLAGS.config, Path(), FLAGS.set, together=False)  # of the degradation, nothing else
     check_degradation(config)
     if config.degradation.kind == "jpeg":
-        raise UserError("degrade shows what degradation.kind=second_order does, and the configuration has jpeg")
+        raise UserError(
+            "degrade shows what degradation.kind=second_order does, and the configuration has jpeg; "
+            "add --set degradation.kind=second_order"
+        )
 
     with quiet_tensorflow():
         import numpy as np
@@ -67,7 +79,8 @@ def main(argv: list[str]) -> None:
         recipe = draw_recipe(config, np.random.default_rng((FLAGS.seed, 0, 1 + i)))
         output.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(degrade(hr[None], [recipe], scale)[0]).save(output)
-        output.with_suffix(".yaml").write_text(yaml.safe_dump(recipe.as_plain(), sort_keys=False), encoding="utf-8")
+        drawn = yaml.safe_dump(recipe.as_plain(), sort_keys=False)
+        output.with_suffix(".yaml").write_text(_UNITS + drawn, encoding="utf-8")
     if broken:
         print(f"{len(files) - broken} of {len(files)} images written to {target}", file=sys.stderr)
         raise SystemExit(1)

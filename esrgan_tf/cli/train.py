@@ -115,6 +115,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         _check_run(config, run_dir, phase_name)
     if not FLAGS.allow_changes:
         _check_settings(config, folder)
+    _say_what_has_no_use(config, phase_name)
 
     with quiet_tensorflow():
         import keras
@@ -225,7 +226,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         if degradation is not None and config.data.val_lr_dir is None:
             samples = DegradedStore(samples, degradation, seed)
             validation = validation and samples
-        print(f"data: {len(store)} images to train on, {len(validation or ())} to validate on")
+        print(f"data: {len(patches)} images to train on, {len(validation or ())} to validate on")
 
         # 5. Train.
         if chief:
@@ -238,6 +239,36 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         print(f"done: {folder / 'generator.keras'}")
 
 
+def _say_what_has_no_use(config: Config, phase: str) -> None:
+    """Settings that a training does not look at, or that the next will refuse."""
+    unused = [
+        key
+        for key in KEYS
+        if key.startswith("degradation")
+        and key not in _used(config)
+        and value_of(config, key) != value_of(Config(), key)
+    ]
+    if unused:
+        print(f"note: no use with degradation.kind {config.degradation.kind}: {listed(unused)}")
+    multiple = _multiple(config)
+    if phase == "psnr" and config.data.hr_patch % multiple:
+        name = config.discriminator.name
+        print(f"note: phase gan needs data.hr_patch to be a multiple of {multiple} for the {name} discriminator")
+
+
+def _used(config: Config) -> set[str]:
+    """The keys of the degradation that its kind looks at."""
+    if config.degradation.kind == "second_order":
+        return {key for key in KEYS if key.startswith("degradation")}
+    jpeg = {"degradation.margin", "degradation_2.jpeg_quality"} if config.degradation.kind == "jpeg" else set()
+    return {"degradation.kind"} | jpeg
+
+
+def _multiple(config: Config) -> int:
+    """What must divide data.hr_patch in phase gan."""
+    return math.lcm(_HALVED[config.discriminator.name], config.generator.scale)
+
+
 def _check_settings(config: Config, folder: Path) -> None:
     """A phase goes on with the settings that its newest checkpoint was made with."""
     before = checkpoint_config(folder / "checkpoints")
@@ -245,11 +276,7 @@ def _check_settings(config: Config, folder: Path) -> None:
         return
     free = _FREE if getattr(config, folder.name).schedule == "step" else _FREE - {f"{folder.name}.steps"}
     sections = {"data", "generator", "runtime", folder.name} | ({"discriminator"} if folder.name == "gan" else set())
-    used = {"degradation.kind"}
-    if config.degradation.kind == "jpeg":
-        used |= {"degradation.margin", "degradation_2.jpeg_quality"}
-    elif config.degradation.kind == "second_order":
-        used = {key for key in KEYS if key.startswith("degradation")}
+    used = _used(config)
     differences = [
         f"{key} {value_of(before, key)}, not {value_of(config, key)}"
         for key in KEYS
@@ -266,8 +293,7 @@ def _check_settings(config: Config, folder: Path) -> None:
 
 def _check_run(config: Config, run_dir: Path, phase: str) -> None:
     """The discriminator must suit the patches, and a run keeps its networks: others would not fit its checkpoints."""
-    patch, name = config.data.hr_patch, config.discriminator.name
-    multiple = math.lcm(_HALVED[name], config.generator.scale)
+    patch, name, multiple = config.data.hr_patch, config.discriminator.name, _multiple(config)
     if phase == "gan" and patch % multiple:
         raise UserError(
             f"data.hr_patch: {patch} does not suit the {name} discriminator; it needs a multiple of {multiple}"

@@ -54,14 +54,19 @@ class Patches:
         self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= self._side]
         if not self._images:
             largest = max(min(store.hr_size(i)) for i in range(len(store)))
+            key = "data.hr_patch with degradation.margin" if self._margin else "data.hr_patch"
             raise UserError(
-                f"data.hr_patch: none of the {len(store)} images is {self._side} pixels on both sides; "
+                f"{key}: none of the {len(store)} images is {self._side} pixels on both sides; "
                 f"the largest patch that fits is {max(0, largest // scale - self._margin) * scale}"
             )
         self._store, self._scale, self._seed, self._degrade = store, scale, seed, degrade
         self.hr_patch, self.batch_size = hr_patch, batch_size
         self._unreadable: set[int] = set()
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many images are large enough."""
+        return len(self._images)
 
     def batch(self, step: int, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """The batch of `step`: lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`, uint8; or a part of it.
