@@ -1,5 +1,7 @@
 """`esrgan-tf convert`, from every kind of file to every other, and training that starts from one."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -72,9 +74,10 @@ def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
 def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_path, run_main):
     """Real-ESRGAN's, published as netD: the second phase learns from it, and what it has become is PyTorch's again."""
     save_torch(randomise(unet_sn_discriminator(4)), tmp_path / "netD.pth")
+    shutil.copytree(trained_run / "psnr", tmp_path / "run" / "psnr")
+    shutil.copy(trained_run / "config.yaml", tmp_path / "run")
     status, out, err = run_main(
-        "train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "run",
-        "--init_from", trained_run / "psnr" / "generator.keras", "--discriminator_from", tmp_path / "netD.pth",
+        "train", "--phase", "gan", "--run_dir", tmp_path / "run", "--discriminator_from", tmp_path / "netD.pth",
         *("--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6", "--set", "runtime.precision=mixed_bfloat16"),
     )  # fmt: skip
     assert status == 0, err

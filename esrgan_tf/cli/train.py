@@ -298,11 +298,11 @@ def _check_run(config: Config, run_dir: Path, phase: str) -> None:
         raise UserError(
             f"data.hr_patch: {patch} does not suit the {name} discriminator; it needs a multiple of {multiple}"
         )
-    trained = any(checkpoint_steps(run_dir / name / "checkpoints") for name in PHASES)
+    trained = [phase for phase in PHASES if checkpoint_steps(run_dir / phase / "checkpoints")]
     if not trained or not (run_dir / "config.yaml").is_file():
         return
     before = load_config(run_dir / "config.yaml")
-    for section in ("generator", "discriminator"):
+    for section in ("generator", "discriminator") if "gan" in trained else ("generator",):
         old, new = dataclasses.asdict(getattr(before, section)), dataclasses.asdict(getattr(config, section))
         for key in old:
             if key == "growth" and new["name"] != "rrdb":  # the others have none
