@@ -7,8 +7,8 @@ import tensorflow as tf
 from benchmarks.kills import differences, train_and_kill
 from tests.conftest import REPOSITORY
 
-STEPS = {"psnr": 120, "gan": 40}
-KILLS = {"psnr": 3, "gan": 2}  # benchmarks/kills.py has fifty
+STEPS = {"psnr": 80, "gan": 24}
+KILLS = {"psnr": 3, "gan": 1}  # benchmarks/kills.py has fifty
 SETTINGS = ("runtime.log_every=1", "runtime.validate_every=1000", "runtime.checkpoint_every=4")
 
 pytestmark = pytest.mark.journey
