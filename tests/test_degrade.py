@@ -43,10 +43,14 @@ def test_a_folder_is_what_training_makes_of_it(folder, tmp_path, run_main):
     assert pixels(tmp_path / "low" / "astronaut.png").shape == (31, 40, 3)
     assert pixels(tmp_path / "low" / "more" / "chelsea.png").shape == (40, 40, 3)
     assert (tmp_path / "low" / "more" / "chelsea.yaml").is_file()
-    from esrgan_tf.data import folder_source
+    from esrgan_tf.config import load_config
+    from esrgan_tf.data import Degradation, folder_source
 
-    names = [name for name, _, _ in folder_source(str(folder), str(tmp_path / "low"), 2).pairs()]
-    assert names == ["astronaut.jpg", "more/chelsea.png"]
+    degradation = Degradation(load_config(None, ["degradation.kind=second_order", "generator.scale=2"]))
+    pairs = list(folder_source(str(folder), str(tmp_path / "low"), 2).pairs())
+    assert [name for name, _, _ in pairs] == ["astronaut.jpg", "more/chelsea.png"]
+    for i, (_, lr, hr) in enumerate(pairs):
+        np.testing.assert_array_equal(lr, degradation(lr[None], hr[None], [(0, 0, 1 + i)])[0])
 
 
 def test_without_degradation_it_is_a_reduction(folder, tmp_path, run_main):

@@ -118,11 +118,10 @@ def test_both_systems_train_in_the_loop(system, tmp_path):
     for name, (network, _) in after.step.trained.items():
         for a, b in zip(before.step.trained[name][0].weights, network.weights, strict=True):
             assert (np.asarray(a) != np.asarray(b)).any(), b.path
-    average, network = after.average, after.step.generator
-    assert_same(
-        {v.path: np.asarray(v) for v in average.weights if "moving_variance" in v.path},
-        {v.path: np.asarray(v) for v in network.weights if "moving_variance" in v.path}, rtol=0.5,
-    )  # fmt: skip
+    average = after.average
+    variances = [np.asarray(v) for v in average.weights if "moving_variance" in v.path]
+    assert len(variances) == (3 if system == "srgan" else 0)
+    assert all((v > 0).all() and (v != 1).any() for v in variances)  # averaged too, neither left out nor spoilt
     assert np.isfinite(average(batch()[0])).all()
 
 
