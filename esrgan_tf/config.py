@@ -167,7 +167,7 @@ class Config:
 CHOICES = {
     "data.source": ("div2k", "folder", "synthetic"),
     "degradation.kind": ("none", "jpeg", "second_order"),
-    "generator.name": ("rrdb", "compact", "srresnet"),
+    "generator.name": ("rrdb", "compact", "srresnet", "residual"),
     "generator.scale": (1, 2, 3, 4, 8, 16),
     "generator.unshuffle": (None, 1, 2, 4),
     "discriminator.name": ("vgg", "srgan", "unet_sn"),
@@ -430,7 +430,9 @@ def _check_together(config):
     """What no single key can be blamed for."""
     patch, scale = config.data.hr_patch, config.generator.scale
     if config.generator.name == "rrdb" and scale & (scale - 1):
-        raise UserError(f"generator.scale: the rrdb generator enlarges by a power of two, not {scale}; compact can")
+        raise UserError(
+            f"generator.scale: the rrdb generator enlarges by a power of two, not {scale}; compact and residual can"
+        )
     if config.generator.name == "srresnet":
         scales = (2, 4, 8) if config.generator.batch_norm else (2, 3, 4)
         if scale not in scales:

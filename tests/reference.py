@@ -77,6 +77,19 @@ def compact(weights, image, blocks, scale):
     return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
 
 
+def residual(weights, image, blocks, scale):
+    """The residual network from `{"layer/kernel" or "layer/bias": array}`, in float64."""
+
+    def conv(x, name):
+        return conv2d(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])
+
+    shallow = x = conv(image, "conv_first")
+    for i in range(blocks):
+        x = x + conv(np.maximum(0, conv(x, f"body_{i}_conv1")), f"body_{i}_conv2")
+    x = conv(shallow + conv(x, "conv_body"), "conv_last")
+    return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
+
+
 def sigmoid_cross_entropy(logits, label):
     p = 1.0 / (1.0 + np.exp(-logits))
     return float(np.mean(-(label * np.log(p) + (1 - label) * np.log(1 - p))))

@@ -152,6 +152,29 @@ class Compact(nn.Module):
         return F.pixel_shuffle(y, self.scale) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
 
 
+class Residual(nn.Module):
+    """The network of the packaged models; nobody else's, so the names are ours."""
+
+    def __init__(self, scale=4, filters=64, blocks=9, channels=3):
+        super().__init__()
+        self.scale = scale
+        self.conv_first = conv(channels, filters)
+        self.body = nn.ModuleList()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.conv1, block.conv2 = conv(filters, filters), conv(filters, filters)
+            self.body.append(block)
+        self.conv_body = conv(filters, filters)
+        self.conv_last = conv(filters, channels * scale**2)
+
+    def forward(self, image):
+        shallow = x = self.conv_first(image)
+        for block in self.body:
+            x = x + block.conv2(F.relu(block.conv1(x)))
+        x = self.conv_last(shallow + self.conv_body(x))
+        return F.pixel_shuffle(x, self.scale) + F.interpolate(image, scale_factor=self.scale, mode="nearest")
+
+
 class SRResNet(nn.Module):
     """SRGAN's generator, named as in SRGAN-PyTorch, or as in its first generation."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.interop import (
     compact,
+    residual,
     rrdb,
     srgan_discriminator,
     srresnet,
@@ -19,17 +20,21 @@ from esrgan_tf.interop import (
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
 
 _ARCHITECTURES = {
-    "rrdb": rrdb, "compact": compact, "srresnet": srresnet, "srgan": srgan_discriminator, "unet_sn": unet_discriminator,
-    "vgg": vgg_discriminator,
+    "rrdb": rrdb, "compact": compact, "srresnet": srresnet, "residual": residual,
+    "srgan": srgan_discriminator, "unet_sn": unet_discriminator, "vgg": vgg_discriminator,
 }  # fmt: skip
-_KNOWN = "RRDBNet, SRVGGNetCompact, SRResNet, MSRResNet, and the discriminators of SRGAN, ESRGAN and Real-ESRGAN"
+_KNOWN = (
+    "RRDBNet, SRVGGNetCompact, SRResNet, MSRResNet, the residual network of esrgan-tf, and the discriminators of "
+    "SRGAN, ESRGAN and Real-ESRGAN"
+)
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
     "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
 }  # fmt: skip
 _LOOKS = {
-    "rrdb": "RRDBNet", "compact": "SRVGGNetCompact", "srresnet": "SRResNet", "srgan": "SRGAN's discriminator",
-    "unet_sn": "UNetDiscriminatorSN", "vgg": "VGGStyleDiscriminator",
+    "rrdb": "RRDBNet", "compact": "SRVGGNetCompact", "srresnet": "SRResNet",
+    "residual": "the residual network", "srgan": "SRGAN's discriminator", "unet_sn": "UNetDiscriminatorSN",
+    "vgg": "VGGStyleDiscriminator",
 }  # fmt: skip
 _NOT_TRAINED = ("running_mean", "running_var", "weight_u", "weight_v")
 

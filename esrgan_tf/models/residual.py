@@ -1,0 +1,41 @@
+"""A small residual network that enlarges in one step: the network of the packaged models.
+
+The blocks are EDSR's (Lim et al., arXiv 1707.02921, section 3.1): two convolutions, no normalisation. As in the compact
+network, all work is done at the input's size, and one pixel shuffle adds what nearest-neighbour enlarging lacks.
+"""
+
+import keras
+from keras import layers
+from keras.initializers import RandomNormal
+
+from esrgan_tf.models.as_pytorch import conv3x3
+from esrgan_tf.models.pixels import pixel_shuffle
+
+
+def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, channels: int = 3) -> keras.Model:
+    """Builds the network.
+
+    Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any
+    B, H, W. The defaults have 731,120 parameters. Every output pixel depends on `3 + 2 * blocks` input pixels in each
+    direction.
+
+    Raises:
+        ValueError: `scale` is less than 1.
+    """
+    if scale < 1:
+        raise ValueError(f"scale {scale}: the residual generator enlarges by 1 or more")
+    image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
+    shallow = x = conv3x3(filters, channels, "conv_first")(image)  # [B, H, W, filters]
+    for i in range(blocks):
+        y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
+        y = conv3x3(filters, filters, f"body_{i}_conv2")(y)
+        x = layers.Add(name=f"body_{i}_add")([x, y])
+    x = conv3x3(filters, filters, "conv_body")(x)
+    x = layers.Add(name="body_add")([shallow, x])
+    # Begun near zero, so that training starts from the enlarged input and not from noise on top of it.
+    near_zero = {"kernel_initializer": RandomNormal(stddev=1e-3), "bias_initializer": "zeros"}
+    x = layers.Conv2D(channels * scale**2, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)
+    x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, channels]
+    base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)
+    x = layers.Add(dtype="float32", name="base_add")([base, x])
+    return keras.Model(image, x, name="residual_generator")

@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+import pytest
+
+from esrgan_tf.models import residual_generator
+from tests import reference
+from tests.conftest import opens_without_this_package, random_image, randomise, weights_by_name
+
+
+def test_parameters():
+    convolutions = [(3, 64)] + 19 * [(64, 64)] + [(64, 48)]
+    assert residual_generator().count_params() == sum(9 * i * o + o for i, o in convolutions) == 731_120
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (7, 4), (6, 9)])
+def test_output_is_the_numpy_reference(scale, size):
+    model = randomise(residual_generator(scale, filters=5, blocks=2))
+    image = random_image(*size)
+    expected = reference.residual(weights_by_name(model), image.astype(np.float64), blocks=2, scale=scale)
+    assert expected.shape == (1, scale * size[0], scale * size[1], 3)
+    np.testing.assert_allclose(model(image), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_training_starts_from_the_enlarged_input():
+    image = random_image(12, 9)
+    model = residual_generator(filters=8, blocks=2)
+    difference = np.abs(model(image) - image.repeat(4, axis=1).repeat(4, axis=2))
+    assert 0 < difference.max() < 0.05
+
+
+def test_looks_as_far_as_it_says():
+    blocks, reach = 2, 3 + 2 * 2
+    model = randomise(residual_generator(1, filters=4, blocks=blocks))
+    image = random_image(1, 31)
+    other = image.copy()
+    other[0, 0, 15] += 1
+    changed = np.flatnonzero(np.any(model(image) != model(other), axis=(0, 1, 3)))
+    assert (changed.min(), changed.max()) == (15 - reach, 15 + reach)
+
+
+def test_saved_file_opens_without_this_package(tmp_path):
+    model = randomise(residual_generator(filters=4, blocks=1))
+    assert opens_without_this_package(model, random_image(6, 5), tmp_path)
+
+
+def test_output_is_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = residual_generator(filters=4, blocks=1)
+    image = random_image(4, 4)
+    model.get_layer("conv_last").set_weights([np.zeros((3, 3, 4, 48)), np.zeros(48)])
+    assert model(image).dtype == "float32"
+    np.testing.assert_array_equal(model(image), image.repeat(4, axis=1).repeat(4, axis=2))
+
+
+def test_impossible_scale_is_refused():
+    with pytest.raises(ValueError, match="scale 0"):
+        residual_generator(scale=0)
