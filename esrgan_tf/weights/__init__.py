@@ -1,0 +1,1 @@
+"""Networks by name: those in the package, and those that others have published."""

@@ -1,0 +1,35 @@
+"""The trained networks that travel in the package: a weights file and a card each. Imports no TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+
+DEFAULT = "faithful"
+_FOLDER = Path(__file__).with_name("packaged")
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A trained network in the package.
+
+    Attributes:
+        name: as `--model` takes it.
+        path: its weights, `.safetensors` in float16.
+        card: what it was trained on, for how long, and how well it does, in Markdown.
+        facts: what its file says of itself: `architecture`, `scale`, `parameters`, `licence`, `made_for`.
+    """
+
+    name: str
+    path: Path
+    card: Path
+    facts: dict[str, str]
+
+
+def packaged_models() -> dict[str, Packaged]:
+    """All of them by name."""
+    models = {}
+    for path in sorted(_FOLDER.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            models[path.stem] = Packaged(path.stem, path, path.with_suffix(".md"), file.metadata() or {})
+    return models
