@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import io
 import os
+import re
 import resource
 import signal
 import struct
@@ -191,7 +192,7 @@ def test_result(case, upscale, tmp_path):
     status, out, err = upscale(tmp_path / "in" / name, "--output", tmp_path / "out")
     assert status == 0, err
     assert err == ""
-    assert out.startswith("1 enlarged in ")
+    assert "\n1 enlarged in " in out
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
     result, result_mode = read(tmp_path / "out" / name)
     assert result_mode == mode
@@ -361,14 +362,14 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
     status, out, err = upscale(folder, "--output", tmp_path / "out")
     assert status == 1
     assert err == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP and TIFF are read\n"
-    assert out.startswith("2 enlarged in ")
+    assert "\n2 enlarged in " in out
     assert out.endswith(", 1 failed\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.jpg"}
 
     # The same again goes on where it stopped, and looks below.
     status, out, _ = upscale(folder, "--output", tmp_path / "out", "--recursive", "--skip_existing", "--suffix=")
     assert status == 1
-    assert out.startswith("1 enlarged in ")
+    assert "\n1 enlarged in " in out
     assert "2 skipped, as their results exist, 1 failed" in out
     assert (tmp_path / "out" / "below" / "d.png").is_file()
 
@@ -392,7 +393,7 @@ def test_results_inside_the_input_folder_are_no_inputs(upscale, tmp_path):
     assert upscale(tmp_path, *flags)[0] == 0
     status, out, err = upscale(tmp_path, *flags, "--skip_existing")
     assert status == 0, err
-    assert out.startswith("0 enlarged in ")
+    assert "\n0 enlarged in " in out
     assert "1 skipped" in out
     assert [path.name for path in (tmp_path / "big").iterdir()] == ["a_x2.png"]
 
@@ -432,6 +433,45 @@ def test_overwrite_replaces_only_when_complete(upscale, tmp_path):
     assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--overwrite")[0] == 0
     np.testing.assert_array_equal(read(tmp_path / "b.png")[0], doubled(PHOTO))
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "broken.png"}
+
+
+def test_without_output_results_lie_beside_their_originals(upscale, tmp_path, monkeypatch):
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for name in ("a.png", "b.jpg", "other/c.png", "photos/d.png", "photos/below/e.png"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = upscale("a.png")
+    assert (status, err) == (0, "")
+    model, summary = out.splitlines()
+    assert re.fullmatch(r".*nearest\.keras: SRVGGNetCompact: scale 2, 4 filters, .*", model)
+    assert re.fullmatch(r"1 enlarged in \d+ s: a_x2\.png", summary)
+    np.testing.assert_array_equal(read(tmp_path / "a_x2.png")[0], doubled(PHOTO))
+
+    assert upscale("b.jpg", "other/c.png", "photos/", "--format", "webp", "--outscale", "1.5")[0] == 0
+    assert upscale("photos", "--recursive", "--suffix", "_big")[0] == 0
+    monkeypatch.chdir(tmp_path / "photos" / "below")
+    assert upscale(".")[0] == 0
+    new = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_x*") if path.is_file()}
+    new |= {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_x*/**/*") if path.is_file()}
+    assert new == {
+        "a_x2.png", "b_x1.5.webp", "other/c_x1.5.webp", "photos_x1.5/d.webp", "photos_x2/d_big.png",
+        "photos_x2/below/e_big.png", "photos/below_x2/e.png",
+    }  # fmt: skip
+
+
+def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    (tmp_path / "a_x2.png").write_text("before")
+    status, out, err = upscale(tmp_path / "a.png")
+    assert (status, out) == (2, "")
+    assert err == f"esrgan-tf: there is already {tmp_path / 'a_x2.png'}; give --overwrite or --skip_existing\n"
+    status, _, err = upscale(tmp_path / "a.png", tmp_path / "a_x2.png")  # as *.png names both, the second time
+    assert (status, f"{tmp_path / 'a_x2.png'} is an input" in err) == (2, True)
+    assert (tmp_path / "a_x2.png").read_text() == "before"
+    for place, message in (("-", "standard input (-) has no place beside it"), ("/", "/ has no place beside it")):
+        status, _, err = upscale(place)
+        assert (status, message in err) == (2, True)
 
 
 MISTAKES = {
@@ -491,7 +531,7 @@ def test_standard_input_and_output(models, tmp_path):
     result = run(models, "-", "--output", "-", input=stream.getvalue())
     assert result.returncode == 0, result.stderr
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.stdout))), doubled(PHOTO))
-    assert result.stderr.startswith(b"1 enlarged in ")
+    assert b"\n1 enlarged in " in result.stderr
 
 
 def test_a_read_only_folder(models, tmp_path):

@@ -13,12 +13,19 @@ from absl import flags
 
 from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
 from esrgan_tf.errors import UserError, listed
+from esrgan_tf.weights.packaged import DEFAULT, packaged_models
 
 FLAGS = flags.FlagValues()
 _INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
-flags.DEFINE_string("output", None, "File for a single input, else folder; - is standard output.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model", None, ".keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "output", None,
+    "File for a single input, else folder; - is standard output. Left out, photo.jpg becomes photo_x4.jpg beside it, "
+    "and a folder photos becomes photos_x4.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "model", DEFAULT,
+    "Name of a packaged model, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
@@ -27,13 +34,15 @@ flags.DEFINE_integer("batch", 1, "Tiles computed at once; more than 1 helps smal
 flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter turns; 8 times slower.", flag_values=FLAGS)
 flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
 flags.DEFINE_boolean("recursive", False, "Also what is in folders below a folder.", flag_values=FLAGS)
-flags.DEFINE_string("suffix", "", "Added to the name of each result, before its ending.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "suffix", None, "Added to the name of each result, before its ending; beside its original, _x4 if left out.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's.", flag_values=FLAGS)
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
-flags.mark_flags_as_required(["output", "model"], flag_values=FLAGS)
-_USAGE = "upscale INPUT… --output PATH --model M [--tile N] [--overlap N]"
+_USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 
 
 @dataclass(frozen=True)
@@ -47,23 +56,33 @@ class Job:
 def main(argv: list[str]) -> None:
     """Enlarges as the flags say. See `esrgan-tf upscale --help`."""
     inputs = parse(FLAGS, argv, _USAGE)
-    jobs, skipped = _jobs(inputs)
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
-    if not Path(FLAGS.model).exists():
+    factor, packaged = FLAGS.outscale, packaged_models().get(FLAGS.model)
+    if packaged is None and not Path(FLAGS.model).exists():
         raise UserError(f"--model: no file or folder {FLAGS.model}")
+    if factor is None and packaged is not None:
+        factor = int(packaged.facts["scale"])
+    # Results beside their originals are named by the factor, which only an opened network tells.
+    named = FLAGS.output is not None or factor is not None
+    jobs, skipped = _jobs(inputs, factor) if named else (None, 0)
     say = _say
 
     with quiet_tensorflow():
         from tqdm import tqdm
 
         from esrgan_tf.image_files import in_words
+        from esrgan_tf.interop import describe
         from esrgan_tf.loading import load_model
         from esrgan_tf.tiling import OVERLAP, Enlarger
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
-    enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    model = load_model(FLAGS.model)
+    enlarger = Enlarger(model, FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    if jobs is None:
+        jobs, skipped = _jobs(inputs, enlarger.scale)
+    _tell(f"{FLAGS.model}: {describe(model)}")
     began, failed = time.monotonic(), []
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else job.source.name
@@ -79,7 +98,7 @@ def main(argv: list[str]) -> None:
                 bar.clear()
                 words = _in_words(error)
                 say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
-    _summarise(len(jobs) - len(failed), skipped, len(failed), time.monotonic() - began)
+    _summarise(jobs, skipped, len(failed), time.monotonic() - began)
     if failed:
         raise SystemExit(1)
 
@@ -144,16 +163,21 @@ def _paint(canvas, pixels, enlarger, progress: Callable[[int], None]) -> None:
         canvas.paint(row, column, piece if canvas.dtype.kind == "f" else quantise(piece, canvas.dtype))
 
 
-def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
-    """What to do, every doubt settled before anything is done; and how many inputs are left out."""
+def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
+    """What to do, every doubt settled before anything is done; and how many inputs are left out.
+
+    `factor`, how many times larger results are, may be None where `--output` says their names.
+    """
     from esrgan_tf.image_files import FORMATS
 
     if not inputs:
         raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
     if FLAGS.overwrite and FLAGS.skip_existing:
         raise UserError("--overwrite and --skip_existing contradict each other; give one")
-    if "/" in FLAGS.suffix or "\\" in FLAGS.suffix:
+    if FLAGS.suffix and ("/" in FLAGS.suffix or "\\" in FLAGS.suffix):
         raise UserError(f"--suffix {FLAGS.suffix}: is part of a name, not of a path")
+    if FLAGS.output is None:
+        return _settled([pair for name in inputs for pair in _beside(name, FORMATS, factor)])
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
     if FLAGS.output == "-" and not single:
         raise UserError("--output -: standard output takes one image; name a folder for several")
@@ -181,6 +205,21 @@ def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
             )
         pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS, output)]
     return _settled(pairs)
+
+
+def _beside(name, formats, factor):
+    """`(input, its result)` for a file, whose result lies in the same folder, or for what is in a folder."""
+    if name == "-":
+        raise UserError("standard input (-) has no place beside it; name one with --output, or - for standard output")
+    path, ending = Path(name), f"_x{factor:g}"
+    if not path.is_dir():
+        result = _renamed(Path(path.name), ending if FLAGS.suffix is None else FLAGS.suffix)
+        return [(_file(name), path.with_name(result.name))]
+    folder = path if path.name not in ("", "..") else path.resolve()
+    if not folder.name:
+        raise UserError(f"{name} has no place beside it; name a folder with --output")
+    results = folder.with_name(folder.name + ending)
+    return [(file, results / relative) for file, relative in _found([name], formats, results)]
 
 
 def _file(name):
@@ -212,15 +251,15 @@ def _found(inputs, formats, output):
             if not images:
                 deeper = "" if FLAGS.recursive else "; --recursive looks into the folders below"
                 raise UserError(f"no image ({listed(list(formats), 9)}) in {path}{deeper}")
-            found += [(file, _renamed(file.relative_to(path))) for file in images]
+            found += [(file, _renamed(file.relative_to(path), FLAGS.suffix or "")) for file in images]
         else:
-            found.append((_file(name), _renamed(Path(path.name))))
+            found.append((_file(name), _renamed(Path(path.name), FLAGS.suffix or "")))
     return found
 
 
-def _renamed(relative):
+def _renamed(relative, suffix):
     ending = f".{FLAGS.format}" if FLAGS.format else relative.suffix
-    return relative.with_name(f"{relative.stem}{FLAGS.suffix}{ending}")
+    return relative.with_name(f"{relative.stem}{suffix}{ending}")
 
 
 def _settled(pairs):
@@ -260,11 +299,23 @@ def _in_words(error):
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
-def _summarise(done, skipped, failed, seconds):
-    parts = [f"{done} enlarged in {_duration(seconds)}"]
+def _tell(line):
+    """On standard output, unless the image goes there."""
+    print(line, file=sys.stderr if FLAGS.output == "-" else sys.stdout)
+
+
+def _summarise(jobs, skipped, failed, seconds):
+    done = len(jobs) - failed
+    places = sorted({job.target.parent for job in jobs if job.target is not None})
+    where = ""
+    if done and len(jobs) == 1 and places:
+        where = f": {jobs[0].target}"
+    elif done and places:
+        where = f", in {listed([str(place) for place in places])}"
+    parts = [f"{done} enlarged in {_duration(seconds)}{where}"]
     parts += [f"{skipped} skipped, as their results exist"] if skipped else []
     parts += [f"{failed} failed"] if failed else []
-    print(", ".join(parts), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
+    _tell(", ".join(parts))
 
 
 def _duration(seconds):
