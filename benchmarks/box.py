@@ -1,0 +1,172 @@
+"""Puts a trained network into the package: weights in float16, and a card from its run and from what it measures.
+
+    python -m benchmarks.box RUN_DIR --name faithful --config configs/box_faithful.yaml \
+      --measure Kodak=kodak --measure Set5=Set5 --measure Set14=Set14 --measure BSD100=BSD100
+
+Each set is a folder with `hr` and `lr_x4`, or of images alone, which are then reduced by antialiased bicubic. Refuses a
+network that loses more than a hundredth of a dB by float16, and says how much better it is than the packaged one.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from safetensors.numpy import save
+from tabulate import tabulate
+
+from esrgan_tf.config import load_config
+from esrgan_tf.data import folder_source
+from esrgan_tf.data.images import bicubic
+from esrgan_tf.interop import recognise_model
+from esrgan_tf.interop.architecture import to_torch
+from esrgan_tf.loading import load_model
+from esrgan_tf.metrics import psnr, ssim
+from esrgan_tf.run_folder import read_metrics
+from esrgan_tf.tiling import Enlarger
+from esrgan_tf.weights.packaged import packaged_models
+
+MADE_FOR = {
+    "faithful": "clean images: as near to the truth as pixels can tell, nothing invented",
+    "sharp": "clean images: detail for the eye, some of it invented",
+    "photo": "photos as they are, with noise and compression",
+}
+PHOTOS = tabulate(
+    [
+        ["BSDS500 (Arbelaez et al.), its splits `train` and `test`", 400, "research and education"],
+        [
+            "[imagenet-sample-images](https://github.com/EliSchwartz/imagenet-sample-images): single objects",
+            676,
+            "ImageNet's: research and education, not commercial",
+        ],
+        [
+            "[COCO](https://github.com/lightly-ai/coco128_yolo): scenes of streets and homes",
+            236,
+            "Creative Commons of Flickr, photo by photo",
+        ],
+        ["wallpapers of Budgie, deepin, Solus, Pop!_OS, elementary and MATE", 61, "free licences, photo by photo"],
+    ],
+    ["photos", "how many", "terms"],
+    tablefmt="github",
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--name", required=True, choices=MADE_FOR)
+    parser.add_argument("--config", required=True, help="the recipe, for the card")
+    parser.add_argument("--phase", default="psnr", choices=("psnr", "gan"))
+    parser.add_argument("--before", default="", help="what the run went on from, for the card")
+    parser.add_argument("--measure", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--write", action="store_true", help="into the package; else only measures")
+    arguments = parser.parse_args()
+    phase = arguments.run_dir / arguments.phase
+    trained = load_model(phase / "generator.keras")
+    rounded = keras.models.clone_model(trained)
+    rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in trained.get_weights()])
+    networks = {"trained": trained, "in float16": rounded}
+    if arguments.name in packaged_models():
+        networks["packaged before"] = load_model(packaged_models()[arguments.name].path)
+    rows = []
+    for text in arguments.measure:
+        name, _, folder = text.partition("=")
+        rows.append([name, *measured(Path(folder), networks)])
+        print(tabulate([rows[-1]], ["set", "bicubic", *networks], tablefmt="plain"), flush=True)
+        (before, _), (after, _) = rows[-1][2:4]
+        if before - after > 0.01:
+            raise SystemExit(f"{name}: float16 costs {before - after:.3f} dB")
+    if arguments.write:
+        write(arguments, rounded, phase, rows)
+
+
+def measured(folder: Path, networks: dict) -> list[tuple[float, float]]:
+    """Mean luma PSNR and SSIM of bicubic and of each network, by the protocol of `evaluate`."""
+    pairs = folder / "hr", folder / "lr_x4"
+    source = folder_source(*map(str, pairs), 4) if pairs[0].is_dir() else folder_source(str(folder), None, 4)
+    enlargers = [Enlarger(network) for network in networks.values()]
+    scores = []
+    for _, lr, hr in source.pairs():
+        results = [bicubic(lr, *hr.shape[:2]), *(enlarge(lr) for enlarge in enlargers)]
+        scores.append([(psnr(hr, sr, border=4), ssim(hr, sr, border=4)) for sr in results])
+    return [tuple(round(float(value), 4) for value in pair) for pair in np.mean(scores, axis=0)]
+
+
+def write(arguments, model, phase, rows):
+    architecture = recognise_model(model)
+    facts = {
+        "architecture": architecture.name,
+        "scale": str(architecture.arguments["scale"]),
+        "parameters": str(model.count_params()),
+        "licence": "Apache-2.0",
+        "made_for": MADE_FOR[arguments.name],
+    }
+    styled = architecture.styled(architecture.style_to_write)
+    state = to_torch(styled, {v.path: np.asarray(v) for v in model.weights})
+    path = Path(__file__).parents[1] / "esrgan_tf" / "weights" / "packaged" / f"{arguments.name}.safetensors"
+    path.write_bytes(save({n: np.ascontiguousarray(t, np.float16) for n, t in state.items()}, metadata=facts))
+    path.with_suffix(".md").write_text(card(arguments, facts, phase, rows, path.stat().st_size), encoding="utf-8")
+    print(f"written: {path}, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def card(arguments, facts, phase, rows, size):
+    config, last = load_config(arguments.run_dir / "config.yaml"), read_metrics(phase)[-1]
+    settings = getattr(config, arguments.phase)
+    table = tabulate(
+        [[name, *(f"{p:.2f} dB, {s:.4f}" for p, s in (bicubic_, ours))] for name, bicubic_, _, ours, *_ in rows],
+        ["luma PSNR, SSIM", "bicubic (Pillow)", arguments.name],
+        tablefmt="github",
+    )
+    before = f", from {arguments.before}" if arguments.before else ""
+    return f"""\
+# {arguments.name}
+
+Enlarges RGB images {facts["scale"]} times. Made for {facts["made_for"]}.
+
+| | |
+| --- | --- |
+| network | `{facts["architecture"]}`, {config.generator.filters} filters, {config.generator.blocks} blocks: \
+{int(facts["parameters"]):,} parameters, {size / 1e6:.1f} MB in float16 |
+| recipe | `{arguments.config}`, phase `{arguments.phase}`{before} |
+| trained for | {int(last["step"]):,} steps of {config.data.batch_size} patches of {config.data.hr_patch}x\
+{config.data.hr_patch}, {float(last["seconds"]) / 3600:.1f} hours on two CPU cores that did other work too |
+| rate | Adam, {settings.learning_rate:g}, {settings.schedule} |
+
+{table}
+
+By the protocol of `esrgan-tf evaluate`: 8-bit results, 4 border pixels removed, luma of BT.601. No image of these sets
+was trained on; Kodak's are those that training was watched with.
+
+## Trained on
+
+{PHOTOS}
+
+The weights are under this project's licence, Apache 2.0. Where the terms of training photos matter to you, train your
+own with the recipe.
+
+## Use
+
+```sh
+esrgan-tf upscale photo.jpg --model {arguments.name}
+```
+
+## Limits
+
+What is not in the pixels is guessed. Do not read text, faces or measurements from the result as if they had been
+photographed. {LIMITS[arguments.name]}
+"""
+
+
+CLEAN = "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it."
+LIMITS = {
+    "faithful": CLEAN,
+    "sharp": CLEAN,
+    "photo": "It was trained to remove noise and compression artefacts, and may take fine texture for such.",
+}
+
+
+if __name__ == "__main__":
+    main()
