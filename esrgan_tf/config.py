@@ -38,6 +38,7 @@ _CUTOFF, _CUTOFF_LARGE = (1 / 3, 1.0), (1 / 5, 1.0)
 class DegradationConfig:
     kind: str = "none"
     margin: int = 32
+    clean_probability: float = 0.0
     sharpen: bool = True
     sinc_probability: float = 0.8
     sinc_sizes: tuple[int, ...] = _KERNEL_SIZES
@@ -195,6 +196,7 @@ _BOUNDS = {
     "generator.blocks": _POSITIVE,
     "discriminator.filters": _POSITIVE,
     "degradation.margin": _NOT_NEGATIVE,
+    "degradation.clean_probability": (0, 1),
     "degradation.sinc_probability": (0, 1),
     "degradation.sinc_sizes": (3, 51),
     "degradation.sinc_cutoff": (0.01, 1),

@@ -382,5 +382,23 @@ def test_jpeg_alone_keeps_the_low_resolution():
     np.testing.assert_array_equal(found, np.asarray(Image.open(file)))
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "second_order"])
+def test_a_share_of_the_patches_stays_clean(kind):
+    count = 1000 if kind == "jpeg" else 60
+    noise = rng(3).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    lr, hr = np.stack([noise[:4, :4]] * count), np.stack([noise] * count)
+    seeds = [(0, 7, i) for i in range(count)]
+
+    def unchanged(share):
+        settings = [f"degradation.kind={kind}", f"degradation.clean_probability={share}"]
+        degraded = Degradation(load_config(None, settings))(lr, hr, seeds)
+        assert degraded.dtype == np.uint8
+        return int((degraded == lr).all(axis=(1, 2, 3)).sum())
+
+    assert unchanged(0.0) == 0
+    assert unchanged(1.0) == count
+    assert scipy.stats.binomtest(unchanged(0.2), count, 0.2).pvalue > 1e-3
+
+
 def test_the_defaults_leave_training_alone():
     assert Config().degradation.kind == "none"

@@ -260,7 +260,11 @@ def _used(config: Config) -> set[str]:
     """The keys of the degradation that its kind looks at."""
     if config.degradation.kind == "second_order":
         return {key for key in KEYS if key.startswith("degradation")}
-    jpeg = {"degradation.margin", "degradation_2.jpeg_quality"} if config.degradation.kind == "jpeg" else set()
+    jpeg = (
+        {"degradation.margin", "degradation.clean_probability", "degradation_2.jpeg_quality"}
+        if config.degradation.kind == "jpeg"
+        else set()
+    )
     return {"degradation.kind"} | jpeg
 
 

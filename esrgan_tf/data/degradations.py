@@ -184,11 +184,15 @@ class Degradation:
     def __call__(self, lr: np.ndarray, hr: np.ndarray, seeds: Sequence[Sequence[int]]) -> np.ndarray:
         """New low resolution for a batch of pairs, uint8 `[B, H / scale, W / scale, 3]`, each from its own seed."""
         rngs = [np.random.default_rng(seed) for seed in seeds]
+        share = self._config.degradation.clean_probability
+        clean = np.array([share > 0 and rng.random() < share for rng in rngs])
         if self._config.degradation.kind == "jpeg":
             low, high = self._config.degradation_2.jpeg_quality
             with tf.device("CPU:0"):
-                return np.stack([_jpeg(i, round(g.uniform(low, high))) for i, g in zip(lr, rngs, strict=True)])
-        return degrade(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
+                degraded = np.stack([_jpeg(i, round(g.uniform(low, high))) for i, g in zip(lr, rngs, strict=True)])
+        else:
+            degraded = degrade(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
+        return np.where(clean[:, None, None, None], lr, degraded)
 
 
 class DegradedStore:
