@@ -8,7 +8,7 @@ _PUBLIC = {
     "export_saved_model": "esrgan_tf.serving",
     "interpolate": "esrgan_tf.interpolation",
     "load_model": "esrgan_tf.loading",
-    "upscale": "esrgan_tf.tiling",
+    "upscale": "esrgan_tf.enlarging",
 }
 
 __all__ = list(_PUBLIC)

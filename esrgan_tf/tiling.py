@@ -82,7 +82,8 @@ class Enlarger:
         """Enlarges an image piece by piece.
 
         Args:
-            image: uint8 or uint16 `[H, W, C]`.
+            image: uint8 or uint16 `[H, W, C]`. Gray `[H, W, 1]` goes through an RGB generator as three equal channels,
+                and their mean comes out.
             progress: called after each piece with the number of input pixels done.
 
         Yields:
@@ -93,7 +94,7 @@ class Enlarger:
             UserError: other channels than the generator's, or memory runs out for the smallest tile.
         """
         height, width, channels = image.shape
-        if channels != self.channels:
+        if channels != self.channels and (channels, self.channels, self._out_channels) != (1, 3, 3):
             raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
         top = 0
         while top < height:
@@ -108,8 +109,9 @@ class Enlarger:
                 self._shrink(error)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Enlarges an image into one array: uint8 or uint16 `[H, W, C]` to `[scale * H, scale * W, C']` of its type."""
-        shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, self._out_channels)
+        """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
+        channels = 1 if image.shape[2] == 1 else self._out_channels
+        shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, channels)
         result = np.empty(shape, image.dtype)  # first: should it not fit, no time is lost
         for row, column, piece in self.tiles(image):
             result[row : row + piece.shape[0], column : column + piece.shape[1]] = quantise(piece, image.dtype)
@@ -125,7 +127,10 @@ class Enlarger:
             same = [x for x in columns[: self._batch] if x[3] - x[0] == size]
             columns = columns[len(same) :]
             batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
+            gray = batch.shape[3] < self.channels
+            batch = np.repeat(batch, self.channels, axis=3) if gray else batch
             enlarged = self._enlarge(batch.astype(np.float32) / np.iinfo(image.dtype).max)
+            enlarged = enlarged.mean(axis=3, keepdims=True) if gray else enlarged
             for x, piece in zip(same, enlarged, strict=True):
                 rows, keep = (
                     slice((begin - start) * self.scale, (end - start) * self.scale) for start, begin, end, _ in (y, x)
@@ -156,26 +161,6 @@ class Enlarger:
                 f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
             ) from error
         self._notice(f"memory ran out; going on with one tile of {self.tile} pixels at a time")
-
-
-def upscale(
-    image: np.ndarray, model: keras.Model, tile: int | None = None, overlap: int = OVERLAP, ensemble: bool = False
-) -> np.ndarray:
-    """Enlarges a whole image.
-
-    Args:
-        image: uint8 `[H, W, C]`, or uint16, with as many channels as `model` takes.
-        model, tile, overlap, ensemble: as for `Enlarger`.
-
-    Returns:
-        `[scale * H, scale * W, C']` of the image's type, clipped and rounded.
-
-    Raises:
-        UserError: as `Enlarger`, or another type of pixels.
-    """
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
-        raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
-    return Enlarger(model, tile, overlap, ensemble=ensemble)(image)
 
 
 def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:

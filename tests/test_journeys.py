@@ -189,10 +189,11 @@ def test_demo(tmp_path, warm, monkeypatch, capfd):
     out, _ = capfd.readouterr()
     assert commands == ["train.py", "train.py", "export.py"]
     for name in ("astronaut", "chelsea"):
-        assert re.search(rf"{name}: ours is [+-]\d+\.\d\d dB", out)
+        assert re.search(rf"{name}, just trained +\d+\.\d\d dB \([+-]\d+\.\d\d\)", out)
+        assert float(re.search(rf"{name}, in the box +\d+\.\d\d dB \(([+-]\d+\.\d\d)\)", out)[1]) > 0
     assert f"look at {tmp_path / 'comparison.png'}" in out
     with Image.open(tmp_path / "comparison.png") as picture:
-        assert picture.width == 4 * 2 * 192
+        assert picture.width == 5 * 2 * 192
 
 
 def test_pictures_of_the_readme_exist():

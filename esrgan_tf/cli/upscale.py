@@ -150,16 +150,10 @@ def _enlarge(job: Job, enlarger, bar) -> list[str]:
 
 
 def _paint(canvas, pixels, enlarger, progress: Callable[[int], None]) -> None:
-    """Enlarges gray or RGB pixels onto a canvas; gray goes through an RGB network as three equal channels."""
-    import numpy as np
-
+    """Enlarges gray or RGB pixels onto a canvas."""
     from esrgan_tf.tiling import quantise
 
-    if pixels.shape[2] < enlarger.channels:
-        pixels = np.broadcast_to(pixels, (*pixels.shape[:2], enlarger.channels))
     for row, column, piece in enlarger.tiles(pixels, progress):
-        if canvas.shape[2] == 1:
-            piece = piece.mean(axis=2, keepdims=True)
         canvas.paint(row, column, piece if canvas.dtype.kind == "f" else quantise(piece, canvas.dtype))
 
 
