@@ -1,0 +1,59 @@
+"""The trained networks that come with the package, as they are in it."""
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from safetensors import safe_open
+
+import esrgan_tf
+from esrgan_tf.data.images import bicubic, crop_to_multiple
+from esrgan_tf.interop import recognise_model
+from esrgan_tf.metrics import psnr
+from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+
+PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # dB over bicubic that none of these networks may fall below
+FAITHFUL = {"faithful"}  # those that are judged by their pixels
+
+
+def test_the_default_is_there():
+    assert DEFAULT in packaged_models()
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_a_packaged_network_is_small_and_says_what_it_is(name):
+    packaged = packaged_models()[name]
+    assert packaged.path.stat().st_size <= 2_000_000
+    with safe_open(packaged.path, framework="numpy") as file:
+        assert {file.get_tensor(key).dtype for key in file.keys()} == {np.dtype(np.float16)}  # noqa: SIM118
+    model = esrgan_tf.load_model(name)
+    architecture = recognise_model(model)
+    assert packaged.facts["architecture"] == architecture.name
+    assert int(packaged.facts["scale"]) == architecture.arguments["scale"] == 4
+    assert int(packaged.facts["parameters"]) == model.count_params()
+    card = packaged.card.read_text()
+    assert f"{model.count_params():,} parameters" in card
+    for word in ("Trained on", "research and education", "Kodak", "Set5", packaged.facts["made_for"]):
+        assert word in card
+
+
+@pytest.mark.parametrize("name", FAITHFUL)
+def test_it_sees_more_than_bicubic(name):
+    """Photos that none of them was trained on."""
+    for photo, least in PHOTOS.items():
+        hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
+        lr = bicubic(hr, hr.shape[0] // 4, hr.shape[1] // 4)
+        gain = psnr(hr, esrgan_tf.upscale(lr, name), border=4) - psnr(hr, bicubic(lr, *hr.shape[:2]), border=4)
+        assert gain > least, photo
+
+
+def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
+    Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(tmp_path / "photo.jpg", quality=95)
+    status, out, err = run_main("upscale", tmp_path / "photo.jpg")
+    assert (status, err) == (0, "")
+    model, summary = out.splitlines()
+    assert model.startswith(f"{DEFAULT}: the residual network: scale 4, 64 filters, 9 blocks, 731,120 parameters")
+    assert summary.endswith(f" s: {tmp_path / 'photo_x4.jpg'}")
+    with Image.open(tmp_path / "photo_x4.jpg") as result:
+        assert result.size == (200, 160)
+    assert esrgan_tf.upscale(tmp_path / "photo.jpg").size == (200, 160)
