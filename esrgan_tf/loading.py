@@ -7,11 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.config import load_config
+from esrgan_tf.endings import OTHERS
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_model, recognise_variables
 from esrgan_tf.interpolation import interpolate
 from esrgan_tf.models import DISCRIMINATORS
 from esrgan_tf.serving import verify_call
+
+_EXPECTED = (
+    f"expected a .keras model, the folder of a SavedModel or of a run, or PyTorch weights ({', '.join(READABLE)})"
+)
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -51,12 +56,12 @@ def load_network(path: str | Path) -> keras.Model:
     if path.is_dir():
         return _from_saved_model(path)
     if not path.is_file():
-        raise UserError(
-            f"no file {path}; expected a .keras model, the folder of a SavedModel or of a run, "
-            f"or PyTorch weights ({', '.join(READABLE)})"
-        )
+        raise UserError(f"no file {path}; {_EXPECTED}")
     if path.suffix.lower() in READABLE:
         return load_torch_network(path)
+    if path.suffix.lower() != ".keras":
+        kind = OTHERS.get(path.suffix.lower(), "not a Keras model")
+        raise UserError(f"{path} is {kind}; {_EXPECTED}")
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # a parser of damaged bytes raises whatever it meets

@@ -184,6 +184,19 @@ MISTAKES = {
         ("convert", "{tmp}/gray.safetensors", "{tmp}/broken.yaml/a.pth"),
         "is a file, not a folder",
     ),
+    "convert to standard output": (
+        ("convert", "{tmp}/gray.safetensors", "-"),
+        "-: standard output takes none of what is written here; name a file or a folder",
+    ),
+    "interpolate to standard output": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "0.5", "--output", "-"),
+        "-: standard output takes none of",
+    ),
+    "export to standard output": (
+        ("export", "--run_dir", "{run}", "--output", "-"),
+        "-: standard output takes none of",
+    ),
+    "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: standard output takes none of"),
     "convert to ONNX": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/new.onnx"),
         "end it in .keras, .safetensors or .pth",

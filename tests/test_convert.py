@@ -10,6 +10,7 @@ import tensorflow_hub as hub
 import yaml
 
 from esrgan_tf import load_model
+from esrgan_tf.errors import UserError
 from esrgan_tf.interop import save_torch
 from esrgan_tf.loading import load_discriminator
 from esrgan_tf.models import compact_generator, rrdb_generator, srresnet_generator, unet_sn_discriminator
@@ -131,6 +132,42 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
     assert out.count("SRVGGNetCompact") == 2
     for x, y, z in zip(a.get_weights(), b.get_weights(), load_model(output).get_weights(), strict=True):
         np.testing.assert_allclose(z, (1 - alpha) * x + alpha * y, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("x4.param", "a network of ncnn"),
+        ("x4.bin", "weights of ncnn or OpenVINO, or of PyTorch, which are to be renamed .pth"),
+        ("x4.onnx", "an ONNX model"),
+        ("x4.TFLITE", "a TensorFlow Lite model"),
+        ("x4.weights.h5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
+        ("x4.hdf5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
+        ("saved_model.pb", "a TensorFlow graph; of a SavedModel, name the folder"),
+        ("variables.data-00000-of-00001", "part of a TensorFlow checkpoint"),
+        ("x4.gguf", "a GGUF model"),
+        ("x4.npz", "an archive of NumPy arrays"),
+        ("config.yaml", "a configuration; of a run, name the folder"),
+        ("model.tar.gz", "an archive; unpack it"),
+        ("photo.png", "not a Keras model"),
+        ("x4", "not a Keras model"),
+    ],
+)
+def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_main):
+    (tmp_path / name).write_bytes(b"whatever it holds")
+    assert run_main("convert", tmp_path / name, tmp_path / "new.keras") == (
+        2,
+        "",
+        f"esrgan-tf: {tmp_path / name} is {kind}; expected a .keras model, the folder of a SavedModel or of a run, or "
+        "PyTorch weights (.safetensors, .pth, .pt, .ckpt)\n",
+    )
+
+
+def test_hdf5_is_never_opened(tmp_path):
+    """Even a whole generator: a layer in it may be a program, which some versions of Keras run."""
+    compact_generator(2, filters=2, blocks=0).save(tmp_path / "model.h5")
+    with pytest.raises(UserError, match="is an HDF5 file"):
+        load_model(tmp_path / "model.h5")
 
 
 @pytest.mark.parametrize("kind", ["dense", "two inputs", "fixed size", "unbuilt"])

@@ -74,8 +74,10 @@ def check_new(target: Path) -> None:
     """Refuses a place to write to where there is something, or that no folder can hold.
 
     Raises:
-        UserError: `target` exists, or lies below a file.
+        UserError: `target` exists, lies below a file, or is what elsewhere stands for standard output.
     """
+    if target == Path("-"):
+        raise UserError("-: standard output takes none of what is written here; name a file or a folder")
     if target.exists():
         raise UserError(f"{target} exists; remove it or choose another name")
     check_folder(target)
