@@ -7,11 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.config import load_config
+from esrgan_tf.endings import OTHERS
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_model, recognise_variables
 from esrgan_tf.interpolation import interpolate
 from esrgan_tf.models import DISCRIMINATORS
-from esrgan_tf.serving import verify
+from esrgan_tf.serving import verify_call
+
+_EXPECTED = (
+    f"expected a .keras model, the folder of a SavedModel or of a run, or PyTorch weights ({', '.join(READABLE)})"
+)
 
 
 def load_model(path: str | Path) -> keras.Model:
@@ -51,12 +56,12 @@ def load_network(path: str | Path) -> keras.Model:
     if path.is_dir():
         return _from_saved_model(path)
     if not path.is_file():
-        raise UserError(
-            f"no file {path}; expected a .keras model, the folder of a SavedModel or of a run, "
-            f"or PyTorch weights ({', '.join(READABLE)})"
-        )
+        raise UserError(f"no file {path}; {_EXPECTED}")
     if path.suffix.lower() in READABLE:
         return load_torch_network(path)
+    if path.suffix.lower() != ".keras":
+        kind = OTHERS.get(path.suffix.lower(), "not a Keras model")
+        raise UserError(f"{path} is {kind}; {_EXPECTED}")
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # a parser of damaged bytes raises whatever it meets
@@ -79,22 +84,43 @@ def _from_run(path):
 
 
 def _from_saved_model(path):
-    """The published folder holds no Keras model, but names that tell which one its weights belong to."""
+    """The published folder holds no Keras model, but names that tell which one its weights belong to.
+
+    Its signatures are not asked for: they are gone where it was loaded, trained on and saved again.
+    """
     if not (path / "saved_model.pb").is_file():
         raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
     try:
         loaded = tf.saved_model.load(str(path))
-        weights = {v.name.removesuffix(":0"): v.numpy() for v in loaded.variables}
-        image = loaded.signatures["serving_default"].structured_input_signature[1]["image"]
+        weights = {v.name.removesuffix(":0"): v.numpy() for v in getattr(loaded, "variables", ())}
+        shape = _image_shape(loaded)
     except Exception as error:  # whatever a damaged or foreign SavedModel trips over
         raise UserError(f"{path} is not a SavedModel of esrgan-tf: {first_line(error)}") from error
+    lacking = [] if weights else ["no list `variables` of named weights"]
+    lacking += [] if shape else ["no call for float images [B, H, W, C]"]
+    if lacking:
+        raise UserError(
+            f"{path} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}; expected a folder that "
+            "esrgan-tf export or export_saved_model wrote, or that was loaded from there and saved again. "
+            'A Keras model is read from the file that model.save("NAME.keras") writes'
+        )
     shapes = {name: weight.shape for name, weight in weights.items()}
-    model = build(recognise_variables(shapes, str(path), image.shape[-1]), weights)
+    model = build(recognise_variables(shapes, str(path), shape[-1]), weights)
     try:
-        verify(model, path)
-    except Exception as error:  # its signatures may be anything
+        verify_call(model, loaded)
+    except Exception as error:  # its call may be anything
         raise UserError(f"{path} has weights of ours, but computes something else: {first_line(error)}") from error
     return model
+
+
+def _image_shape(loaded):
+    """The shape `[B, H, W, C]` that a loaded SavedModel is called with; None where it cannot be called so."""
+    call = loaded.__call__ if callable(loaded) else None
+    for function in getattr(call, "concrete_functions", ()):
+        for image in function.structured_input_signature[0][:1]:
+            if isinstance(image, tf.TensorSpec) and image.dtype == tf.float32 and image.shape.rank == 4:
+                return image.shape
+    return None
 
 
 def _is_discriminator(model):

@@ -3,6 +3,7 @@
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -57,11 +58,10 @@ def verify(model: keras.Model, path: str | Path) -> None:
         RuntimeError: they differ.
     """
     loaded = tf.saved_model.load(str(path))
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
-    image = pixels.astype(np.float32)
-    with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
-        expected = 255.0 * np.asarray(model(image / 255.0))
-        served = loaded.signatures["serving_default"](image=tf.constant(image))["super_resolution"]
+    pixels, expected = _sample(model)
+    image = tf.constant(pixels, tf.float32)
+    with tf.device("CPU"):
+        served = loaded.signatures["serving_default"](image=image)["super_resolution"]
         eight_bit = loaded.signatures["uint8"](image=tf.constant(pixels))["super_resolution"].numpy().astype(np.float32)
         outputs = {"__call__": loaded(image), "call": loaded.call(image), "serving_default": served}
     errors = {name: np.abs(output - expected) for name, output in outputs.items()}
@@ -72,6 +72,19 @@ def verify(model: keras.Model, path: str | Path) -> None:
     for exported, original in zip(loaded.variables, model.weights, strict=True):
         if not np.array_equal(exported.numpy(), np.asarray(original)):
             raise RuntimeError(f"the exported weight {original.path} differs from the model's")
+
+
+def verify_call(model: keras.Model, call: Callable) -> None:
+    """Compares `call`, of float32 `[B, H, W, C]` in [0, 255], with `model`, as `verify` compares a SavedModel.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    pixels, expected = _sample(model)
+    with tf.device("CPU"):
+        error = np.abs(call(tf.constant(pixels, tf.float32)) - expected).max()
+    if not error <= _TOLERANCE:
+        raise RuntimeError(f"its output differs by {error:.3g} of 255")
 
 
 def archive(path: str | Path, archive_path: str | Path) -> None:
@@ -101,6 +114,13 @@ def check_absent(path: Path) -> None:
     """
     if path.exists():
         raise UserError(f"{path} exists; remove it or choose another name")
+
+
+def _sample(model):
+    """Pixels, and what the model makes of them in [0, 255]."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
+    with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
+        return pixels, 255.0 * np.asarray(model(pixels.astype(np.float32) / 255.0))
 
 
 def _servable(model):

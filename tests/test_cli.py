@@ -1,12 +1,21 @@
 """Every mistake a user can make: one line, exit 2, nothing half-written. And what commands say when all is well."""
 
+import importlib
+import importlib.metadata
 import re
+import shlex
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from esrgan_tf import __version__
+from esrgan_tf.cli.common import parse
+from esrgan_tf.cli.examples import EXAMPLES
+from esrgan_tf.cli.main import COMMANDS
+from esrgan_tf.config import load_config
 from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
 from tests.conftest import run_process
@@ -184,6 +193,19 @@ MISTAKES = {
         ("convert", "{tmp}/gray.safetensors", "{tmp}/broken.yaml/a.pth"),
         "is a file, not a folder",
     ),
+    "convert to standard output": (
+        ("convert", "{tmp}/gray.safetensors", "-"),
+        "-: standard output takes none of what is written here; name a file or a folder",
+    ),
+    "interpolate to standard output": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "0.5", "--output", "-"),
+        "-: standard output takes none of",
+    ),
+    "export to standard output": (
+        ("export", "--run_dir", "{run}", "--output", "-"),
+        "-: standard output takes none of",
+    ),
+    "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: standard output takes none of"),
     "convert to ONNX": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/new.onnx"),
         "end it in .keras, .safetensors or .pth",
@@ -309,9 +331,52 @@ def test_help(argv, run_main):
     assert err == ""
 
 
-def test_console_command_and_scripts_are_the_same():
-    outputs = {run_process(*command, "--help").stdout for command in (("esrgan-tf", "train"), ("python", "train.py"))}
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_shown_and_valid(command, run_main):
+    status, out, _ = run_main(command, "--help")
+    assert status == 0
+    assert len(EXAMPLES[command]) >= 2
+    values = importlib.import_module(f"esrgan_tf.cli.{command}").FLAGS
+    for example in EXAMPLES[command]:
+        assert f"\n  esrgan-tf {example}\n" in out
+        words = shlex.split(example.partition(" < ")[0])
+        assert words[0] == command
+        names = parse(values, words, "")
+        assert names == words[1 : 1 + len(names)]  # they come first
+        assert len(names) in ({"degrade": {2}, "convert": {2}, "status": {1}, "upscale": {1}}.get(command, {0}))
+        if "set" in values:
+            load_config(None, values["set"].value)
+
+
+def test_the_first_help_shows_three_examples(run_main):
+    _, out, _ = run_main("--help")
+    lines = [line.strip().removeprefix("esrgan-tf ") for line in out.splitlines() if line.startswith("  esrgan-tf ")]
+    assert len(lines) == 3
+    assert all(line in EXAMPLES[line.split()[0]] for line in lines)
+
+
+def test_versions_come_from_records(tmp_path):
+    """And in no time: neither package is imported."""
+    program = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "from esrgan_tf.cli.main import main; sys.exit(main(['--version']))"
+    )
+    result = run_process(sys.executable, "-c", program)
+    assert result.returncode == 0, result.stderr
+    versions = [importlib.metadata.version(package) for package in ("tensorflow", "keras")]
+    assert result.stdout == f"esrgan-tf {__version__}, TensorFlow {versions[0]}, Keras {versions[1]}\n"
+
+
+def test_every_door_is_the_same():
+    commands = (("esrgan-tf", "train"), ("python", "train.py"), ("python", "-m", "esrgan_tf", "train"))
+    outputs = {run_process(*command, "--help").stdout for command in commands}
     assert len(outputs) == 1
+    assert outputs.pop().startswith("usage: esrgan-tf train ")
+
+
+def test_the_package_lists_its_names():
+    result = run_process(sys.executable, "-c", "import esrgan_tf; print(*dir(esrgan_tf))")
+    assert {"load_model", "export_saved_model", "interpolate", "upscale", "__version__"} <= set(result.stdout.split())
 
 
 def test_a_complete_phase_says_so_and_stays(trained_run, run_main):

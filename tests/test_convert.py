@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_hub as hub
 import yaml
 
 from esrgan_tf import load_model
+from esrgan_tf.errors import UserError
 from esrgan_tf.interop import save_torch
 from esrgan_tf.loading import load_discriminator
 from esrgan_tf.models import compact_generator, rrdb_generator, srresnet_generator, unet_sn_discriminator
@@ -132,13 +134,40 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
         np.testing.assert_allclose(z, (1 - alpha) * x + alpha * y, atol=1e-7)
 
 
-def test_keras_own_export_is_refused_in_one_line(tmp_path, run_main):
-    """It has weights of our names, and other signatures."""
-    rrdb_generator(filters=4, blocks=1, growth=2).export(tmp_path / "other", verbose=False)
-    status, _, err = run_main("convert", tmp_path / "other", tmp_path / "new.keras")
-    assert status == 2
-    assert "is not a SavedModel of esrgan-tf" in err or "computes something else" in err
-    assert err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("x4.param", "a network of ncnn"),
+        ("x4.bin", "weights of ncnn or OpenVINO, or of PyTorch, which are to be renamed .pth"),
+        ("x4.onnx", "an ONNX model"),
+        ("x4.TFLITE", "a TensorFlow Lite model"),
+        ("x4.weights.h5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
+        ("x4.hdf5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
+        ("saved_model.pb", "a TensorFlow graph; of a SavedModel, name the folder"),
+        ("variables.data-00000-of-00001", "part of a TensorFlow checkpoint"),
+        ("x4.gguf", "a GGUF model"),
+        ("x4.npz", "an archive of NumPy arrays"),
+        ("config.yaml", "a configuration; of a run, name the folder"),
+        ("model.tar.gz", "an archive; unpack it"),
+        ("photo.png", "not a Keras model"),
+        ("x4", "not a Keras model"),
+    ],
+)
+def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_main):
+    (tmp_path / name).write_bytes(b"whatever it holds")
+    assert run_main("convert", tmp_path / name, tmp_path / "new.keras") == (
+        2,
+        "",
+        f"esrgan-tf: {tmp_path / name} is {kind}; expected a .keras model, the folder of a SavedModel or of a run, or "
+        "PyTorch weights (.safetensors, .pth, .pt, .ckpt)\n",
+    )
+
+
+def test_hdf5_is_never_opened(tmp_path):
+    """Even a whole generator: a layer in it may be a program, which some versions of Keras run."""
+    compact_generator(2, filters=2, blocks=0).save(tmp_path / "model.h5")
+    with pytest.raises(UserError, match="is an HDF5 file"):
+        load_model(tmp_path / "model.h5")
 
 
 @pytest.mark.parametrize("kind", ["dense", "two inputs", "fixed size", "unbuilt"])
@@ -175,15 +204,112 @@ def test_damaged_keras_files_are_refused_in_one_line(tmp_path, run_main):
         (tmp_path / "new.pth").unlink(missing_ok=True)
 
 
-def test_saved_models_of_others_are_refused(tmp_path, run_main):
+LISTS, CALL = "no list `variables` of named weights", "no call for float images [B, H, W, C]"
+
+
+def plain_module(path):
     foreign = tf.Module()
     foreign.weight = tf.Variable(1.0, name="conv_first/kernel")
     foreign.call = tf.function(lambda image: image * foreign.weight, input_signature=[tf.TensorSpec((None,))])
-    tf.saved_model.save(foreign, str(tmp_path / "foreign"))
+    tf.saved_model.save(foreign, path)
+
+
+def callable_module(path):
+    class Doubling(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+        def __call__(self, image):
+            return 2 * image
+
+    tf.saved_model.save(Doubling(), path)
+
+
+def module_for_other_things(path):
+    """Weights of our names, but what it is called with is no batch of images."""
+    ours = tf.train.Checkpoint()
+    ours.variables = [tf.Variable(tf.ones((3, 3, 3, 4)), name="conv_first/kernel")]
+    ours.__call__ = tf.function(lambda text: text, input_signature=[tf.TensorSpec((None,), tf.string)])
+    tf.saved_model.save(ours, path)
+
+
+FOREIGN = {
+    "a plain module": (plain_module, f"it has {LISTS} and {CALL}; expected a folder that esrgan-tf export or"),
+    "a module that takes images": (callable_module, f"it has {LISTS}; expected"),
+    "a module that takes text": (module_for_other_things, f"it has {CALL}; expected"),
+    "what Keras exports": (
+        lambda path: rrdb_generator(filters=4, blocks=1, growth=2).export(path, verbose=False),
+        f"it has {CALL}; expected a folder that esrgan-tf export or export_saved_model wrote, or that was loaded from "
+        'there and saved again. A Keras model is read from the file that model.save("NAME.keras") writes\n',
+    ),
+    "a Keras model that TensorFlow saved": (
+        lambda path: tf.saved_model.save(rrdb_generator(filters=4, blocks=1, growth=2), path),
+        f"it has {LISTS} and {CALL}; expected",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_saved_models_of_others_are_refused(kind, tmp_path, run_main):
+    """In words that say what is missing."""
+    write, message = FOREIGN[kind]
+    write(str(tmp_path / "foreign"))
     status, _, err = run_main("convert", tmp_path / "foreign", tmp_path / "new.keras")
     assert status == 2
-    assert err.startswith(f"esrgan-tf: {tmp_path / 'foreign'} is not a SavedModel of esrgan-tf")
+    assert err.startswith(f"esrgan-tf: {tmp_path / 'foreign'} is not a SavedModel of esrgan-tf: {message}")
     assert err.count("\n") == 1
+
+
+def text_to_images(loaded):
+    """A signature of the user's own."""
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def serving_default(file):
+        return loaded(255 * tf.io.decode_image(file, 3, tf.float32, expand_animations=False)[tf.newaxis])
+
+    return serving_default
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A generator with weights that are not trained, too, and its folder."""
+    model, folder = randomise(srresnet_generator(2, 4, 1)), tmp_path_factory.mktemp("saved") / "model"
+    export_saved_model(model, folder)
+    return model, folder
+
+
+@pytest.mark.parametrize(
+    ("load", "signatures"),
+    [(hub.load, "none"), (hub.load, "the same"), (tf.saved_model.load, "the call"), (tf.saved_model.load, "their own")],
+)
+def test_what_was_trained_on_elsewhere_comes_back(load, signatures, saved, tmp_path):
+    """A published folder, trained on as TensorFlow's users do, and saved again."""
+    original, folder = saved
+    loaded = load(str(folder))
+    image = tf.constant(255 * random_image(6, 5))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(loaded(image)))
+    optimizer = keras.optimizers.Adam(1e-2)
+    gradients = tape.gradient(loss, loaded.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, loaded.trainable_variables, strict=True))
+    given = {"none": None, "the same": loaded.signatures, "the call": loaded.call, "their own": text_to_images(loaded)}
+    tf.saved_model.save(loaded, str(tmp_path / "tuned"), signatures=given[signatures])
+
+    model = load_model(tmp_path / "tuned")
+    for weight, before, after in zip(model.weights, original.weights, loaded.variables, strict=True):
+        np.testing.assert_array_equal(weight, after)
+        if before.trainable:
+            assert (np.asarray(weight) != np.asarray(before)).any(), before.path
+    np.testing.assert_allclose(255 * np.asarray(model(image / 255)), loaded(image), rtol=1e-4, atol=1e-2)
+
+
+def test_images_of_packed_channels_come_back(tmp_path):
+    """Twelve channels in the first convolution: whether they are packed pixels, only the call tells."""
+    for name, model in (
+        ("packed", rrdb_generator(2, filters=4, blocks=1, growth=2)),
+        ("plain", rrdb_generator(1, filters=4, blocks=1, growth=2, in_channels=12, unshuffle=1)),
+    ):
+        export_saved_model(model, tmp_path / name)
+        tf.saved_model.save(tf.saved_model.load(str(tmp_path / name)), str(tmp_path / f"{name} again"))
+        assert load_model(tmp_path / f"{name} again").inputs[0].shape == model.inputs[0].shape
 
 
 def test_a_saved_model_that_computes_something_else_is_refused(tmp_path, run_main):

@@ -117,6 +117,38 @@ def test_a_perfect_image_has_no_finite_psnr(place, tmp_path, run_main):
     assert json.loads((tmp_path / "r.json").read_text())["mean"]["model"]["psnr_y"] is None
 
 
+@pytest.mark.parametrize("exact", ["bicubic alone", "model and bicubic"])
+def test_the_mean_is_of_the_images_that_are_not_exact(exact, place, tmp_path, run_main):
+    """A flat image: bicubic reproduces it, and so does a network that only repeats pixels. Both means leave it out."""
+    shutil.copytree(place / "hr60", tmp_path / "hr")
+    Image.fromarray(np.full((60, 80, 3), 77, np.uint8)).save(tmp_path / "hr" / "flat.png")
+    network = randomise(compact_generator(4, filters=2, blocks=0))
+    if exact == "model and bicubic":
+        network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
+    network.save(tmp_path / "model.keras")
+    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--sheet", tmp_path / "s.png")
+    status, out, err = run_main("evaluate", "--model", tmp_path / "model.keras", "--hr_dir", tmp_path / "hr", *reports)
+    assert status == 0, err
+    report = json.loads((tmp_path / "r.json").read_text())
+    flat = next(image for image in report["images"] if image["name"] == "flat.png")
+    others = [image for image in report["images"] if image is not flat]
+    assert [who for who in ("model", "bicubic") if flat[who]["psnr_y"] is None] == exact.removesuffix(" alone").split(
+        " and "
+    )
+    for who in ("model", "bicubic"):
+        for measure, mean in report["mean"][who].items():
+            counted = others if measure.startswith("psnr") else report["images"]
+            assert mean == pytest.approx(np.mean([image[who][measure] for image in counted]))
+    note = "the mean PSNR leaves out 1 of 4 images, exact by the model or by bicubic: flat.png"
+    assert note in out.splitlines()
+    assert report["protocol"].endswith(f"; {note}")
+    with open(tmp_path / "r.csv", newline="") as file:
+        assert file.readline().strip().endswith(note)
+        mean = list(csv.DictReader(file))[-1]
+    assert float(mean["psnr_y"]) == report["mean"]["model"]["psnr_y"]
+    assert float(mean["bicubic_psnr_y"]) == report["mean"]["bicubic"]["psnr_y"]
+
+
 def test_lpips_is_left_out_with_a_sentence(place, run_main, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     _, out, _ = run_main("evaluate", "--model", place / "model.safetensors", "--hr_dir", place / "hr")

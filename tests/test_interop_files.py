@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.interop import load_torch, recognise_model
+from esrgan_tf.interop.files import check_torch, read_state_dict
 from tests import torch_reference as reference
 from tests.conftest import REPOSITORY
 
@@ -374,3 +375,29 @@ def test_without_pytorch_one_line_says_what_to_install(tmp_path):
         assert result.stderr.endswith("needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors\n")
         assert result.stderr.count("\n") == 1
         (tmp_path / "a.keras").unlink()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "OSError('libtorch_cpu.so: cannot open shared object file:\\nNo such file')",
+        "ImportError('libtorch_cpu.so: cannot open shared object file:\\nNo such file')",
+        "RuntimeError('libtorch_cpu.so: cannot open shared object file:\\nNo such file')",
+        "ModuleNotFoundError('libtorch_cpu.so: cannot open shared object file:', name='typing_extensions')",
+    ],
+)
+def test_a_pytorch_that_cannot_be_imported_is_one_line(trouble, tmp_path, monkeypatch):
+    """As where a library is missing that it is linked with; this stands in for that package."""
+    (tmp_path / "site" / "torch").mkdir(parents=True)
+    (tmp_path / "site" / "torch" / "__init__.py").write_text(f"raise {trouble}\n")
+    torch.save(COMPACT, tmp_path / "weights.pth")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    for path in (tmp_path / "weights.pth", tmp_path / "new.pth"):
+        with pytest.raises(UserError) as error:
+            read_state_dict(path) if path.exists() else check_torch(path)
+        assert str(error.value) == (
+            f"{path}: this format needs PyTorch, and the torch that is installed cannot be imported (libtorch_cpu.so: "
+            "cannot open shared object file:); pip install --force-reinstall torch, or use .safetensors"
+        )

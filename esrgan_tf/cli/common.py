@@ -12,6 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
+from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError
 
@@ -46,7 +47,8 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
         SystemExit: after `--help`.
     """
     if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-        print(f"usage: esrgan-tf {usage}\n\n{values.main_module_help() or values.get_help()}")
+        examples = shown(EXAMPLES[argv[0]])
+        print(f"usage: esrgan-tf {usage}\n\n{examples}\n{values.main_module_help() or values.get_help()}")
         raise SystemExit(0)
     values.unparse_flags()  # what an earlier call in the same process set
     try:
@@ -74,8 +76,10 @@ def check_new(target: Path) -> None:
     """Refuses a place to write to where there is something, or that no folder can hold.
 
     Raises:
-        UserError: `target` exists, or lies below a file.
+        UserError: `target` exists, lies below a file, or is what elsewhere stands for standard output.
     """
+    if target == Path("-"):
+        raise UserError("-: standard output takes none of what is written here; name a file or a folder")
     if target.exists():
         raise UserError(f"{target} exists; remove it or choose another name")
     check_folder(target)

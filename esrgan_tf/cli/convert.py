@@ -5,6 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
+from esrgan_tf.endings import OTHERS
 from esrgan_tf.errors import UserError
 
 FLAGS = flags.FlagValues()
@@ -14,10 +15,7 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
 )
-_ENDINGS_OF_OTHERS = {
-    *(".h5", ".hdf5", ".weights", ".pb", ".tflite", ".onnx", ".pt", ".ckpt", ".bin", ".npz", ".npy", ".pkl", ".zip"),
-    *(".gz", ".tar", ".gguf", ".mlmodel", ".mlpackage", ".engine", ".param", ".json", ".yaml"),
-}
+_NOT_WRITTEN = {*OTHERS, ".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
 
@@ -27,7 +25,7 @@ def main(argv: list[str]) -> None:
     for path in inputs:
         if not path.exists():
             raise UserError(f"no file or folder {path}")
-    if output.suffix.lower() in _ENDINGS_OF_OTHERS:
+    if output.suffix.lower() in _NOT_WRITTEN:
         raise UserError(
             f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
         )

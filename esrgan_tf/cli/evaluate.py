@@ -11,7 +11,7 @@ from absl import flags
 from tabulate import tabulate
 
 from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, listed
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -68,11 +68,22 @@ def main(argv: list[str]) -> None:
         raise UserError("; ".join(problems))
 
     measures = list(images[0]["model"])
-    means = {who: {m: _mean([image[who][m] for image in images]) for m in measures} for who in ("model", "bicubic")}
+    exact = [image for image in images if math.inf in (*image["model"].values(), *image["bicubic"].values())]
+    finite = [image for image in images if image not in exact]
+    means = {who: _means(who, measures, images, finite) for who in ("model", "bicubic")}
+    note = ""
+    if exact and finite:
+        names = listed([image["name"] for image in exact], 3)
+        note = (
+            f"the mean PSNR leaves out {len(exact)} of {len(images)} images, exact by the model or by bicubic: {names}"
+        )
+        protocol += f"; {note}"
     rows = [[image["name"], *image["model"].values()] for image in images]
     rows += [[f"mean of {len(images)}", *means["model"].values()], ["bicubic, mean", *means["bicubic"].values()]]
     formats = ("", *(_FORMATS[measure] for measure in measures))
     print(tabulate(rows, ["image", *(_TITLES[measure] for measure in measures)], floatfmt=formats))
+    if note:
+        print(note)
     report = {"model": FLAGS.model, "protocol": protocol, "images": images, "mean": means}
     for path in map(Path, FLAGS.report):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,8 +172,13 @@ def _lpips() -> Callable | None:
     return distance
 
 
-def _mean(values):
-    return sum(values) / len(values)
+def _means(who, measures, images, finite):
+    """PSNR's over the images where it is finite for the model and for bicubic, so that both means are of the same."""
+    means = {}
+    for measure in measures:
+        counted = finite or images if measure.startswith("psnr") else images
+        means[measure] = sum(image[who][measure] for image in counted) / len(counted)
+    return means
 
 
 def _write_json(path, report):

@@ -1,9 +1,12 @@
 """`esrgan-tf COMMAND …`."""
 
 import importlib
+import importlib.metadata
 import sys
 
+from esrgan_tf import __version__
 from esrgan_tf.cli.common import run_command
+from esrgan_tf.cli.examples import TYPICAL, shown
 from esrgan_tf.errors import UserError
 
 COMMANDS = {
@@ -25,11 +28,25 @@ def main(argv: list[str] | None = None) -> int:
 def _dispatch(argv):
     if not argv or argv[0] in ("--help", "-h", "help"):
         lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
-        print("usage: esrgan-tf COMMAND [flags]\n\n" + "\n".join(lines) + "\n\nesrgan-tf COMMAND --help explains each.")
+        print("usage: esrgan-tf COMMAND [flags]\n\n" + "\n".join(lines) + f"\n\n{shown(TYPICAL)}")
+        print("\nesrgan-tf COMMAND --help explains each, with examples; --version tells the versions.")
+        return
+    if argv[0] == "--version":
+        print(
+            f"esrgan-tf {__version__}, {', '.join(f'{title} {_version(title)}' for title in ('TensorFlow', 'Keras'))}"
+        )
         return
     if argv[0] not in COMMANDS:
         raise UserError(f"unknown command {argv[0]!r}; there are: {', '.join(COMMANDS)}")
     importlib.import_module(f"esrgan_tf.cli.{argv[0]}").main(argv)
+
+
+def _version(package):
+    """Read from the installation's records: importing TensorFlow takes seconds."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def entry_point() -> None:

@@ -1,6 +1,5 @@
 """Weights files: named tensors in, named tensors out, and never a line of a file's own code run."""
 
-import importlib.util
 import re
 import warnings
 from collections.abc import Mapping
@@ -68,19 +67,27 @@ def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper:
 
 
 def check_torch(path: str | Path) -> None:
-    """Refuses a file that only PyTorch reads or writes where there is no PyTorch.
+    """Refuses a file that only PyTorch reads or writes where there is no PyTorch that works.
 
     Raises:
         UserError: with what to install.
     """
-    if Path(path).suffix.lower() in PICKLED and importlib.util.find_spec("torch") is None:
-        raise UserError(f"{path}: this format needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors")
+    if Path(path).suffix.lower() in PICKLED:
+        _torch(path)
 
 
 def _torch(path):
-    check_torch(path)
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError, RuntimeError) as error:  # the latter where its libraries are missing or damaged
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            raise UserError(
+                f"{path}: this format needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors"
+            ) from error
+        raise UserError(
+            f"{path}: this format needs PyTorch, and the torch that is installed cannot be imported "
+            f"({first_line(error)}); pip install --force-reinstall torch, or use .safetensors"
+        ) from error
     return torch
 
 
