@@ -17,6 +17,7 @@ EXAMPLES = {
         "export --model realesr-general-x4v3.pth --output exports/general",
     ),
     "upscale": (
+        "upscale photo.jpg",
         "upscale photo.jpg --output enlarged.png --model realesr-general-x4v3.pth",
         "upscale photos --recursive --output enlarged --model runs/photos --skip_existing",
         "upscale - --output - --format png --model exports/photos < photo.png > enlarged.png",
