@@ -183,6 +183,7 @@ CHOICES = {
 
 # Where a machine keeps its things: no number depends on it.
 OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
+PATHS = (*OF_A_MACHINE, "gan.vgg_weights")
 
 # Numbers are refused outside these bounds: (least, most).
 _POSITIVE = (1, None)
@@ -286,6 +287,37 @@ def with_section(config: Config, section: str, values: dict) -> Config:
     config = dataclasses.replace(config, **{section: _SECTIONS[section](**values)})
     _check_together(config)
     return config
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """`config` with its relative paths, which begin in the working directory, made absolute; `~` stays."""
+    sections = {}
+    for key in PATHS:
+        section, name = key.split(".")
+        value = value_of(config, key)
+        if _is_path(key, value) and not value.startswith("~"):
+            sections.setdefault(section, {})[name] = str(Path(value).absolute())
+    changed = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
+    return dataclasses.replace(config, **changed)
+
+
+def same_value(key: str, recorded, value) -> bool:
+    """Whether `section.key` means the same in a recorded configuration and in one with absolute paths.
+
+    A record may have a relative path: of a folder nobody noted, so that it fits every path that ends alike.
+    """
+    if recorded == value:
+        return True
+    if not (_is_path(key, recorded) and _is_path(key, value)):
+        return False
+    before, now = (Path(text).expanduser() for text in (recorded, value))
+    return before.resolve() == now.resolve() or (
+        not before.is_absolute() and now.parts[-len(before.parts) :] == before.parts
+    )
+
+
+def _is_path(key, value):
+    return key in PATHS and value is not None and (key, value) != ("gan.vgg_weights", "imagenet")
 
 
 def save_config(config: Config, path: Path) -> None:

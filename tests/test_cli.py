@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from esrgan_tf.interop import save_torch
@@ -331,6 +332,35 @@ def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
     assert f"configuration: {tmp_path / 'run' / 'config.yaml'}, psnr.steps=3" in out
     assert "resuming phase psnr at step 2" in out
     assert "step 3/3" in err
+
+
+def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):
+    home, elsewhere, run = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    shutil.copytree(photos, home / "photos")
+    train = ("train", "--phase", "psnr", "--run_dir", run)
+    monkeypatch.chdir(home)
+    folders = ("--set=data.hr_dir=photos", "--set=data.val_hr_dir=photos", "--set=data.cache_dir=cache")
+    assert run_main(*train, "--config", tiny_config, *folders, "--set=psnr.steps=2")[0] == 0
+    configs = run / "config.yaml", run / "psnr" / "checkpoints" / "ckpt-2" / "config.yaml"
+    for path in configs:
+        data = yaml.safe_load(path.read_text())["data"]
+        expected = [str(home / name) for name in ("photos", "photos", "cache")]
+        assert [data[key] for key in ("hr_dir", "val_hr_dir", "cache_dir")] == expected
+    monkeypatch.chdir(elsewhere)
+    status, out, err = run_main(*train, "--set=psnr.steps=4")
+    assert status == 0, err
+    assert "resuming phase psnr at step 2" in out
+    assert "preparing" not in out
+    # As runs were written that knew relative paths only.
+    for path in (run / "config.yaml", *run.glob("psnr/checkpoints/*/config.yaml")):
+        path.write_text(path.read_text().replace(f"{home}/", ""))
+    status, _, err = run_main(*train, "--set=psnr.steps=6")
+    assert (status, err) == (2, f"esrgan-tf: data.val_hr_dir: no folder {elsewhere}/photos\n")
+    absolute = (f"--set=data.{key}={home / 'photos'}" for key in ("hr_dir", "val_hr_dir"))
+    status, out, err = run_main(*train, "--set=psnr.steps=6", *absolute, f"--set=data.cache_dir={home / 'cache'}")
+    assert status == 0, err
+    assert "resuming phase psnr at step 4" in out
 
 
 @pytest.mark.parametrize("alpha", [0, 0.25, 1])

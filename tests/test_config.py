@@ -5,7 +5,7 @@ import sys
 import pytest
 import yaml
 
-from esrgan_tf.config import KEYS, Config, load_config, save_config
+from esrgan_tf.config import KEYS, Config, load_config, same_value, save_config, with_absolute_paths
 from esrgan_tf.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -157,3 +157,36 @@ def test_reading_a_configuration_needs_no_tensorflow():
         "import sys, esrgan_tf.config, esrgan_tf.cli.main, esrgan_tf.cli.train; sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY).returncode == 0
+
+
+def test_relative_paths_become_absolute_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = load_config(
+        None, ["data.hr_dir=photos/train", "data.lr_dir=/lr", "data.val_hr_dir=~/v", "gan.vgg_weights=w.h5"]
+    )
+    config = with_absolute_paths(given)
+    assert config.data.hr_dir == str(tmp_path / "photos" / "train")
+    assert config.gan.vgg_weights == str(tmp_path / "w.h5")
+    assert (config.data.lr_dir, config.data.val_hr_dir, config.data.val_lr_dir) == ("/lr", "~/v", None)
+    assert with_absolute_paths(Config()) == Config()  # imagenet is no file
+
+
+@pytest.mark.parametrize(
+    ("key", "recorded", "value", "same"),
+    [
+        ("data.hr_dir", "photos", "{tmp}/photos", True),
+        ("data.hr_dir", "photos", "/elsewhere/photos", True),
+        ("data.hr_dir", "../photos", "{parent}/photos", True),
+        ("data.hr_dir", "{tmp}/photos/", "{tmp}/photos", True),
+        ("data.hr_dir", "photos", "{tmp}/others", False),
+        ("data.hr_dir", "{tmp}/photos", "/elsewhere/photos", False),
+        ("data.hr_dir", None, "{tmp}/photos", False),
+        ("data.source", "folder", "a/folder", False),
+        ("gan.vgg_weights", "w.h5", "{tmp}/w.h5", True),
+        ("gan.vgg_weights", "imagenet", "{tmp}/imagenet", False),
+    ],
+)
+def test_a_recorded_path_is_compared_as_a_path(key, recorded, value, same, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recorded, value = (text and text.format(tmp=tmp_path, parent=tmp_path.parent) for text in (recorded, value))
+    assert same_value(key, recorded, value) == same

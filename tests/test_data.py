@@ -134,6 +134,12 @@ def test_missing_folders_images_and_partners_are_named(tmp_path):
         folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4)
 
 
+def test_a_missing_folder_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"data\.hr_dir: no folder {tmp_path}/absent$"):
+        folder_source("absent", None, 4)
+
+
 def test_store_holds_the_pixels_and_is_made_once(tmp_path):
     for i in range(3):
         save(tmp_path / "hr", f"{i}.png", PHOTO[: 40 + 8 * i])

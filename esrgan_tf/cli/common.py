@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.config import Config, load_config
+from esrgan_tf.config import Config, load_config, with_absolute_paths
 from esrgan_tf.errors import UserError
 
 # What the machine refuses rather than the program: one line, like any mistake.
@@ -59,7 +59,7 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
 def find_config(config: str | None, run_dir: Path, overrides: list[str], together: bool = True) -> Config:
     """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults.
 
-    `together` as in `load_config`.
+    Its paths are absolute, so that a run goes on from any folder. `together` as in `load_config`.
     """
     candidates = (
         [Path(config)] if config else [p for p in (run_dir / "config.yaml", Path("config.yaml")) if p.is_file()]
@@ -67,7 +67,7 @@ def find_config(config: str | None, run_dir: Path, overrides: list[str], togethe
     path = candidates[0] if candidates else None
     loaded = load_config(path, overrides, together)
     print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
-    return loaded
+    return with_absolute_paths(loaded)
 
 
 def check_new(target: Path) -> None:

@@ -24,7 +24,7 @@ from esrgan_tf.cli.initial import (
     recorded_start,
 )
 from esrgan_tf.cli.provenance import device_names, facts
-from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, value_of
+from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, same_value, value_of
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_images, checkpoint_steps, held, note_start
 from esrgan_tf.stopping import Failed, Stopped, StopRequest, stop_requests
@@ -146,6 +146,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         strategy = several_machines()
         stop.finish_step = True  # from here on they stop together, after a step
         settings = {key: value_of(config, key) for key in KEYS if key not in OF_A_MACHINE}
+        settings["gan.vgg_weights"] = Path(config.gan.vgg_weights).name  # each machine may keep it elsewhere
         with until_training(len(cluster.machines)):
             check_agreement(
                 strategy,
@@ -282,7 +283,7 @@ def _check_settings(config: Config, folder: Path) -> None:
         for key in KEYS
         if (key in used or key.split(".")[0] in sections)
         and key not in free
-        and value_of(before, key) != value_of(config, key)
+        and not same_value(key, value_of(before, key), value_of(config, key))
     ]
     if differences:
         raise UserError(

@@ -57,7 +57,7 @@ def folder_source(
 
 def _list(folder, key):
     if not folder.is_dir():
-        raise UserError(f"{key}: no folder {folder}")
+        raise UserError(f"{key}: no folder {folder.absolute()}")
     files = image_files(folder)
     if not files:
         raise UserError(f"{key}: no image in {folder}; it must hold files that Pillow reads (PNG, JPEG, TIFF, …)")
