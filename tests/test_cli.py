@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from esrgan_tf.errors import as_typed
 from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
 from tests.conftest import run_process
@@ -55,7 +57,7 @@ MISTAKES = {
         "DIV2K has no bicubic_x1",
     ),
     "XLA on many devices": ((*TRAIN, "--set", "runtime.jit_compile=maybe"), "not one of auto, on, off"),
-    "gan before psnr": (GAN, "first run: python train.py --phase psnr --run_dir"),
+    "gan before psnr": (GAN, "first run: esrgan-tf train --phase psnr --run_dir {new}, or"),
     "absent initial weights": ((*GAN, "--init_from", "{tmp}/absent.keras"), "--init_from: no file"),
     "initial weights of gray images": (
         (*TRAIN, "--init_from", "{tmp}/gray.safetensors"),
@@ -166,7 +168,7 @@ MISTAKES = {
     "archive of another kind": ((*EXPORT, "--archive", "{tmp}/new.zip"), "must end in .tar.gz"),
     "export before gan": (
         ("export", "--run_dir", "{half}", "--output", "{new}"),
-        "python train.py --phase gan --run_dir",
+        "first run: esrgan-tf train --phase gan --run_dir {half}, or",
     ),
     "model and alpha": (
         ("export", "--model", "x.keras", "--alpha", "0.5", "--output", "{new}"),
@@ -291,6 +293,32 @@ def test_a_mistake_in_a_real_process():
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == "esrgan-tf: unknown configuration key 'psnr.stepz'; did you mean psnr.steps?\n"
+
+
+STARTS = {
+    ("python", "train.py"): "python train.py",
+    ("python", "./train.py"): "python train.py",
+    ("esrgan-tf", "train"): "esrgan-tf train",
+    ("python", "-m", "esrgan_tf", "train"): "python -m esrgan_tf train",
+}
+
+
+@pytest.mark.parametrize("typed", STARTS, ids=" ".join)
+def test_a_hint_is_in_the_form_that_was_typed(typed, tmp_path):
+    result = run_process(*typed, "--phase", "gan", "--run_dir", tmp_path / "a run")
+    assert result.stderr.endswith(
+        f"; first run: {STARTS[typed]} --phase psnr --run_dir '{tmp_path}/a run', or name one with --init_from\n"
+    )
+    result = run_process(*typed, "--fase", "gan")
+    assert result.stderr.endswith(f" ({STARTS[typed]} --help explains the flags)\n")
+
+
+def test_hints_of_other_commands_than_the_script(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/a b/export.py", "export", "--alpha", "1"])
+    assert as_typed("train", "--phase", "psnr") == "python '/a b/train.py' --phase psnr"
+    assert as_typed("status", "run") == "esrgan-tf status run"  # there is no status.py
+    monkeypatch.setattr(sys, "argv", ["train.py", "photos"])  # somebody else's program, which imports esrgan_tf
+    assert as_typed("train", "--phase", "psnr") == "esrgan-tf train --phase psnr"
 
 
 def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):

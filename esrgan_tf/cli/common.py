@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.config import Config, load_config, with_absolute_paths
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, as_typed
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
@@ -53,7 +53,7 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
         return values(argv)[1:]
     except flags.Error as error:
         message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
-        raise UserError(f"{message} (esrgan-tf {argv[0]} --help explains the flags)") from error
+        raise UserError(f"{message} ({as_typed(argv[0], '--help')} explains the flags)") from error
 
 
 def find_config(config: str | None, run_dir: Path, overrides: list[str], together: bool = True) -> Config:

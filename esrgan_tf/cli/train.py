@@ -5,7 +5,6 @@ import dataclasses
 import inspect
 import math
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from esrgan_tf.cli.initial import (
 )
 from esrgan_tf.cli.provenance import device_names, facts
 from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, same_value, value_of
-from esrgan_tf.errors import UserError, listed
+from esrgan_tf.errors import UserError, as_typed, listed
 from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_images, checkpoint_steps, held, note_start
 from esrgan_tf.stopping import Failed, Stopped, StopRequest, stop_requests
 
@@ -76,7 +75,7 @@ def main(argv: list[str]) -> None:
         again = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run knows the rest
         if not checkpoint_steps(Path(FLAGS.run_dir) / FLAGS.phase / "checkpoints"):
             again = argv[1:]
-        print(f"{stopped}; to go on: python train.py {shlex.join(again)}", file=sys.stderr)
+        print(f"{stopped}; to go on: {as_typed('train', *again)}", file=sys.stderr)
     except Failed as failed:
         print(f"esrgan-tf: {failed}", file=sys.stderr)
         raise SystemExit(1) from failed
