@@ -25,6 +25,7 @@ class DataConfig:
     lr_dir: str | None = None
     val_hr_dir: str | None = None
     val_lr_dir: str | None = None
+    skip_unreadable: bool = False
     hr_patch: int = 128
     batch_size: int = 16
     cache_dir: str = "~/.cache/esrgan_tf"

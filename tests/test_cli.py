@@ -39,6 +39,10 @@ MISTAKES = {
     "empty folder": ((*TRAIN, "--set", "data.hr_dir={tmp}/empty"), "data.hr_dir: no image in"),
     "missing validation folder": ((*TRAIN, "--set", "data.val_hr_dir={tmp}/absent"), "data.val_hr_dir: no folder"),
     "unreadable image": ((*TRAIN, "--set", "data.hr_dir={tmp}/broken"), "1 of 1 images are unusable: photo.png ("),
+    "an unreadable image among others": (
+        (*TRAIN, "--set", "data.hr_dir={tmp}/one_broken"),
+        "; mend or remove them, or leave them out with --set data.skip_unreadable=true",
+    ),
     "validation image too small": (
         (*TRAIN, "--set", "data.val_hr_dir={tmp}/small"),
         "at least 19 pixels on both sides",
@@ -246,12 +250,14 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory, trained_run, tiny_config):
+def places(tmp_path_factory, trained_run, tiny_config, photos):
     tmp = tmp_path_factory.mktemp("mistakes")
     (tmp / "empty").mkdir()
     (tmp / "broken").mkdir()
     (tmp / "small").mkdir()
     (tmp / "broken" / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
+    shutil.copytree(photos, tmp / "one_broken")
+    shutil.copy(tmp / "broken" / "photo.png", tmp / "one_broken")
     (tmp / "broken_saved_model").mkdir()
     (tmp / "broken_saved_model" / "saved_model.pb").write_bytes(b"\x08\x01 but then no more")
     (tmp / "damaged.safetensors").write_bytes(b"\x08\x01")
@@ -360,6 +366,16 @@ def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
     assert f"configuration: {tmp_path / 'run' / 'config.yaml'}, psnr.steps=3" in out
     assert "resuming phase psnr at step 2" in out
     assert "step 3/3" in err
+
+
+def test_training_without_the_unreadable_images(places, tmp_path, run_main):
+    """Those of the validation too; both of one folder have one cache, which is made once."""
+    folders = (f"--set=data.{key}={places['tmp'] / 'one_broken'}" for key in ("hr_dir", "val_hr_dir"))
+    train = ("train", "--phase", "psnr", "--config", places["config"], "--run_dir", tmp_path / "run", *folders)
+    status, out, err = run_main(*train, "--set=psnr.steps=1", "--set=data.skip_unreadable=true")
+    assert status == 0, err
+    assert "left out, data.hr_dir: 1 of 4 images are unusable: photo.png (" in err
+    assert "data: 3 images to train on, 3 to validate on" in out
 
 
 def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):

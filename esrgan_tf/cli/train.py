@@ -53,10 +53,12 @@ flags.DEFINE_boolean(
 )
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
 
-# What may differ from the settings of the checkpoint that training goes on from: no number depends on it.
+# What may differ from the settings of the checkpoint that training goes on from: no number depends on it, or other
+# images tell.
 _FREE = {
-    "data.data_dir", "data.cache_dir", "data.val_hr_dir", "data.val_lr_dir", "psnr.steps", "gan.steps",
-    "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every", "runtime.keep_checkpoints",
+    "data.data_dir", "data.cache_dir", "data.val_hr_dir", "data.val_lr_dir", "data.skip_unreadable",
+    "psnr.steps", "gan.steps", "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every",
+    "runtime.keep_checkpoints",
 }  # fmt: skip
 
 # A discriminator halves its image so often that the sides must be a multiple of this.
@@ -328,9 +330,10 @@ def _sources(config: Config):
     data, scale = config.data, config.generator.scale
     validation = None
     if data.val_hr_dir is not None:
-        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys=("data.val_hr_dir", "data.val_lr_dir"))
+        keys = ("data.val_hr_dir", "data.val_lr_dir")
+        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys, data.skip_unreadable)
     if data.source == "folder":
-        return folder_source(data.hr_dir, data.lr_dir, scale), validation
+        return folder_source(data.hr_dir, data.lr_dir, scale, skip_unreadable=data.skip_unreadable), validation
     if data.source == "div2k":
         train, own = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
     else:
