@@ -7,6 +7,7 @@ module imports no TensorFlow, so a mistake is reported at once.
 import dataclasses
 import difflib
 import os
+import re
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -355,7 +356,7 @@ def _read(path):
         raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is a complete one")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of bytes that are no UTF-8, and of impossible dates
         raise UserError(f"{path} is not YAML: {first_line(error)}") from error
     if tree is None:
         return {}
@@ -369,6 +370,22 @@ def _read(path):
             raise UserError(f"{path}: section {section} must hold keys, not {entries!r:.60}")
         values |= {f"{section}.{key}": value for key, value in (entries or {}).items()}
     return values
+
+
+def of_another_program(path: Path) -> str | None:
+    """Why a file that only lies there, named by nobody, is none of ours; None where it may be.
+
+    A file with one section of ours is ours, whatever is wrong with the rest, which `load_config` tells.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # a slip, or the tags and templates of other programs
+        ours = re.search(rf"^({'|'.join(_SECTIONS)})\s*:", text, flags=re.MULTILINE)
+        return None if ours else "it is not YAML, and none of its lines begins a section"
+    if tree is None or (isinstance(tree, dict) and (not tree or tree.keys() & _SECTIONS.keys())):
+        return None
+    return f"unknown section {next(iter(tree))!r}" if isinstance(tree, dict) else "it has no sections"
 
 
 def _section(key):

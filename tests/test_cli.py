@@ -368,6 +368,57 @@ def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
     assert "step 3/3" in err
 
 
+SMALL_WITHOUT_IMAGES = ("generator.filters=4", "generator.blocks=1", "data.source=folder", "data.hr_dir=absent")
+COMMANDS_WITH_CONFIG = {
+    "train": ("train", "--phase", "psnr", "--run_dir", "run", *(f"--set={text}" for text in SMALL_WITHOUT_IMAGES)),
+    "degrade": ("degrade", "{tmp}/small/photo.png", "out.png"),
+}
+PASSED_OVER = (
+    "note: ./config.yaml is not a configuration of esrgan-tf (unknown section 'model'); passed over, name it with "
+    "--config to have it checked\n"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_CONFIG)
+def test_a_configuration_here_of_another_program_does_not_stop(command, places, tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\ntrainer: 1\n")
+    argv = [argument.format(**places) for argument in COMMANDS_WITH_CONFIG[command]]
+    status, out, err = run_main(*argv)
+    assert out.startswith("configuration: the defaults")
+    assert err.startswith(PASSED_OVER)
+    rest = err.removeprefix(PASSED_OVER)
+    if command == "degrade":
+        assert (status, rest) == (0, "")
+    else:  # its next mistake
+        assert (status, rest) == (2, f"esrgan-tf: data.hr_dir: no folder {tmp_path}/absent\n")
+    status, _, err = run_main(*argv[:-1], argv[-1].replace("out", "other"), "--config", "config.yaml")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_CONFIG)
+def test_a_slip_in_our_configuration_here_is_refused(command, places, tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\npsnr: {steps: 1}\n")
+    argv = [argument.format(**places) for argument in COMMANDS_WITH_CONFIG[command]]
+    status, _, err = run_main(*argv)
+    assert status == 2
+    assert err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")
+    (tmp_path / "config.yaml").write_text("psnr: {stepz: 1}\n")
+    assert run_main(*argv)[::2] == (
+        2, "esrgan-tf: unknown configuration key 'psnr.stepz'; did you mean psnr.steps?\n"
+    )  # fmt: skip
+
+
+def test_a_run_folder_with_a_configuration_of_another_program_is_not_written_to(tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\n")
+    status, _, err = run_main("train", "--phase", "psnr", "--run_dir", ".", "--set=data.source=synthetic")
+    assert (status, err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")) == (2, True)
+    assert (tmp_path / "config.yaml").read_text() == "model: {name: x}\n"
+
+
 def test_training_without_the_unreadable_images(places, tmp_path, run_main):
     """Those of the validation too; both of one folder have one cache, which is made once."""
     folders = (f"--set=data.{key}={places['tmp'] / 'one_broken'}" for key in ("hr_dir", "val_hr_dir"))

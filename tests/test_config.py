@@ -5,7 +5,7 @@ import sys
 import pytest
 import yaml
 
-from esrgan_tf.config import KEYS, Config, load_config, same_value, save_config, with_absolute_paths
+from esrgan_tf.config import KEYS, Config, load_config, of_another_program, same_value, save_config, with_absolute_paths
 from esrgan_tf.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -123,6 +123,39 @@ def test_broken_files_are_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         load_config(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {name: x}\nfoo: 1\n", "unknown section 'model'"),
+        ("1: x\n", "unknown section 1"),
+        ("- a\n- b\n", "it has no sections"),
+        ("just text\n", "it has no sections"),
+        ("a: !include other.yaml\n", "it is not YAML, and none of its lines begins a section"),
+        ("a: 1\n---\nb: 2\n", "it is not YAML, and none of its lines begins a section"),
+        ("site: {{ name }}: {% x %}\n  data: 1\n", "it is not YAML, and none of its lines begins a section"),
+        ("day: 2024-13-45\n", "it is not YAML, and none of its lines begins a section"),
+        ("", None),
+        ("psnr: {stepz: 1}\n", None),
+        ("psnr: {steps: 1}\nfoo: 1\n", None),
+        ("foo: 1\npsnr: [1, 2\n", None),
+        ("data: {hr_dir: 2024-13-45}\n", None),
+    ],
+)
+def test_files_of_other_programs_are_told_from_ours(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert of_another_program(path) == message
+    if message is None and text:
+        with pytest.raises(UserError):
+            load_config(path)
+
+
+def test_a_foreign_file_need_not_be_text(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xff\xfe\x00b\x00")
+    assert of_another_program(path) == "it is not YAML, and none of its lines begins a section"
 
 
 def test_low_resolution_is_given_or_made_not_both():
