@@ -7,6 +7,7 @@ module imports no TensorFlow, so a mistake is reported at once.
 import dataclasses
 import difflib
 import os
+import re
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class DataConfig:
     lr_dir: str | None = None
     val_hr_dir: str | None = None
     val_lr_dir: str | None = None
+    skip_unreadable: bool = False
     hr_patch: int = 128
     batch_size: int = 16
     cache_dir: str = "~/.cache/esrgan_tf"
@@ -184,6 +186,7 @@ CHOICES = {
 
 # Where a machine keeps its things: no number depends on it.
 OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
+PATHS = (*OF_A_MACHINE, "gan.vgg_weights")
 
 # Numbers are refused outside these bounds: (least, most).
 _POSITIVE = (1, None)
@@ -290,6 +293,37 @@ def with_section(config: Config, section: str, values: dict) -> Config:
     return config
 
 
+def with_absolute_paths(config: Config) -> Config:
+    """`config` with its relative paths, which begin in the working directory, made absolute; `~` stays."""
+    sections = {}
+    for key in PATHS:
+        section, name = key.split(".")
+        value = value_of(config, key)
+        if _is_path(key, value) and not value.startswith("~"):
+            sections.setdefault(section, {})[name] = str(Path(value).absolute())
+    changed = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
+    return dataclasses.replace(config, **changed)
+
+
+def same_value(key: str, recorded, value) -> bool:
+    """Whether `section.key` means the same in a recorded configuration and in one with absolute paths.
+
+    A record may have a relative path: of a folder nobody noted, so that it fits every path that ends alike.
+    """
+    if recorded == value:
+        return True
+    if not (_is_path(key, recorded) and _is_path(key, value)):
+        return False
+    before, now = (Path(text).expanduser() for text in (recorded, value))
+    return before.resolve() == now.resolve() or (
+        not before.is_absolute() and now.parts[-len(before.parts) :] == before.parts
+    )
+
+
+def _is_path(key, value):
+    return key in PATHS and value is not None and (key, value) != ("gan.vgg_weights", "imagenet")
+
+
 def save_config(config: Config, path: Path) -> None:
     """Writes every value of `config`, so that the file alone reproduces it."""
     temporary = path.with_name(f".{path.name}")
@@ -324,7 +358,7 @@ def _read(path):
         raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is a complete one")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of bytes that are no UTF-8, and of impossible dates
         raise UserError(f"{path} is not YAML: {first_line(error)}") from error
     if tree is None:
         return {}
@@ -338,6 +372,22 @@ def _read(path):
             raise UserError(f"{path}: section {section} must hold keys, not {entries!r:.60}")
         values |= {f"{section}.{key}": value for key, value in (entries or {}).items()}
     return values
+
+
+def of_another_program(path: Path) -> str | None:
+    """Why a file that only lies there, named by nobody, is none of ours; None where it may be.
+
+    A file with one section of ours is ours, whatever is wrong with the rest, which `load_config` tells.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        tree = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # a slip, or the tags and templates of other programs
+        ours = re.search(rf"^({'|'.join(_SECTIONS)})\s*:", text, flags=re.MULTILINE)
+        return None if ours else "it is not YAML, and none of its lines begins a section"
+    if tree is None or (isinstance(tree, dict) and (not tree or tree.keys() & _SECTIONS.keys())):
+        return None
+    return f"unknown section {next(iter(tree))!r}" if isinstance(tree, dict) else "it has no sections"
 
 
 def _section(key):

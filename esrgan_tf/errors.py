@@ -1,5 +1,9 @@
 """The one exception that means "you can fix this": the command line prints it as one line and exits 2."""
 
+import shlex
+import sys
+from pathlib import Path
+
 
 class UserError(Exception):
     """A mistake in a flag, a configuration, a path or a file; its message says what is wrong and what is right."""
@@ -9,6 +13,23 @@ def first_line(error: BaseException) -> str:
     """What an exception of somebody else's says, cut for a one-line message; its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{lines[0]:.160}" if lines else type(error).__name__
+
+
+def as_typed(command: str, *arguments: object) -> str:
+    """A command line to suggest, in the form that this process was started in.
+
+    `esrgan-tf COMMAND …`, `python -m esrgan_tf COMMAND …`, or `python train.py …` with its neighbour `export.py`.
+    """
+    program = Path(sys.argv[0])
+    scripts = ("train", "export")
+    # Such a script puts its command before what was typed; a program of somebody else's may have its name.
+    if program.stem in scripts and program.suffix == ".py" and sys.argv[1:2] == [program.stem] and command in scripts:
+        start = f"python {shlex.quote(str(program.with_stem(command)))}"
+    elif program.parts[-2:] == ("esrgan_tf", "__main__.py"):
+        start = f"python -m esrgan_tf {command}"
+    else:
+        start = f"esrgan-tf {command}"
+    return f"{start} {shlex.join(map(str, arguments))}".rstrip()
 
 
 def listed(names: list[str], limit: int = 5) -> str:

@@ -20,6 +20,7 @@ os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.limits import MOST_PIXELS
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # the same warnings, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
@@ -28,7 +29,6 @@ FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".
 _LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
-_MOST_PIXELS = 2**28  # more is taken for a decompression bomb: 268 million, ten times a large camera's
 _SAVE = {
     ".png": {"compression": 4},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
@@ -255,9 +255,9 @@ def _opened(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
-    if image.width * image.height > _MOST_PIXELS:
+    if image.width * image.height > MOST_PIXELS:
         raise UserError(
-            f"it claims {image.width}x{image.height} pixels, more than the {_MOST_PIXELS:,} accepted; cut it up"
+            f"it claims {image.width}x{image.height} pixels, more than the {MOST_PIXELS:,} accepted; cut it up"
         )
     return image, _LOADERS[loader]
 

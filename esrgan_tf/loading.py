@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import load_config
 from esrgan_tf.endings import OTHERS
-from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.errors import UserError, as_typed, first_line
 from esrgan_tf.interop import READABLE, build, describe, load_torch_network, recognise_model, recognise_variables
 from esrgan_tf.interpolation import interpolate
 from esrgan_tf.models import DISCRIMINATORS
@@ -76,7 +76,8 @@ def _from_run(path):
     psnr, gan = (path / phase / "generator.keras" for phase in ("psnr", "gan"))
     found = [generator for generator in (psnr, gan) if generator.is_file()]
     if not found:
-        raise UserError(f"{path} has no generator yet; first run: python train.py --phase psnr --run_dir {path}")
+        first = as_typed("train", "--phase", "psnr", "--run_dir", path)
+        raise UserError(f"{path} has no generator yet; first run: {first}")
     models = [load_model(generator) for generator in found]
     if len(models) == 1:
         return models[0]

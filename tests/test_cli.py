@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from esrgan_tf import __version__
@@ -16,6 +17,7 @@ from esrgan_tf.cli.common import parse
 from esrgan_tf.cli.examples import EXAMPLES
 from esrgan_tf.cli.main import COMMANDS
 from esrgan_tf.config import load_config
+from esrgan_tf.errors import as_typed
 from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
 from tests.conftest import run_process
@@ -45,6 +47,10 @@ MISTAKES = {
     "empty folder": ((*TRAIN, "--set", "data.hr_dir={tmp}/empty"), "data.hr_dir: no image in"),
     "missing validation folder": ((*TRAIN, "--set", "data.val_hr_dir={tmp}/absent"), "data.val_hr_dir: no folder"),
     "unreadable image": ((*TRAIN, "--set", "data.hr_dir={tmp}/broken"), "1 of 1 images are unusable: photo.png ("),
+    "an unreadable image among others": (
+        (*TRAIN, "--set", "data.hr_dir={tmp}/one_broken"),
+        "; mend or remove them, or leave them out with --set data.skip_unreadable=true",
+    ),
     "validation image too small": (
         (*TRAIN, "--set", "data.val_hr_dir={tmp}/small"),
         "at least 19 pixels on both sides",
@@ -63,7 +69,7 @@ MISTAKES = {
         "DIV2K has no bicubic_x1",
     ),
     "XLA on many devices": ((*TRAIN, "--set", "runtime.jit_compile=maybe"), "not one of auto, on, off"),
-    "gan before psnr": (GAN, "first run: python train.py --phase psnr --run_dir"),
+    "gan before psnr": (GAN, "first run: esrgan-tf train --phase psnr --run_dir {new}, or"),
     "absent initial weights": ((*GAN, "--init_from", "{tmp}/absent.keras"), "--init_from: no file"),
     "initial weights of gray images": (
         (*TRAIN, "--init_from", "{tmp}/gray.safetensors"),
@@ -174,7 +180,7 @@ MISTAKES = {
     "archive of another kind": ((*EXPORT, "--archive", "{tmp}/new.zip"), "must end in .tar.gz"),
     "export before gan": (
         ("export", "--run_dir", "{half}", "--output", "{new}"),
-        "python train.py --phase gan --run_dir",
+        "first run: esrgan-tf train --phase gan --run_dir {half}, or",
     ),
     "model and alpha": (
         ("export", "--model", "x.keras", "--alpha", "0.5", "--output", "{new}"),
@@ -265,12 +271,14 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory, trained_run, tiny_config):
+def places(tmp_path_factory, trained_run, tiny_config, photos):
     tmp = tmp_path_factory.mktemp("mistakes")
     (tmp / "empty").mkdir()
     (tmp / "broken").mkdir()
     (tmp / "small").mkdir()
     (tmp / "broken" / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
+    shutil.copytree(photos, tmp / "one_broken")
+    shutil.copy(tmp / "broken" / "photo.png", tmp / "one_broken")
     (tmp / "broken_saved_model").mkdir()
     (tmp / "broken_saved_model" / "saved_model.pb").write_bytes(b"\x08\x01 but then no more")
     (tmp / "damaged.safetensors").write_bytes(b"\x08\x01")
@@ -312,6 +320,32 @@ def test_a_mistake_in_a_real_process():
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == "esrgan-tf: unknown configuration key 'psnr.stepz'; did you mean psnr.steps?\n"
+
+
+STARTS = {
+    ("python", "train.py"): "python train.py",
+    ("python", "./train.py"): "python train.py",
+    ("esrgan-tf", "train"): "esrgan-tf train",
+    ("python", "-m", "esrgan_tf", "train"): "python -m esrgan_tf train",
+}
+
+
+@pytest.mark.parametrize("typed", STARTS, ids=" ".join)
+def test_a_hint_is_in_the_form_that_was_typed(typed, tmp_path):
+    result = run_process(*typed, "--phase", "gan", "--run_dir", tmp_path / "a run")
+    assert result.stderr.endswith(
+        f"; first run: {STARTS[typed]} --phase psnr --run_dir '{tmp_path}/a run', or name one with --init_from\n"
+    )
+    result = run_process(*typed, "--fase", "gan")
+    assert result.stderr.endswith(f" ({STARTS[typed]} --help explains the flags)\n")
+
+
+def test_hints_of_other_commands_than_the_script(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/a b/export.py", "export", "--alpha", "1"])
+    assert as_typed("train", "--phase", "psnr") == "python '/a b/train.py' --phase psnr"
+    assert as_typed("status", "run") == "esrgan-tf status run"  # there is no status.py
+    monkeypatch.setattr(sys, "argv", ["train.py", "photos"])  # somebody else's program, which imports esrgan_tf
+    assert as_typed("train", "--phase", "psnr") == "esrgan-tf train --phase psnr"
 
 
 def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
@@ -396,6 +430,96 @@ def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
     assert f"configuration: {tmp_path / 'run' / 'config.yaml'}, psnr.steps=3" in out
     assert "resuming phase psnr at step 2" in out
     assert "step 3/3" in err
+
+
+SMALL_WITHOUT_IMAGES = ("generator.filters=4", "generator.blocks=1", "data.source=folder", "data.hr_dir=absent")
+COMMANDS_WITH_CONFIG = {
+    "train": ("train", "--phase", "psnr", "--run_dir", "run", *(f"--set={text}" for text in SMALL_WITHOUT_IMAGES)),
+    "degrade": ("degrade", "{tmp}/small/photo.png", "out.png"),
+}
+PASSED_OVER = (
+    "note: ./config.yaml is not a configuration of esrgan-tf (unknown section 'model'); passed over, name it with "
+    "--config to have it checked\n"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_CONFIG)
+def test_a_configuration_here_of_another_program_does_not_stop(command, places, tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\ntrainer: 1\n")
+    argv = [argument.format(**places) for argument in COMMANDS_WITH_CONFIG[command]]
+    status, out, err = run_main(*argv)
+    assert out.startswith("configuration: the defaults")
+    assert err.startswith(PASSED_OVER)
+    rest = err.removeprefix(PASSED_OVER)
+    if command == "degrade":
+        assert (status, rest) == (0, "")
+    else:  # its next mistake
+        assert (status, rest) == (2, f"esrgan-tf: data.hr_dir: no folder {tmp_path}/absent\n")
+    status, _, err = run_main(*argv[:-1], argv[-1].replace("out", "other"), "--config", "config.yaml")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_CONFIG)
+def test_a_slip_in_our_configuration_here_is_refused(command, places, tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\npsnr: {steps: 1}\n")
+    argv = [argument.format(**places) for argument in COMMANDS_WITH_CONFIG[command]]
+    status, _, err = run_main(*argv)
+    assert status == 2
+    assert err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")
+    (tmp_path / "config.yaml").write_text("psnr: {stepz: 1}\n")
+    assert run_main(*argv)[::2] == (
+        2, "esrgan-tf: unknown configuration key 'psnr.stepz'; did you mean psnr.steps?\n"
+    )  # fmt: skip
+
+
+def test_a_run_folder_with_a_configuration_of_another_program_is_not_written_to(tmp_path, run_main, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {name: x}\n")
+    status, _, err = run_main("train", "--phase", "psnr", "--run_dir", ".", "--set=data.source=synthetic")
+    assert (status, err.startswith("esrgan-tf: config.yaml: unknown section 'model'; ")) == (2, True)
+    assert (tmp_path / "config.yaml").read_text() == "model: {name: x}\n"
+
+
+def test_training_without_the_unreadable_images(places, tmp_path, run_main):
+    """Those of the validation too; both of one folder have one cache, which is made once."""
+    folders = (f"--set=data.{key}={places['tmp'] / 'one_broken'}" for key in ("hr_dir", "val_hr_dir"))
+    train = ("train", "--phase", "psnr", "--config", places["config"], "--run_dir", tmp_path / "run", *folders)
+    status, out, err = run_main(*train, "--set=psnr.steps=1", "--set=data.skip_unreadable=true")
+    assert status == 0, err
+    assert "left out, data.hr_dir: 1 of 4 images are unusable: photo.png (" in err
+    assert "data: 3 images to train on, 3 to validate on" in out
+
+
+def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):
+    home, elsewhere, run = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    shutil.copytree(photos, home / "photos")
+    train = ("train", "--phase", "psnr", "--run_dir", run)
+    monkeypatch.chdir(home)
+    folders = ("--set=data.hr_dir=photos", "--set=data.val_hr_dir=photos", "--set=data.cache_dir=cache")
+    assert run_main(*train, "--config", tiny_config, *folders, "--set=psnr.steps=2")[0] == 0
+    configs = run / "config.yaml", run / "psnr" / "checkpoints" / "ckpt-2" / "config.yaml"
+    for path in configs:
+        data = yaml.safe_load(path.read_text())["data"]
+        expected = [str(home / name) for name in ("photos", "photos", "cache")]
+        assert [data[key] for key in ("hr_dir", "val_hr_dir", "cache_dir")] == expected
+    monkeypatch.chdir(elsewhere)
+    status, out, err = run_main(*train, "--set=psnr.steps=4")
+    assert status == 0, err
+    assert "resuming phase psnr at step 2" in out
+    assert "preparing" not in out
+    # As runs were written that knew relative paths only.
+    for path in (run / "config.yaml", *run.glob("psnr/checkpoints/*/config.yaml")):
+        path.write_text(path.read_text().replace(f"{home}/", ""))
+    status, _, err = run_main(*train, "--set=psnr.steps=6")
+    assert (status, err) == (2, f"esrgan-tf: data.val_hr_dir: no folder {elsewhere}/photos\n")
+    absolute = (f"--set=data.{key}={home / 'photos'}" for key in ("hr_dir", "val_hr_dir"))
+    status, out, err = run_main(*train, "--set=psnr.steps=6", *absolute, f"--set=data.cache_dir={home / 'cache'}")
+    assert status == 0, err
+    assert "resuming phase psnr at step 4" in out
 
 
 @pytest.mark.parametrize("alpha", [0, 0.25, 1])

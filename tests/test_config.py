@@ -5,7 +5,7 @@ import sys
 import pytest
 import yaml
 
-from esrgan_tf.config import KEYS, Config, load_config, save_config
+from esrgan_tf.config import KEYS, Config, load_config, of_another_program, same_value, save_config, with_absolute_paths
 from esrgan_tf.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -125,6 +125,39 @@ def test_broken_files_are_refused(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {name: x}\nfoo: 1\n", "unknown section 'model'"),
+        ("1: x\n", "unknown section 1"),
+        ("- a\n- b\n", "it has no sections"),
+        ("just text\n", "it has no sections"),
+        ("a: !include other.yaml\n", "it is not YAML, and none of its lines begins a section"),
+        ("a: 1\n---\nb: 2\n", "it is not YAML, and none of its lines begins a section"),
+        ("site: {{ name }}: {% x %}\n  data: 1\n", "it is not YAML, and none of its lines begins a section"),
+        ("day: 2024-13-45\n", "it is not YAML, and none of its lines begins a section"),
+        ("", None),
+        ("psnr: {stepz: 1}\n", None),
+        ("psnr: {steps: 1}\nfoo: 1\n", None),
+        ("foo: 1\npsnr: [1, 2\n", None),
+        ("data: {hr_dir: 2024-13-45}\n", None),
+    ],
+)
+def test_files_of_other_programs_are_told_from_ours(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert of_another_program(path) == message
+    if message is None and text:
+        with pytest.raises(UserError):
+            load_config(path)
+
+
+def test_a_foreign_file_need_not_be_text(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xff\xfe\x00b\x00")
+    assert of_another_program(path) == "it is not YAML, and none of its lines begins a section"
+
+
 def test_low_resolution_is_given_or_made_not_both():
     keys = ("data.hr_dir=x", "data.lr_dir=y", "degradation.kind=second_order")
     with pytest.raises(UserError, match=r"data\.lr_dir has no use with degradation\.kind=second_order"):
@@ -157,3 +190,36 @@ def test_reading_a_configuration_needs_no_tensorflow():
         "import sys, esrgan_tf.config, esrgan_tf.cli.main, esrgan_tf.cli.train; sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY).returncode == 0
+
+
+def test_relative_paths_become_absolute_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = load_config(
+        None, ["data.hr_dir=photos/train", "data.lr_dir=/lr", "data.val_hr_dir=~/v", "gan.vgg_weights=w.h5"]
+    )
+    config = with_absolute_paths(given)
+    assert config.data.hr_dir == str(tmp_path / "photos" / "train")
+    assert config.gan.vgg_weights == str(tmp_path / "w.h5")
+    assert (config.data.lr_dir, config.data.val_hr_dir, config.data.val_lr_dir) == ("/lr", "~/v", None)
+    assert with_absolute_paths(Config()) == Config()  # imagenet is no file
+
+
+@pytest.mark.parametrize(
+    ("key", "recorded", "value", "same"),
+    [
+        ("data.hr_dir", "photos", "{tmp}/photos", True),
+        ("data.hr_dir", "photos", "/elsewhere/photos", True),
+        ("data.hr_dir", "../photos", "{parent}/photos", True),
+        ("data.hr_dir", "{tmp}/photos/", "{tmp}/photos", True),
+        ("data.hr_dir", "photos", "{tmp}/others", False),
+        ("data.hr_dir", "{tmp}/photos", "/elsewhere/photos", False),
+        ("data.hr_dir", None, "{tmp}/photos", False),
+        ("data.source", "folder", "a/folder", False),
+        ("gan.vgg_weights", "w.h5", "{tmp}/w.h5", True),
+        ("gan.vgg_weights", "imagenet", "{tmp}/imagenet", False),
+    ],
+)
+def test_a_recorded_path_is_compared_as_a_path(key, recorded, value, same, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recorded, value = (text and text.format(tmp=tmp_path, parent=tmp_path.parent) for text in (recorded, value))
+    assert same_value(key, recorded, value) == same

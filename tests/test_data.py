@@ -1,5 +1,9 @@
 """Folders, image formats, the store, synthetic images and DIV2K. Patches have their own file."""
 
+import re
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import skimage.data
@@ -10,6 +14,8 @@ from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_so
 from esrgan_tf.data.images import bicubic, image_files, read_rgb
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
+from esrgan_tf.image_files import read_picture
+from esrgan_tf.limits import MOST_PIXELS
 
 PHOTO = skimage.data.astronaut()[:64, :80]
 
@@ -122,6 +128,63 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
     assert not list((tmp_path / "cache").iterdir())  # nothing half-written
 
 
+def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
+    for name in ("a", "b", "c"):
+        save(tmp_path / "hr", f"{name}.png", PHOTO)
+    (tmp_path / "hr" / "b.png").write_bytes(b"this is no PNG")
+
+    def opened(skip):
+        return open_store(folder_source(str(tmp_path / "hr"), None, 4, skip_unreadable=skip), tmp_path / "cache")
+
+    remedy = "1 of 3 images are unusable: b.png (.*); mend or remove them, or leave them out with --set data.skip_unre"
+    with pytest.raises(UserError, match=remedy):
+        opened(False)
+    store = opened(True)
+    assert store.names == ["a.png", "c.png"]
+    assert re.fullmatch(r"left out, data\.hr_dir: 1 of 3 images are unusable: b\.png \(.*\)\n", capfd.readouterr().err)
+    with pytest.raises(UserError, match=remedy):  # what was cached without it is not taken for all
+        opened(False)
+    save(tmp_path / "hr", "b.png", PHOTO[:32])
+    for skip in (True, False):
+        assert opened(skip).names == ["a.png", "b.png", "c.png"]
+    assert capfd.readouterr().err == ""
+
+
+def test_where_no_image_can_be_read_none_is_left_out(tmp_path):
+    save(tmp_path, "a.png", PHOTO)
+    (tmp_path / "a.png").write_bytes(b"this is no PNG")
+    for skip in (True, False, None):
+        with pytest.raises(UserError, match=r"1 of 1 images are unusable: a\.png \(.*\)$"):
+            list(folder_source(str(tmp_path), None, 4, skip_unreadable=skip).pairs())
+
+
+def header_of(path, width, height):
+    """A gray PNG of so many pixels, and none of them there."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+
+
+def test_one_limit_of_pixels_for_training_and_enlarging(tmp_path, monkeypatch):
+    """Not Pillow's, which is one number for the whole program and stays as it is."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    save(tmp_path, "photo.png", PHOTO)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "photo.png"), PHOTO)
+    header_of(tmp_path / "refused.png", 2**14, 2**14 + 1)
+    refusal = f"it claims 16384x16385 pixels, more than the {2**28:,} accepted; cut it up"
+    assert MOST_PIXELS == 2**28
+    for read in (read_rgb, read_picture):
+        with pytest.raises((UserError, ValueError), match=refusal):
+            read(tmp_path / "refused.png")
+    header_of(tmp_path / "large.png", 14000, 14000)
+    with pytest.raises(OSError, match="truncated"):  # it was accepted, and there is nothing behind its header
+        read_rgb(tmp_path / "large.png")
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
 def test_missing_folders_images_and_partners_are_named(tmp_path):
     with pytest.raises(UserError, match=r"data\.val_hr_dir: no folder"):
         folder_source(str(tmp_path / "absent"), None, 4, keys=("data.val_hr_dir", "data.val_lr_dir"))
@@ -132,6 +195,12 @@ def test_missing_folders_images_and_partners_are_named(tmp_path):
     save(tmp_path / "lr", "b.png", PHOTO)
     with pytest.raises(UserError, match="lacks the partner of a; expected the same name, or ax4"):
         folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4)
+
+
+def test_a_missing_folder_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"data\.hr_dir: no folder {tmp_path}/absent$"):
+        folder_source("absent", None, 4)
 
 
 def test_store_holds_the_pixels_and_is_made_once(tmp_path):

@@ -1,7 +1,10 @@
 """Steps, schedules, the moving average, checkpoints, resuming, replicas: compared with NumPy and with one another."""
 
 import csv
+import io
 import math
+import re
+import sys
 
 import keras
 import numpy as np
@@ -15,9 +18,10 @@ from esrgan_tf.models import compact_generator, rrdb_generator
 from esrgan_tf.run_folder import checkpoint_steps
 from esrgan_tf.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
-from esrgan_tf.training.monitor import Monitor
+from esrgan_tf.training.monitor import Monitor, too_long
 from esrgan_tf.training.schedule import PhaseSchedule
 from tests import reference
+from tests.conftest import REPOSITORY
 from tests.small_training import CONFIG, Store, make_phase, train, with_runtime
 
 
@@ -193,6 +197,60 @@ def test_tensorboard_has_every_loss(trained_run):
     tags = set(events.Tags()["tensors"])
     assert {*GanStep.losses, "learning_rate", "images_per_second", "psnr", "ssim"} <= tags
     assert "low resolution, bicubic, ours, truth" in tags
+
+
+@pytest.mark.parametrize(
+    ("phase", "steps", "seconds", "expected"),
+    [
+        ("psnr", 1_000_000, 62.0, "the 1,000,000 steps left take about 2.0 years, at 62.0 s a step"),  # 717.6 days
+        ("gan", 400_000, 1.5, "the 400,000 steps left take about 6.9 days, at 1.5 s a step"),
+        ("psnr", 86_400, 1.0, None),
+        ("psnr", 20_000, 1.4, None),
+    ],
+)
+def test_what_takes_days_is_told_with_a_remedy(phase, steps, seconds, expected):
+    line = too_long(phase, steps, seconds)
+    if expected is None:
+        assert line is None
+        return
+    for part in (expected, "--config configs/small.yaml", "configs/box_faithful.yaml", f"--set {phase}.steps=…"):
+        assert part in line
+    assert "\n" not in line
+    for recipe in re.findall(r"configs/\w+\.yaml", line):
+        assert (REPOSITORY / recipe).is_file()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+@pytest.mark.parametrize(
+    ("without_gpu", "seconds", "told"),
+    [
+        (True, 10.0, ["the 999,991 steps left take about 115.7 days, at 10.0 s a step"]),
+        (True, 0.01, []),
+        (False, 10.0, []),
+    ],
+)
+def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, seconds, told, tmp_path, monkeypatch):
+    now, said = [0.0], stream()
+    monkeypatch.setattr("esrgan_tf.training.monitor.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", said)
+    monitor = Monitor(tmp_path / "psnr", ("pixel",), 3, 1_000_000, without_gpu)
+    for step in range(4, 20):
+        now[0] += 500.0 if step == 4 else seconds  # the first one compiles, which says nothing of the others
+        monitor.advance(step)
+        assert ("without a GPU" in said.getvalue()) == (bool(told) and step >= 9)
+    monitor.close()
+    assert re.findall(r"the [\d,]+ steps left .* a step", said.getvalue()) == told
+
+
+def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("esrgan_tf.training.monitor._DAY", 1e-6)  # nothing is that short
+    train("psnr", tmp_path, steps=8)
+    assert re.findall(r"without a GPU the \d steps left", capfd.readouterr().err) == ["without a GPU the 2 steps left"]
 
 
 def test_defaults_are_the_papers():

@@ -142,7 +142,7 @@ def _run(argv, cwd, env, stdout, stderr):
         sys.argv, sys.path[0] = argv[1:], os.getcwd()
         runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
         return
-    script = os.path.abspath(argv[0])
+    script = str(argv[0])  # relative where it was given so, which hints to the user show
     sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
     runpy.run_path(script, run_name="__main__")
 

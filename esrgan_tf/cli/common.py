@@ -13,8 +13,8 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.examples import EXAMPLES, shown
-from esrgan_tf.config import Config, load_config
-from esrgan_tf.errors import UserError
+from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
+from esrgan_tf.errors import UserError, as_typed
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
@@ -55,21 +55,31 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
         return values(argv)[1:]
     except flags.Error as error:
         message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
-        raise UserError(f"{message} (esrgan-tf {argv[0]} --help explains the flags)") from error
+        raise UserError(f"{message} ({as_typed(argv[0], '--help')} explains the flags)") from error
 
 
-def find_config(config: str | None, run_dir: Path, overrides: list[str], together: bool = True) -> Config:
+def find_config(config: str | None, run_dir: Path | None, overrides: list[str], together: bool = True) -> Config:
     """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults.
 
-    `together` as in `load_config`.
+    A `config.yaml` here of another program is passed over with a line. Paths in the result are absolute, so that a run
+    goes on from any folder. `together` as in `load_config`.
     """
-    candidates = (
-        [Path(config)] if config else [p for p in (run_dir / "config.yaml", Path("config.yaml")) if p.is_file()]
-    )
-    path = candidates[0] if candidates else None
+    of_run, here = None if run_dir is None else run_dir / "config.yaml", Path("config.yaml")
+    path = Path(config) if config else None
+    if path is None and of_run is not None and of_run.is_file():
+        path = of_run
+    elif path is None and here.is_file():
+        foreign = of_another_program(here)
+        path = None if foreign else here
+        if foreign:
+            print(
+                f"note: ./config.yaml is not a configuration of esrgan-tf ({foreign}); passed over, name it with "
+                "--config to have it checked",
+                file=sys.stderr,
+            )
     loaded = load_config(path, overrides, together)
     print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
-    return loaded
+    return with_absolute_paths(loaded)
 
 
 def check_new(target: Path) -> None:

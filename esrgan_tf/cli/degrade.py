@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{target}: end it in .png, so that nothing is lost that the parameters beside it do not tell")
     if source.is_file():
         check_new(target.with_suffix(".yaml"))
-    config = find_config(FLAGS.config, Path(), FLAGS.set, together=False)  # of the degradation, nothing else
+    config = find_config(FLAGS.config, None, FLAGS.set, together=False)  # of the degradation, nothing else
     check_degradation(config)
     if config.degradation.kind == "jpeg":
         raise UserError(

@@ -6,7 +6,7 @@ from absl import flags
 
 from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
 from esrgan_tf.config import load_config
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, as_typed
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
@@ -78,5 +78,6 @@ def _generators(run_dir: Path, alpha: float) -> list[Path]:
         if not path.is_file():
             other, number = ("PSNR", 0) if phase == "gan" else ("GAN", 1)
             instead = f", or export the {other} network alone with --alpha {number}"
-            raise UserError(f"no {path}; first run: python train.py --phase {phase} --run_dir {run_dir}{instead}")
+            first = as_typed("train", "--phase", phase, "--run_dir", run_dir)
+            raise UserError(f"no {path}; first run: {first}{instead}")
     return paths

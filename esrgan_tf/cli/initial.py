@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from esrgan_tf.config import Config, with_section
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, as_typed
 
 # In the phase's folder: beside checkpoints these tell a repeated command from one that means another start.
 _RECORDS = {"init_from": "init_from.txt", "discriminator_from": "discriminator_from.txt"}
@@ -23,7 +23,7 @@ def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | 
     if not path.is_file():
         raise UserError(
             f"phase gan starts from a trained generator and there is no {path}; first run: "
-            f"python train.py --phase psnr --run_dir {run_dir}, or name one with --init_from"
+            f"{as_typed('train', '--phase', 'psnr', '--run_dir', run_dir)}, or name one with --init_from"
         )
     return path
 

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from esrgan_tf.cli.common import check_folder, parse
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.curves import Rows, draw_curves, series
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_path, checkpoint_steps, is_held, read_metrics
 
 FLAGS = flags.FlagValues()
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     names = parse(FLAGS, argv, "status D [--output F.png]")
     if len(names) != 1:
         raise UserError(
-            f"status takes one run folder, not {len(names)} names; for instance: esrgan-tf status runs/esrgan"
+            f"status takes one run folder, not {len(names)} names; for instance: {as_typed('status', 'runs/esrgan')}"
         )
     run_dir = Path(names[0])
     output = run_dir / "curves.png" if FLAGS.output is None else Path(FLAGS.output)

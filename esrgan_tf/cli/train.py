@@ -5,7 +5,6 @@ import dataclasses
 import inspect
 import math
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from esrgan_tf.cli.initial import (
     recorded_start,
 )
 from esrgan_tf.cli.provenance import device_names, facts
-from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, value_of
-from esrgan_tf.errors import UserError, listed
+from esrgan_tf.config import KEYS, OF_A_MACHINE, Config, as_plain, load_config, same_value, value_of
+from esrgan_tf.errors import UserError, as_typed, listed
 from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_images, checkpoint_steps, held, note_start
 from esrgan_tf.stopping import Failed, Stopped, StopRequest, stop_requests
 
@@ -54,10 +53,12 @@ flags.DEFINE_boolean(
 )
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
 
-# What may differ from the settings of the checkpoint that training goes on from: no number depends on it.
+# What may differ from the settings of the checkpoint that training goes on from: no number depends on it, or other
+# images tell.
 _FREE = {
-    "data.data_dir", "data.cache_dir", "data.val_hr_dir", "data.val_lr_dir", "psnr.steps", "gan.steps",
-    "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every", "runtime.keep_checkpoints",
+    "data.data_dir", "data.cache_dir", "data.val_hr_dir", "data.val_lr_dir", "data.skip_unreadable",
+    "psnr.steps", "gan.steps", "runtime.log_every", "runtime.validate_every", "runtime.checkpoint_every",
+    "runtime.keep_checkpoints",
 }  # fmt: skip
 
 # A discriminator halves its image so often that the sides must be a multiple of this.
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> None:
         again = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run knows the rest
         if not checkpoint_steps(Path(FLAGS.run_dir) / FLAGS.phase / "checkpoints"):
             again = argv[1:]
-        print(f"{stopped}; to go on: python train.py {shlex.join(again)}", file=sys.stderr)
+        print(f"{stopped}; to go on: {as_typed('train', *again)}", file=sys.stderr)
     except Failed as failed:
         print(f"esrgan-tf: {failed}", file=sys.stderr)
         raise SystemExit(1) from failed
@@ -146,6 +147,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         strategy = several_machines()
         stop.finish_step = True  # from here on they stop together, after a step
         settings = {key: value_of(config, key) for key in KEYS if key not in OF_A_MACHINE}
+        settings["gan.vgg_weights"] = Path(config.gan.vgg_weights).name  # each machine may keep it elsewhere
         with until_training(len(cluster.machines)):
             check_agreement(
                 strategy,
@@ -286,7 +288,7 @@ def _check_settings(config: Config, folder: Path) -> None:
         for key in KEYS
         if (key in used or key.split(".")[0] in sections)
         and key not in free
-        and value_of(before, key) != value_of(config, key)
+        and not same_value(key, value_of(before, key), value_of(config, key))
     ]
     if differences:
         raise UserError(
@@ -332,9 +334,10 @@ def _sources(config: Config):
     data, scale = config.data, config.generator.scale
     validation = None
     if data.val_hr_dir is not None:
-        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys=("data.val_hr_dir", "data.val_lr_dir"))
+        keys = ("data.val_hr_dir", "data.val_lr_dir")
+        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, keys, data.skip_unreadable)
     if data.source == "folder":
-        return folder_source(data.hr_dir, data.lr_dir, scale), validation
+        return folder_source(data.hr_dir, data.lr_dir, scale, skip_unreadable=data.skip_unreadable), validation
     if data.source == "div2k":
         train, own = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
     else:

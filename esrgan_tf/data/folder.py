@@ -1,11 +1,13 @@
 """Pairs from folders of image files: high resolution, and low resolution given or made."""
 
 import itertools
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from esrgan_tf.data.images import bicubic, crop_to_multiple, image_files, read_rgb
 from esrgan_tf.data.store import Pair, Source
@@ -15,7 +17,11 @@ _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 
 
 def folder_source(
-    hr_dir: str, lr_dir: str | None, scale: int, keys: tuple[str, str] = ("data.hr_dir", "data.lr_dir")
+    hr_dir: str,
+    lr_dir: str | None,
+    scale: int,
+    keys: tuple[str, str] = ("data.hr_dir", "data.lr_dir"),
+    skip_unreadable: bool | None = None,
 ) -> Source:
     """Every image below `hr_dir`, with its partner of the same name (or DIV2K's `0001x4`) below `lr_dir`.
 
@@ -23,6 +29,8 @@ def folder_source(
 
     Args:
         keys: what the user calls the two folders, for messages.
+        skip_unreadable: true leaves out what cannot be decoded or does not fit its partner, with a line on standard
+            error; false refuses it with a hint at `data.skip_unreadable`, None (where there is no such key) without.
 
     Raises:
         UserError: no such folder, no image in it, partners missing. While decoding: every broken file and every pair
@@ -48,16 +56,24 @@ def folder_source(
                         problems.append(result)
                     else:
                         yield str(hr_file.relative_to(hr_root)), *result
-        if problems:
-            raise UserError(f"{hr_key}: {len(problems)} of {len(hr_files)} images are unusable: {listed(problems)}")
+        if not problems:
+            return
+        text = f"{hr_key}: {len(problems)} of {len(hr_files)} images are unusable: {listed(problems)}"
+        some_left = len(problems) < len(hr_files)
+        if not (skip_unreadable and some_left):
+            hint = "; mend or remove them, or leave them out with --set data.skip_unreadable=true"
+            raise UserError(text + (hint if skip_unreadable is False and some_left else ""))
+        tqdm.write(f"left out, {text}", sys.stderr)
 
     facts = {"source": "folder", "scale": scale, "hr": _stamp(hr_files), "lr": _stamp(f for f in lr_files if f)}
+    if skip_unreadable:  # its cache lacks images; without, caches keep the names that they have
+        facts["skip_unreadable"] = True
     return Source(facts, len(hr_files), pairs)
 
 
 def _list(folder, key):
     if not folder.is_dir():
-        raise UserError(f"{key}: no folder {folder}")
+        raise UserError(f"{key}: no folder {folder.absolute()}")
     files = image_files(folder)
     if not files:
         raise UserError(f"{key}: no image in {folder}; it must hold files that Pillow reads (PNG, JPEG, TIFF, …)")

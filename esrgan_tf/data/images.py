@@ -1,9 +1,14 @@
 """Image files to pixels: whatever Pillow reads becomes RGB uint8 `[H, W, 3]`."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from esrgan_tf.limits import MOST_PIXELS
+
+_opening = threading.Lock()
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -19,10 +24,10 @@ def read_rgb(path: Path) -> np.ndarray:
     Transparent pixels are laid on white, since the colour behind them is arbitrary.
 
     Raises:
-        ValueError: a pixel format without an agreed range (32-bit float).
+        ValueError: too large, or a pixel format without an agreed range (32-bit float).
         Exception: whatever Pillow raises for a broken file; it has no common base class.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode == "F":
             raise ValueError("32-bit float pixels have no agreed range; save it with 8 or 16 bits")
@@ -34,6 +39,22 @@ def read_rgb(path: Path) -> np.ndarray:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         return np.asarray(image.convert("RGB"))
+
+
+def _opened(path):
+    """The file, decoded no further than its header, by our limit of pixels instead of Pillow's smaller one."""
+    with _opening:  # Pillow's limit is one for all threads
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise ValueError(
+            f"it claims {image.width}x{image.height} pixels, more than the {MOST_PIXELS:,} accepted; cut it up"
+        )
+    return image
 
 
 def bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:

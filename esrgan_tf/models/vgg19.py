@@ -77,8 +77,8 @@ def _trained_vgg19(weights: str) -> keras.Model:
         weights = Path(weights).expanduser()
     if weights != "imagenet" and not weights.is_file():
         raise UserError(
-            f"gan.vgg_weights: no file {weights}; give Keras' vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
-            "or the word imagenet to download it"
+            f"gan.vgg_weights: no file {weights.absolute()}; give Keras' "
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 or the word imagenet to download it"
         )
     try:
         return keras.applications.VGG19(include_top=False, weights=weights)

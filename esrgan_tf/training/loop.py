@@ -93,7 +93,8 @@ def run_phase(
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             flush(folder)
             save_config(config, run_dir / "config.yaml")
-            monitor = Monitor(folder, train_step.columns, start, steps)
+            without_gpu = all("CPU" in device for device in strategy.extended.worker_devices)
+            monitor = Monitor(folder, train_step.columns, start, steps, without_gpu)
 
     # 4. Train. Values stay on the device until they are written, so that the host never waits for a step.
     window: list[tf.Tensor] = []

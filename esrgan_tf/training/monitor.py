@@ -14,11 +14,28 @@ from tqdm import tqdm
 
 from esrgan_tf.run_folder import flush, read_metrics
 
+_STEPS_TIMED = 5  # behind the first, which compiles
+_DAY = 86_400
+
+
+def too_long(phase: str, steps: int, seconds: float) -> str | None:
+    """A line where `steps` more of `seconds` each take over a day on a machine without a GPU; else None."""
+    days = steps * seconds / _DAY
+    if days <= 1:
+        return None
+    time_left = f"{days / 365:.1f} years" if days >= 365 else f"{days:.1f} days"
+    return (
+        f"note: without a GPU the {steps:,} steps left take about {time_left}, at {seconds:.1f} s a step; for a "
+        "smaller network choose --config configs/small.yaml or --config configs/box_faithful.yaml and another "
+        f"--run_dir, for fewer steps --set {phase}.steps=…"
+    )
+
 
 class Monitor:
     """Records of one phase, in its folder; a resumed phase continues them."""
 
-    def __init__(self, folder: Path, columns: tuple[str, ...], start: int, steps: int):
+    def __init__(self, folder: Path, columns: tuple[str, ...], start: int, steps: int, without_gpu: bool = False):
+        """`without_gpu` warns after a few steps of a training that will take days."""
         self._samples = folder / "samples"
         self._samples.mkdir(parents=True, exist_ok=True)
         self._columns = ["step", *columns, "skipped", "learning_rate", "images_per_second", "psnr", "ssim", "seconds"]
@@ -28,7 +45,7 @@ class Monitor:
         self._summary = tf.summary.create_file_writer(str(folder / "logs"))
         # Without a terminal a bar would fill the log with its frames: then each record is a line instead.
         self._bar = tqdm(total=steps, initial=start, unit="step", desc=folder.name, disable=None, dynamic_ncols=True)
-        self._steps = steps
+        self._steps, self._without_gpu = steps, without_gpu
         self._first: tuple[int, float] | None = None  # the first step here, and when: before it, TensorFlow starts up
 
     def advance(self, step: int) -> None:
@@ -36,6 +53,11 @@ class Monitor:
         self._bar.update()
         if self._first is None:
             self._first = step, time.monotonic() - self._began
+        elif self._without_gpu and step == self._first[0] + _STEPS_TIMED:
+            seconds = (time.monotonic() - self._began - self._first[1]) / _STEPS_TIMED
+            warning = too_long(self._csv.parent.name, self._steps - step, seconds)
+            if warning:
+                self.say(warning)
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Values of the columns at `step`, those not measured left out; `seconds` of all starts together is added."""
