@@ -1,6 +1,5 @@
 """Weights files: named tensors in, named tensors out, and never a line of a file's own code run."""
 
-import importlib.util
 import re
 import warnings
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.weights.formats import PICKLED, check_torch
 
-PICKLED = (".pth", ".pt", ".ckpt")
 READABLE = (".safetensors", *PICKLED)
 WRITABLE = (".safetensors", ".pth")
 
@@ -65,16 +64,6 @@ def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper:
             torch.save(tensors if wrapper is None else {wrapper: tensors}, file)
     else:
         raise UserError(f"{path}: PyTorch weights are written to {' and '.join(WRITABLE)} files")
-
-
-def check_torch(path: str | Path) -> None:
-    """Refuses a file that only PyTorch reads or writes where there is no PyTorch.
-
-    Raises:
-        UserError: with what to install.
-    """
-    if Path(path).suffix.lower() in PICKLED and importlib.util.find_spec("torch") is None:
-        raise UserError(f"{path}: this format needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors")
 
 
 def _torch(path):
