@@ -11,14 +11,15 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, parse, quiet_tensorflow
 from esrgan_tf.errors import UserError, listed
 
 FLAGS = flags.FlagValues()
 _INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
 flags.DEFINE_string("output", None, "File for a single input, else folder; - is standard output.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "model", None, ".keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "model", None,
+    ".keras file, SavedModel folder, run folder, PyTorch weights (.safetensors, .pth), or a name of `models`.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
@@ -32,6 +33,7 @@ flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
+define_models_dir(FLAGS)
 flags.mark_flags_as_required(["output", "model"], flag_values=FLAGS)
 _USAGE = "upscale INPUT… --output PATH --model M [--tile N] [--overlap N]"
 
@@ -50,8 +52,7 @@ def main(argv: list[str]) -> None:
     jobs, skipped = _jobs(inputs)
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
-    if not Path(FLAGS.model).exists():
-        raise UserError(f"--model: no file or folder {FLAGS.model}")
+    model = named_model(FLAGS, "model")
     say = _say
 
     with quiet_tensorflow():
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
-    enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    enlarger = Enlarger(load_model(model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     began, failed = time.monotonic(), []
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else job.source.name
