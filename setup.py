@@ -10,6 +10,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["esrgan_tf", "esrgan_tf.*"]),
+    package_data={"esrgan_tf.weights": ["*.json", "packaged/*"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.19,<3",
@@ -29,6 +30,9 @@ setup(
         "tabulate>=0.9,<1",
         "matplotlib>=3.8,<4",  # the curves of `status`
         "tqdm>=4.66,<5",
+        "pooch>=1.8,<2",  # published models: download, check, put in place
+        "requests>=2.31,<3",  # by which pooch downloads; its errors are told in our words
+        "platformdirs>=4,<5",  # where a system keeps what can be downloaded again
         "tensorboard>=2.19,<3",  # tf.summary needs it, and TensorFlow no longer brings it
     ],
     extras_require={

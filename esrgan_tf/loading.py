@@ -1,4 +1,4 @@
-"""From a path to a Keras model."""
+"""From a path or a name to a Keras model."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from esrgan_tf.interop import READABLE, build, describe, load_torch_network, rec
 from esrgan_tf.interpolation import interpolate
 from esrgan_tf.models import DISCRIMINATORS
 from esrgan_tf.serving import verify_call
+from esrgan_tf.weights.named import find_model
 
 _EXPECTED = (
     f"expected a .keras model, the folder of a SavedModel or of a run, or PyTorch weights ({', '.join(READABLE)})"
@@ -25,10 +26,11 @@ def load_model(path: str | Path) -> keras.Model:
     Args:
         path: a `.keras` file that training saved, PyTorch weights (`.safetensors`, `.pth`, `.pt`, `.ckpt`), the folder
             of a SavedModel that `export_saved_model` wrote, or a run folder: the interpolation that would be exported,
-            or the PSNR network while there is no other.
+            or the PSNR network while there is no other. Or the name of a packaged or published model, as
+            `esrgan_tf.weights.named.find_model` finds and downloads it.
 
     Raises:
-        UserError: nothing there, not one of these, or a network that is none of ours.
+        UserError: nothing there or of that name, not one of these, or a network that is none of ours.
     """
     model = load_network(path)
     if _is_discriminator(model):
@@ -50,7 +52,7 @@ def load_discriminator(path: str | Path) -> keras.Model:
 
 def load_network(path: str | Path) -> keras.Model:
     """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there."""
-    path = Path(path)
+    path = find_model(path)
     if path.is_dir() and (path / "config.yaml").is_file():
         return _from_run(path)
     if path.is_dir():

@@ -13,6 +13,8 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.cli.main import main
+from esrgan_tf.weights import published
+from tests.model_server import CONTENT, ModelServer, record, whole, write_catalogue
 from tests.warm import Warm
 
 REPOSITORY = Path(__file__).parents[1]
@@ -93,6 +95,39 @@ def same_beginning():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def eagerly():
+    """Training steps without the seconds of compiling them, where a test asks what they start from and not how."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ModelServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def listed(server, tmp_path, monkeypatch):
+    """Puts models into the catalogue that the server has, with `CONTENT` unless told; returns the first."""
+
+    def put(*names, content=CONTENT, **changes):
+        records = []
+        for name in names:
+            server.answers[f"{name}.safetensors"] = whole(content)
+            records.append(record(name, content, **{"url": f"{server.url}/{name}.safetensors", **changes}))
+        monkeypatch.setattr(published, "_CATALOGUE", write_catalogue(tmp_path / "catalogue.json", *records))
+        return published.published_models()[names[0]]
+
+    return put
 
 
 def run_process(*command, cwd=REPOSITORY, **kwargs) -> subprocess.CompletedProcess:

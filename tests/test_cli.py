@@ -27,7 +27,10 @@ GAN = ("train", "--phase", "gan", "--run_dir", "{new}", "--config", "{config}")
 EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 
 MISTAKES = {
-    "unknown command": (("trian",), "'trian'; there are: train, status, export, upscale, evaluate, degrade, convert"),
+    "unknown command": (
+        ("trian",),
+        "'trian'; there are: train, status, export, upscale, evaluate, degrade, models, convert",
+    ),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
     "unknown phase": (("train", "--phase", "psrn"), "value should be one of <psnr|gan>"),
@@ -356,7 +359,7 @@ def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
 
 
 @pytest.mark.parametrize(
-    "argv", [(), ("--help",), *((c, "--help") for c in ("train", "status", "export", "degrade", "convert"))]
+    "argv", [(), ("--help",), *((c, "--help") for c in ("train", "status", "export", "degrade", "models", "convert"))]
 )
 def test_help(argv, run_main):
     status, out, err = run_main(*argv)

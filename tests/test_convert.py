@@ -328,14 +328,6 @@ def published(tmp_path):
     return tmp_path / "published.pth", model
 
 
-@pytest.fixture
-def eagerly():
-    """Training steps without the seconds of compiling them, where a test asks what they start from and not how."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 STARTS = {
     "rrdb x2 of packed pixels": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2), ".pth"),
     "rrdb x2, one stage": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2, unshuffle=1), ".safetensors"),

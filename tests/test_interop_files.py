@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.interop import load_torch, recognise_model
-from esrgan_tf.interop.files import check_torch, read_state_dict
+from esrgan_tf.interop.files import read_state_dict
+from esrgan_tf.weights.formats import check_torch
 from tests import torch_reference as reference
 from tests.conftest import REPOSITORY
 

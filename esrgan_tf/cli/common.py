@@ -15,6 +15,7 @@ from absl import flags
 from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.weights.named import find_model
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
@@ -28,6 +29,9 @@ def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
     except UserError as error:
         print(f"esrgan-tf: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as for a program that the signal ends
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
@@ -56,6 +60,26 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
     except flags.Error as error:
         message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
         raise UserError(f"{message} ({as_typed(argv[0], '--help')} explains the flags)") from error
+
+
+def define_models_dir(values: flags.FlagValues) -> None:
+    """The flag `--models_dir` of the commands that take models by name."""
+    flags.DEFINE_string(
+        "models_dir", None, "Where downloaded models lie; else $ESRGAN_TF_MODELS, else the user's cache.",
+        flag_values=values,
+    )  # fmt: skip
+
+
+def named_model(values: flags.FlagValues, flag: str) -> Path:
+    """The file or folder of the model that `--flag` names, downloaded if need be.
+
+    Raises:
+        UserError: as `find_model`.
+    """
+    try:
+        return find_model(values[flag].value, values.models_dir)
+    except UserError as error:
+        raise UserError(f"--{flag}: {error}") from error
 
 
 def find_config(config: str | None, run_dir: Path | None, overrides: list[str], together: bool = True) -> Config:

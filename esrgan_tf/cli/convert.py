@@ -4,9 +4,10 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_new, define_models_dir, parse, quiet_tensorflow
 from esrgan_tf.endings import OTHERS
 from esrgan_tf.errors import UserError
+from esrgan_tf.weights.named import find_model
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_float(
@@ -15,6 +16,7 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
 )
+define_models_dir(FLAGS)
 _NOT_WRITTEN = {*OTHERS, ".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
@@ -22,14 +24,12 @@ _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 def main(argv: list[str]) -> None:
     """Converts as the flags say. See `esrgan-tf convert --help`."""
     inputs, output = _places(parse(FLAGS, argv, _USAGE))
-    for path in inputs:
-        if not path.exists():
-            raise UserError(f"no file or folder {path}")
     if output.suffix.lower() in _NOT_WRITTEN:
         raise UserError(
             f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
         )
     check_new(output)
+    inputs = [find_model(name, FLAGS.models_dir) for name in inputs]
 
     with quiet_tensorflow():
         from esrgan_tf.interop import WRITABLE, check_torch, describe, save_torch
@@ -59,16 +59,16 @@ def main(argv: list[str]) -> None:
         print(f"written, reloaded and compared: {output}, a SavedModel")
 
 
-def _places(arguments: list[str]) -> tuple[list[Path], Path]:
+def _places(arguments: list[str]) -> tuple[list[str], Path]:
     """The inputs and the output among the arguments."""
     if FLAGS.alpha is None and FLAGS.output is None:
         if len(arguments) != 2:
             raise UserError(f"convert takes an input and an output, not {len(arguments)} names: esrgan-tf {_USAGE}")
-        return [Path(arguments[0])], Path(arguments[1])
+        return arguments[:1], Path(arguments[1])
     if FLAGS.alpha is None or FLAGS.output is None or len(arguments) != 2:
         raise UserError(
             "interpolation takes two inputs, --alpha and --output: esrgan-tf convert A B --alpha 0.5 --output C"
         )
     if not 0.0 <= FLAGS.alpha <= 1.0:
         raise UserError(f"--alpha {FLAGS.alpha:g}: must be between 0 (the first input) and 1 (the second)")
-    return [Path(argument) for argument in arguments], Path(FLAGS.output)
+    return arguments, Path(FLAGS.output)

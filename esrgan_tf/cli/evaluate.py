@@ -10,12 +10,13 @@ from pathlib import Path
 from absl import flags
 from tabulate import tabulate
 
-from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, parse, quiet_tensorflow
 from esrgan_tf.errors import UserError, listed
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "model", None, ".keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "model", None,
+    ".keras file, SavedModel folder, run folder, PyTorch weights (.safetensors, .pth), or a name of `models`.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string("hr_dir", None, "Folder of high-resolution images.", flag_values=FLAGS)
@@ -25,6 +26,7 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_multi_string("report", [], "Also write the table to this .json or .csv. Repeat it.", flag_values=FLAGS)
 flags.DEFINE_string("sheet", None, "Also write the images side by side to this .png.", flag_values=FLAGS)
+define_models_dir(FLAGS)
 flags.mark_flags_as_required(["model", "hr_dir"], flag_values=FLAGS)
 
 _KEYS = ("--hr_dir", "--lr_dir")
@@ -39,13 +41,12 @@ def main(argv: list[str]) -> None:
     extra = parse(FLAGS, argv, "evaluate --model M --hr_dir D [--lr_dir D] [--report F.json] [--sheet F.png]")
     if extra:
         raise UserError(f"evaluate takes flags only; what is {extra[0]!r}?")
-    if not Path(FLAGS.model).exists():
-        raise UserError(f"--model: no file or folder {FLAGS.model}")
     outputs = [(path, (".json", ".csv")) for path in FLAGS.report] + ([(FLAGS.sheet, (".png",))] if FLAGS.sheet else [])
     for path, endings in outputs:
         if Path(path).suffix.lower() not in endings:
             raise UserError(f"{path}: must end in {' or '.join(endings)}")
         check_folder(Path(path))
+    place = named_model(FLAGS, "model")
 
     with quiet_tensorflow():
         from esrgan_tf.data import folder_source
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.tiling import Enlarger
 
     folder_source(FLAGS.hr_dir, None, 1, keys=_KEYS)  # no folder, no image: said before the model is read
-    model = load_model(FLAGS.model)
+    model = load_model(place)
     if {model.inputs[0].shape[-1], model.outputs[0].shape[-1]} != {3}:
         raise UserError(f"--model {FLAGS.model}: {describe(model)}; evaluation is on RGB")
     enlarger = Enlarger(model)

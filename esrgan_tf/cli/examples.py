@@ -22,6 +22,10 @@ EXAMPLES = {
         "upscale photos --recursive --output enlarged --model runs/photos --skip_existing",
         "upscale - --output - --format png --model exports/photos < photo.png > enlarged.png",
     ),
+    "models": (
+        "models --search anime",
+        "models --download realesr-general-x4v3",
+    ),
     "evaluate": (
         "evaluate --model runs/photos --hr_dir Set5/hr",
         "evaluate --model realesr-general-x4v3.pth --hr_dir Set5/hr --lr_dir Set5/lr_x4 --report set5.json "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_new, parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_new, define_models_dir, named_model, parse, quiet_tensorflow
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed
 
@@ -13,12 +13,13 @@ flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpol
 flags.DEFINE_string(
     "model",
     None,
-    "A single generator to export as it is: .keras, PyTorch weights, SavedModel.",
+    "A single generator to export as it is: .keras, PyTorch weights, SavedModel, or a name of `models`.",
     flag_values=FLAGS,
 )
 flags.DEFINE_float("alpha", None, "0 is the PSNR network, 1 the GAN network; else the run's.", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "Folder of the SavedModel; must not exist yet.", flag_values=FLAGS)
 flags.DEFINE_string("archive", None, "Also pack it as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS)
+define_models_dir(FLAGS)
 flags.mark_flag_as_required("output", flag_values=FLAGS)
 
 
@@ -29,12 +30,12 @@ def main(argv: list[str]) -> None:
         raise UserError(f"export takes flags only; what is {extra[0]!r}?")
     run_dir, output = Path(FLAGS.run_dir), Path(FLAGS.output)
     alpha = _alpha(run_dir)
-    paths = _generators(run_dir, alpha)
     targets = [output] + ([Path(FLAGS.archive)] if FLAGS.archive else [])
     for target in targets:
         check_new(target)
     if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
         raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
+    paths = _generators(run_dir, alpha)
 
     with quiet_tensorflow():
         from esrgan_tf.interpolation import interpolate
@@ -71,7 +72,7 @@ def _alpha(run_dir: Path) -> float:
 def _generators(run_dir: Path, alpha: float) -> list[Path]:
     """The `.keras` files that go into the export: of both phases, or of the one that alpha leaves."""
     if FLAGS.model is not None:
-        return [Path(FLAGS.model)]
+        return [named_model(FLAGS, "model")]
     phases = ["psnr"] * (alpha < 1) + ["gan"] * (alpha > 0)
     paths = [run_dir / phase / "generator.keras" for phase in phases]
     for phase, path in zip(phases, paths, strict=True):

@@ -1,22 +1,24 @@
 """What a phase of `esrgan-tf train` starts from: random weights, the phase before, or a file that somebody gives."""
 
+import contextlib
 from pathlib import Path
 
 from esrgan_tf.config import Config, with_section
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.weights.named import find_by_name, place_of_model
 
 # In the phase's folder: beside checkpoints these tell a repeated command from one that means another start.
 _RECORDS = {"init_from": "init_from.txt", "discriminator_from": "discriminator_from.txt"}
 
 
-def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | None:
-    """The generator that a phase starts from; None for random weights.
+def initial_weights(phase: str, run_dir: Path, init_from: str | None, models_dir: str | None) -> Path | None:
+    """The generator that a phase starts from, if by a published name not yet downloaded; None for random weights.
 
     Raises:
         UserError: it is not there.
     """
     if init_from is not None:
-        return given_file("init_from", init_from)
+        return _given_model("init_from", init_from, models_dir)
     if phase == "psnr":
         return None
     path = run_dir / "psnr" / "generator.keras"
@@ -26,6 +28,15 @@ def initial_weights(phase: str, run_dir: Path, init_from: str | None) -> Path | 
             f"{as_typed('train', '--phase', 'psnr', '--run_dir', run_dir)}, or name one with --init_from"
         )
     return path
+
+
+def _given_model(flag, name, models_dir):
+    if not name:
+        raise UserError(f"--{flag} is empty; name a file or a model, or leave the flag out")
+    try:
+        return place_of_model(name, models_dir)
+    except UserError as error:
+        raise UserError(f"--{flag}: {error}") from error
 
 
 def given_file(flag: str, path: str) -> Path:
@@ -42,17 +53,17 @@ def given_file(flag: str, path: str) -> Path:
 
 
 def record_start(folder: Path, flag: str, path: str | None) -> None:
-    """Notes in the phase's folder which file `--flag` starts it from, if any."""
+    """Notes in the phase's folder which file, or model by its name, `--flag` starts it from, if any."""
     record = folder / _RECORDS[flag]
     if path is None:
         record.unlink(missing_ok=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(f"{Path(path).resolve()}\n", encoding="utf-8", errors="surrogateescape")
+    record.write_text(f"{_identity(path)}\n", encoding="utf-8", errors="surrogateescape")
 
 
 def recorded_start(folder: Path, flag: str = "init_from") -> str | None:
-    """The file that `record_start` noted, if any."""
+    """The file or the model's name that `record_start` noted, if any."""
     record = folder / _RECORDS[flag]
     return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else None
 
@@ -64,11 +75,19 @@ def check_same_start(folder: Path, flag: str, path: str) -> None:
         UserError: the phase was started from something else.
     """
     started = recorded_start(folder, flag)
-    if started != str(Path(path).resolve()):
+    if started != _identity(path):
         raise UserError(
             f"--{flag}: phase {folder.name} of {folder.parent} has begun, from {started or 'no file'}; "
             "leave the flag out to go on, or choose another --run_dir"
         )
+
+
+def _identity(path):
+    """A file's whole path, or a model's name in one spelling."""
+    if not Path(path).exists():
+        with contextlib.suppress(UserError):
+            return find_by_name(path).name
+    return str(Path(path).resolve())
 
 
 def generator_section(architecture, path: Path) -> dict:

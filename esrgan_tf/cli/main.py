@@ -16,6 +16,7 @@ COMMANDS = {
     "upscale": "enlarge images of any kind and size",
     "evaluate": "PSNR and SSIM of a model on a folder of images",
     "degrade": "what Real-ESRGAN's training does to images",
+    "models": "models by name: packaged, downloaded, and published by others",
     "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
 }
 

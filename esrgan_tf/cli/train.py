@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.cluster import read_cluster
-from esrgan_tf.cli.common import find_config, parse, quiet_tensorflow
+from esrgan_tf.cli.common import define_models_dir, find_config, named_model, parse, quiet_tensorflow
 from esrgan_tf.cli.initial import (
     adopted,
     check_same_start,
@@ -37,8 +37,8 @@ flags.DEFINE_string("run_dir", "runs/esrgan", "Folder of the run; both phases sh
 flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
 flags.DEFINE_string(
     "init_from", None,
-    "Generator to start from: .keras, PyTorch weights, SavedModel. Its architecture becomes the run's. "
-    "Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
+    "Generator to start from: .keras, PyTorch weights, SavedModel, or a name of `models`. Its architecture becomes the "
+    "run's. Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
@@ -51,6 +51,7 @@ flags.DEFINE_float("max_hours", None, "Stop and save after so many hours.", lowe
 flags.DEFINE_boolean(
     "allow_changes", False, "Go on from a checkpoint that was made with other settings.", flag_values=FLAGS
 )
+define_models_dir(FLAGS)
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
 
 # What may differ from the settings of the checkpoint that training goes on from: no number depends on it, or other
@@ -92,7 +93,7 @@ def _train(argv: list[str], stop: StopRequest) -> None:
         raise UserError(f"--run_dir {run_dir} is a file; name a folder")
     cluster = read_cluster(os.environ)
     begun = bool(checkpoint_steps(folder / "checkpoints"))
-    start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from)
+    start = None if begun else initial_weights(phase_name, run_dir, FLAGS.init_from, FLAGS.models_dir)
     for flag in ("init_from", "discriminator_from"):
         if begun and FLAGS[flag].value:
             check_same_start(folder, flag, FLAGS[flag].value)
@@ -117,6 +118,8 @@ def _train(argv: list[str], stop: StopRequest) -> None:
     if not FLAGS.allow_changes:
         _check_settings(config, folder)
     _say_what_has_no_use(config, phase_name)
+    if of_file:
+        start = named_model(FLAGS, "init_from")
 
     with quiet_tensorflow():
         import keras

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
+from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, parse, quiet_tensorflow
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+from esrgan_tf.weights.named import scale_of
+from esrgan_tf.weights.packaged import DEFAULT
 
 FLAGS = flags.FlagValues()
 _INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
@@ -25,7 +26,7 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_string(
     "model", DEFAULT,
-    "Name of a packaged model, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "A name of `models`, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
@@ -42,6 +43,7 @@ flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
+define_models_dir(FLAGS)
 _USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 
 
@@ -58,14 +60,11 @@ def main(argv: list[str]) -> None:
     inputs = parse(FLAGS, argv, _USAGE)
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
-    factor, packaged = FLAGS.outscale, packaged_models().get(FLAGS.model)
-    if packaged is None and not Path(FLAGS.model).exists():
-        raise UserError(f"--model: no file or folder {FLAGS.model}")
-    if factor is None and packaged is not None:
-        factor = int(packaged.facts["scale"])
-    # Results beside their originals are named by the factor, which only an opened network tells.
+    factor = scale_of(FLAGS.model) if FLAGS.outscale is None else FLAGS.outscale
+    # Results beside their originals are named by the factor; of a file, only its opened network tells it.
     named = FLAGS.output is not None or factor is not None
     jobs, skipped = _jobs(inputs, factor) if named else (None, 0)
+    path = named_model(FLAGS, "model")
     say = _say
 
     with quiet_tensorflow():
@@ -78,7 +77,7 @@ def main(argv: list[str]) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
-    model = load_model(FLAGS.model)
+    model = load_model(path)
     enlarger = Enlarger(model, FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     if jobs is None:
         jobs, skipped = _jobs(inputs, enlarger.scale)

@@ -16,7 +16,8 @@ from esrgan_tf.interop.architecture import (
     to_keras,
     to_torch,
 )
-from esrgan_tf.interop.files import PICKLED, READABLE, WRITABLE, check_torch, read_state_dict, write_state_dict
+from esrgan_tf.interop.files import PICKLED, READABLE, WRITABLE, read_state_dict, write_state_dict
+from esrgan_tf.weights.formats import check_torch
 
 __all__ = [
     "PICKLED",

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.weights.formats import PICKLED, import_torch
 
-PICKLED = (".pth", ".pt", ".ckpt")
 READABLE = (".safetensors", *PICKLED)
 WRITABLE = (".safetensors", ".pth")
 
@@ -58,37 +58,12 @@ def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper:
     if path.suffix == ".safetensors":
         path.write_bytes(save(state, metadata={"format": "pt"}))
     elif path.suffix == ".pth":
-        torch = _torch(path)
+        torch = import_torch(path)
         tensors = {name: torch.from_numpy(tensor) for name, tensor in state.items()}
         with open(path, "wb") as file:
             torch.save(tensors if wrapper is None else {wrapper: tensors}, file)
     else:
         raise UserError(f"{path}: PyTorch weights are written to {' and '.join(WRITABLE)} files")
-
-
-def check_torch(path: str | Path) -> None:
-    """Refuses a file that only PyTorch reads or writes where there is no PyTorch that works.
-
-    Raises:
-        UserError: with what to install.
-    """
-    if Path(path).suffix.lower() in PICKLED:
-        _torch(path)
-
-
-def _torch(path):
-    try:
-        import torch
-    except (ImportError, OSError, RuntimeError) as error:  # the latter where its libraries are missing or damaged
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            raise UserError(
-                f"{path}: this format needs PyTorch; pip install 'esrgan-tf[torch]', or use .safetensors"
-            ) from error
-        raise UserError(
-            f"{path}: this format needs PyTorch, and the torch that is installed cannot be imported "
-            f"({first_line(error)}); pip install --force-reinstall torch, or use .safetensors"
-        ) from error
-    return torch
 
 
 def _read_safetensors(path):
@@ -109,7 +84,7 @@ def _read_safetensors(path):
 
 
 def _read_pickled(path):
-    torch = _torch(path)
+    torch = import_torch(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they say less than the errors that follow
         try:

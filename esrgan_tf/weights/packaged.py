@@ -25,6 +25,11 @@ class Packaged:
     card: Path
     facts: dict[str, str]
 
+    @property
+    def scale(self) -> int:
+        """How many times larger it makes an image."""
+        return int(self.facts["scale"])
+
 
 def packaged_models() -> dict[str, Packaged]:
     """All of them by name."""

@@ -1,0 +1,140 @@
+"""`esrgan-tf models`: the models that go by name: packaged, downloaded, and published by others."""
+
+import dataclasses
+import json
+import shutil
+import textwrap
+from pathlib import Path
+
+from absl import flags
+from tabulate import tabulate
+
+from esrgan_tf.cli.common import define_models_dir, parse
+from esrgan_tf.errors import UserError
+from esrgan_tf.weights.named import find_by_name, tell
+from esrgan_tf.weights.packaged import Packaged, packaged_models
+from esrgan_tf.weights.published import Published, fetch, models_folder, published_models
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "search", None, "Only those with this word in a name, title, author, licence, tag, …; or with each of several.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_boolean("json", False, "Everything that is known of each, as JSON.", flag_values=FLAGS)
+flags.DEFINE_string("download", None, "Download this one, and print where it is.", flag_values=FLAGS)
+define_models_dir(FLAGS)
+
+_KEYS = [field.name for field in dataclasses.fields(Published)]
+_SEARCHED = ("name", "aliases", "title", "author", "licence", "architecture", "tags")
+_OPTIONAL = ("parameters", "MB", "scale", "network", "licence", "where")  # left out in this order where room is short
+_GAP = 2  # columns between columns
+_LEAST_TAGS = 12  # columns, below which tags say too little
+_CUT = "…"
+
+
+def main(argv: list[str]) -> None:
+    """Lists or downloads as the flags say. See `esrgan-tf models --help`."""
+    extra = parse(FLAGS, argv, "models [--search WORD] [--json] [--download NAME] [--models_dir D]")
+    if extra:
+        raise UserError(f"models takes flags only; what is {extra[0]!r}? To look for it: models --search {extra[0]}")
+    folder = models_folder(FLAGS.models_dir)
+    if FLAGS.download is not None:
+        print(_downloaded(FLAGS.download, folder))
+        return
+    models = [*packaged_models().values(), *published_models().values()]
+    found = [facts for facts in (_facts(model, folder) for model in models) if _matches(facts, FLAGS.search or "")]
+    found.sort(key=lambda facts: ("packaged", "downloaded", "published").index(facts["where"]))
+    if FLAGS.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif not found:
+        print(f"no model has {FLAGS.search} in its {', '.join(_SEARCHED)}")
+    else:
+        width = shutil.get_terminal_size(fallback=(0, 0)).columns  # 0 where there is no terminal
+        print("\n".join([_table(found, width), "", *_legend(found, folder)]))
+
+
+def _downloaded(name: str, folder: Path) -> Path:
+    if FLAGS.search is not None or FLAGS.json:
+        raise UserError("--download goes without --search and --json")
+    model = find_by_name(name)
+    if isinstance(model, Packaged):
+        raise UserError(f"--download {name}: there is no need; it is in the package, at {model.path}")
+    return fetch(model, folder, tell)
+
+
+def _facts(model: Packaged | Published, folder: Path) -> dict:
+    """All that is known of a model, under the same keys for all."""
+    if isinstance(model, Packaged):
+        number = {key: int(model.facts[key]) if key in model.facts else None for key in ("scale", "parameters")}
+        known = {key: model.facts.get(key) for key in ("architecture", "licence", "made_for")}
+        file = {"type": model.path.suffix[1:], "bytes": model.path.stat().st_size}
+        place = {"readable": True, "by_hand": False, "where": "packaged", "path": str(model.path)}
+        empty = {**dict.fromkeys(_KEYS), "aliases": (), "size": (), "tags": ()}
+        return {**empty, "name": model.name, **known, **number, "non_commercial": False, **file, **place}
+    path = folder / model.file
+    there = path.is_file() and path.stat().st_size == model.bytes  # its hash is looked at when it is used
+    return {
+        **dataclasses.asdict(model),
+        "made_for": None,
+        "parameters": model.parameters,
+        "non_commercial": model.non_commercial,
+        "readable": model.readable,
+        "by_hand": model.by_hand,
+        "where": "downloaded" if there else "published",
+        "path": str(path) if there else None,
+    }
+
+
+def _matches(facts: dict, words: str) -> bool:
+    parts = [facts[key] or "" for key in _SEARCHED]
+    text = " ".join(part if isinstance(part, str) else " ".join(part) for part in parts).lower()
+    return all(word in text for word in words.lower().split())
+
+
+def _table(found: list[dict], width: int) -> str:
+    """A row a model, in at most `width` columns; 0 is any number."""
+    columns = {
+        "name": [facts["name"] for facts in found],
+        "network": [facts["architecture"] or "" for facts in found],
+        "scale": [f"{facts['scale']}x" if facts["scale"] else "" for facts in found],
+        "parameters": [f"{facts['parameters']:,}" if facts["parameters"] else "" for facts in found],
+        "MB": [f"{facts['bytes'] / 1e6:.1f}" for facts in found],
+        "licence": [f"{facts['licence'] or 'not stated'}{' *' if facts['non_commercial'] else ''}" for facts in found],
+        "where": [_where(facts, in_full=not width) for facts in found],
+        "tags": [", ".join(facts["tags"]) for facts in found],
+    }
+    if width:
+        tags = columns.pop("tags")
+        for title in _OPTIONAL:
+            if _width(columns) > width:
+                del columns[title]
+        room = width - _width(columns) - _GAP
+        if room >= _LEAST_TAGS:
+            columns["tags"] = [textwrap.shorten(text, room, placeholder=_CUT) for text in tags]
+    right = [("right" if title in ("scale", "parameters", "MB") else "left") for title in columns]
+    table = tabulate(columns, headers="keys", disable_numparse=True, colalign=right)
+    lines = [line.rstrip() for line in table.splitlines()]
+    return "\n".join(line if not width or len(line) <= width else line[: width - 1] + _CUT for line in lines)
+
+
+def _width(columns):
+    return sum(max(map(len, (title, *cells))) + _GAP for title, cells in columns.items()) - _GAP
+
+
+def _where(facts, in_full):
+    if facts["where"] == "published":
+        return "not yet" if not facts["readable"] else "by hand" if facts["by_hand"] else "published"
+    return facts["path"] if in_full and facts["where"] == "downloaded" else facts["where"]
+
+
+def _legend(found: list[dict], folder: Path) -> list[str]:
+    """What the marks in the table mean, of those that are there."""
+    marks = {_where(facts, in_full=False) for facts in found}
+    lines = ["*: the licence forbids commercial use"] if any(facts["non_commercial"] for facts in found) else []
+    meanings = {
+        "downloaded": f"in {folder}",
+        "published": "downloaded when it is first used, or with --download NAME",
+        "by hand": "lies in an archive or on a page; --download NAME says where, and where to put it",
+        "not yet": "a network that esrgan-tf cannot read yet",
+    }
+    return lines + [f"{mark}: {meaning}" for mark, meaning in meanings.items() if mark in marks]
