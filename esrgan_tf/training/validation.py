@@ -24,15 +24,19 @@ def check_sizes(store: ImageStore, scale: int) -> None:
 def validate(
     enlarge: Enlarge, store: ImageStore, scale: int, interrupted: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped; nothing once interrupted."""
+    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped; nothing once interrupted.
+
+    An image that comes out exact, such as a flat one, has infinite PSNR, and the mean leaves it out.
+    """
     scores = []
     for i in range(len(store)):
         if interrupted():
             return {}
         hr, sr = store.hr(i), enlarge(store.lr(i))
         scores.append((psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)))
-    mean_psnr, mean_ssim = np.mean(scores, axis=0)
-    return {"psnr": float(mean_psnr), "ssim": float(mean_ssim)}
+    psnrs, ssims = np.transpose(scores)
+    finite = np.isfinite(psnrs)
+    return {"psnr": float(psnrs[finite].mean()) if finite.any() else float("inf"), "ssim": float(ssims.mean())}
 
 
 def comparison(enlarge: Enlarge, store: ImageStore, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
