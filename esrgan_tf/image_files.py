@@ -26,6 +26,7 @@ pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases 
 
 FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
 _LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
 _MOST_PIXELS = 2**28  # more is taken for a decompression bomb: 268 million, ten times a large camera's
@@ -230,20 +231,26 @@ def in_words() -> Iterator[None]:
         yield
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+        # Of a file cut short, each of many attempts to read beyond its end; the reason comes after them.
+        lines = [line for line in lines if not line.startswith("source: bad seek")] or lines
         raise UserError(f"libvips says: {'; '.join(dict.fromkeys(lines)):.200}") from error
 
 
 def _opened(source):
     if isinstance(source, Path):
         with open(source, "rb") as file:  # a missing or forbidden file is told by the system in its own words
-            empty = not file.read(1)
-        stream = None if empty else pyvips.Source.new_from_file(str(source))
+            head = file.read(4)
+        stream = pyvips.Source.new_from_file(str(source)) if head else None
     else:
-        stream = pyvips.Source.new_from_memory(source) if source else None
+        head = source[:4]
+        stream = pyvips.Source.new_from_memory(source) if head else None
     if stream is None:
         raise UserError("the file is empty")
+    # Strips of a TIFF that are missing or too short are errors to libvips, tiles only warnings; of a JPEG, warnings are
+    # what every other program overlooks.
+    fail_on = "warning" if head in _TIFF else "error"
     try:
-        image = pyvips.Image.new_from_source(stream, "", fail_on="truncated")
+        image = pyvips.Image.new_from_source(stream, "", fail_on=fail_on)
     except pyvips.Error as error:
         if "known format" in str(error):
             raise UserError("not an image; PNG, JPEG, WebP and TIFF are read") from error

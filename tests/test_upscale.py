@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import pyvips
 import skimage.data
+import tifffile
 from PIL import Image, ImageCms
 
 from esrgan_tf import image_files
@@ -98,6 +99,40 @@ def cut_short(suffix, share=0.6):
     return make
 
 
+def tiff(share=1.0, pixels=PHOTO, **options):
+    """A TIFF whose directory stands at its front, whole or cut short."""
+
+    def make(path):
+        tifffile.imwrite(path, pixels, photometric="rgb", metadata=None, **options)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    return make
+
+
+def short_strip(compression, rows_per_strip):
+    """A TIFF of 26 rows that claims 30: all there but what the last strip lacks."""
+
+    def make(path):
+        Image.fromarray(PHOTO[:26]).save(path, compression=compression, tiffinfo={278: rows_per_strip})
+        data = bytearray(path.read_bytes())
+        directory = struct.unpack_from("<I", data, 4)[0]
+        for at in range(directory + 2, directory + 2 + 12 * struct.unpack_from("<H", data, directory)[0], 12):
+            if struct.unpack_from("<H", data, at)[0] == 257:  # the image's height
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 30)
+            if struct.unpack_from("<H", data, at)[0] == 278:
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, rows_per_strip)
+        path.write_bytes(data)
+
+    return make
+
+
+def with_bytes_between(path):
+    """A JPEG with bytes between two markers, which no program minds."""
+    Image.fromarray(PHOTO).save(path, quality=95)
+    before, scan, after = path.read_bytes().partition(b"\xff\xda")
+    path.write_bytes(before + b"\0\0\x12" + scan + after)
+
+
 def read(path):
     """Pixels as they are in the file, and Pillow's mode."""
     with Image.open(path) as image:
@@ -120,6 +155,10 @@ RESULTS = {
     "16-bit grayscale TIFF": ("a.tif", lambda path: deep(DEEP[..., :1], path), "I;16", DEEP[..., 0]),
     "TIFF": ("a.tiff", saved(PHOTO), "RGB", PHOTO),
     "TIFF with LZW": ("a.tif", saved(PHOTO, compression="tiff_lzw"), "RGB", PHOTO),
+    "TIFF in tiles": ("a.tif", tiff(tile=(16, 16), compression="zlib"), "RGB", PHOTO),
+    "TIFF in strips": ("a.tif", tiff(rowsperstrip=8, compression="zlib"), "RGB", PHOTO),
+    "TIFF with unknown tags": ("a.tif", tiff(extratags=[(65000, "s", 0, "a word", True)]), "RGB", PHOTO),
+    "JPEG with bytes between markers": ("a.jpg", with_bytes_between, "RGB", None),
     "grayscale TIFF": ("a.tif", saved(PHOTO[..., 0]), "L", PHOTO[..., 0]),
     "RGBA TIFF": ("a.tif", saved(np.dstack([PHOTO, PHOTO[..., :1] // 2 + 100])), "RGBA", None),
     "WebP": ("a.webp", saved(PHOTO, quality=95), "RGB", None),
@@ -142,6 +181,17 @@ REFUSALS = {
     "JPEG cut short": ("a.jpg", cut_short(".jpg"), "libvips says: "),
     "PNG cut short": ("a.png", cut_short(".png"), "libvips says: "),
     "WebP cut short": ("a.webp", cut_short(".webp"), "libvips says: "),
+    "TIFF cut short": ("a.tif", tiff(0.5), "libvips says: "),
+    "TIFF in strips cut short": ("a.tif", tiff(0.5, rowsperstrip=8), "libvips says: "),
+    "TIFF with deflate cut short": ("a.tif", tiff(0.5, compression="zlib"), "libvips says: "),
+    "TIFF in tiles cut short": ("a.tif", tiff(0.5, tile=(16, 16)), "libvips says: "),
+    "TIFF in tiles with deflate cut short": ("a.tif", tiff(0.5, tile=(16, 16), compression="zlib"), "libvips says: "),
+    "TIFF with a short strip": ("a.tif", short_strip(None, 30), "libvips says: "),
+    "TIFF with a short strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 30), "libvips says: "),
+    "TIFF with a short strip of LZW": ("a.tif", short_strip("tiff_lzw", 30), "libvips says: "),
+    "TIFF with a short last strip": ("a.tif", short_strip(None, 10), "libvips says: "),
+    "TIFF with a short last strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 10), "libvips says: "),
+    "TIFF with a short last strip of LZW": ("a.tif", short_strip("tiff_lzw", 10), "libvips says: "),
     "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), "libvips says: "),
     "animated WebP": (
         "a.webp",
