@@ -4,9 +4,9 @@ libvips does all of it: it streams, so that a result larger than memory is writt
 """
 
 import contextlib
-import io
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.resolution import forget_resolution, opened, png_chunks, resolution
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # the same warnings, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
@@ -34,7 +35,7 @@ _SAVE = {
     ".png": {"compression": 4},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".webp": {"Q": 95},
-    ".tif": {"compression": "deflate", "predictor": "horizontal", "bigtiff": False},
+    ".tif": {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
 }
 
 
@@ -47,13 +48,15 @@ class Picture:
             visible colours from nearby, which no fringe can come from.
         alpha: `[H, W, 1]` of the same type, or None.
         format: the file's own: one of the values of `FORMATS`.
-        header: carries the profile, EXIF and resolution.
+        header: carries the profile, EXIF and the like.
+        resolution: pixels a millimetre across and down; None if the file says nothing.
     """
 
     colour: np.ndarray
     alpha: np.ndarray | None
     format: str
     header: pyvips.Image
+    resolution: tuple[float, float] | None
 
 
 def read_picture(source: Path | bytes) -> Picture:
@@ -65,15 +68,18 @@ def read_picture(source: Path | bytes) -> Picture:
     try:
         with in_words():
             image, kind = _opened(source)
+            density = resolution(image, source)
+            if density and image.get_typeof("orientation") and image.get("orientation") >= 5:
+                density = density[::-1]
             image = _rgb_or_gray(image.autorot())
             pixels = image.numpy()
     except UserError as error:
         raise UserError(f"{source if isinstance(source, Path) else 'standard input'}: {error}") from error
     pixels = pixels.reshape(image.height, image.width, image.bands)
     if not image.hasalpha():
-        return Picture(pixels, None, kind, image)
+        return Picture(pixels, None, kind, image, density)
     colour, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1:])
-    return Picture(_under_transparency(colour, alpha), alpha, kind, image)
+    return Picture(_under_transparency(colour, alpha), alpha, kind, image, density)
 
 
 def check_result(width: int, height: int, kind: str) -> None:
@@ -194,19 +200,25 @@ def write_picture(
     elif alpha is not None:
         image = colour.bandjoin(alpha)
     colours = 3 if kind == ".webp" else colour.bands  # WebP has no gray
-    image = _with_metadata(image, like.header, colours, lost)
-    if kind == ".tif" and like.header.get_typeof("exif-data"):
+    image = _with_metadata(image, like, colours, lost)
+    exif = bool(like.header.get_typeof("exif-data"))
+    if kind == ".tif" and exif:
         lost.append("EXIF was left out, which tif files are written without")
+    options = dict(_SAVE[kind])
+    if kind == ".tif":
+        options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
+    elif not exif and (like.resolution is None or kind == ".png"):  # else it is EXIF that holds the resolution
+        options["keep"] = "icc|xmp|iptc|other"
     try:
         if target is None:
-            with in_words():
-                image.write_to_target(pyvips.Target.new_to_descriptor(sys.stdout.fileno()), kind, **_SAVE[kind])
-            return lost
-        with _staged(target) as staging, in_words():
-            options = dict(_SAVE[kind])
-            if kind == ".tif":
-                options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
-            image.write_to_target(pyvips.Target.new_to_file(str(staging)), kind, **options)
+            with tempfile.TemporaryFile() as file, in_words():
+                _encode(image, kind, options, like.resolution is None, file)
+                file.seek(0)
+                with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+                    shutil.copyfileobj(file, out, 2**20)
+        else:
+            with _staged(target) as staging, open(staging, "w+b") as file, in_words():
+                _encode(image, kind, options, like.resolution is None, file)
     except UserError as error:
         raise UserError(f"{target or 'standard output'}: {error}") from error
     return lost
@@ -222,6 +234,12 @@ def _staged(target: Path) -> Iterator[Path]:
         os.replace(staging, target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def _encode(image, kind, options, without_resolution, file):
+    image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind, **options)
+    if without_resolution:
+        forget_resolution(file, kind)
 
 
 @contextlib.contextmanager
@@ -271,13 +289,8 @@ def _opened(source):
 
 def _is_animated_png(source):
     """Whether a chunk acTL comes before the pixels, as the animated kind has it; libvips shows the first frame only."""
-    with open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND"):
-            if head[4:] == b"acTL":
-                return True
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return False
+    with opened(source) as file:
+        return any(name == b"acTL" for name, _, _ in png_chunks(file))
 
 
 def _rgb_or_gray(image):
@@ -322,8 +335,10 @@ def _filled(colour, known):
     return np.where(known, colour, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
 
 
-def _with_metadata(image, header, colours, lost):
-    image = image.copy(xres=header.xres, yres=header.yres)
+def _with_metadata(image, like, colours, lost):
+    header = like.header
+    across, down = like.resolution or (1, 1)
+    image = image.copy(xres=across, yres=down)
     for name in header.get_fields():
         if name == "icc-profile-data" and not _fits(header.get(name), colours):
             lost.append("its colour profile was left out, as it is for other channels than the result's")

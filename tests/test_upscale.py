@@ -363,6 +363,65 @@ def test_profile_and_resolution_are_kept_in_tiff(upscale, tmp_path):
         assert result.info["dpi"] == (300, 300)
 
 
+def exif_of(**tags):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    for number, value in tags.items():
+        exif[int(number[1:])] = value
+    return exif
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Photos of every kind whose names say what they know about their resolution."""
+    folder, photo = tmp_path_factory.mktemp("measured"), Image.fromarray(PHOTO)
+    inches = exif_of(_282=200.0, _283=200.0, _296=2)
+    for kind in ("png", "jpg", "webp", "tif"):
+        photo.save(folder / f"{kind}-nothing.{kind}")
+        if kind != "tif":
+            photo.save(folder / f"{kind}-exif-nothing.{kind}", exif=exif_of())
+            photo.save(folder / f"{kind}-exif-200.{kind}", exif=inches)
+        if kind != "webp":
+            photo.save(folder / f"{kind}-300.{kind}", dpi=(300, 300))
+    photo.save(folder / "png-72.png", dpi=(72, 72))  # what libvips takes when there is none
+    photo.save(folder / "tif-25.4.tif", dpi=(25.4, 25.4))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
+def test_a_result_has_a_resolution_only_if_its_input_has(kind, measured, upscale, tmp_path):
+    status, _, err = upscale(measured, "--output", tmp_path, "--format", kind)
+    assert status == 0, err
+    results = sorted(tmp_path.iterdir())
+    assert len(results) == 15
+    for path in results:
+        *_, about, dpi = path.stem.split("-")
+        with Image.open(path) as image:
+            assert image.size == (80, 60)
+            image.load()
+            exif, info = image.getexif(), image.info
+            if dpi == "nothing":
+                assert not {282, 283, 296} & set(exif), path
+                # Where a TIFF has no tags, Pillow says 1; where the EXIF of a JPEG has none, 72.
+                assert "dpi" not in info or kind == "tif" or (kind, about) == ("jpg", "exif"), path
+            elif kind in ("png", "tif"):
+                assert info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.02)
+            else:
+                assert (exif[282], exif[283], exif[296]) == (*[pytest.approx(float(dpi), abs=0.02)] * 2, 2)
+            if kind != "tif":
+                assert (0x010F in exif) == (about == "exif")
+                if about != "exif" and (dpi == "nothing" or kind == "png"):
+                    assert not exif, path
+
+
+def test_a_resolution_turns_with_its_image(upscale, tmp_path):
+    exif = exif_of(_274=6)  # to be turned right
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", dpi=(100, 200), exif=exif)
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png")[0] == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["dpi"] == pytest.approx((200, 100), abs=0.02)
+
+
 @pytest.mark.parametrize("outscale", ["0.5", "1", "1.7", "3"])
 def test_outscale(outscale, upscale, tmp_path):
     """Any factor; the photo stays where it is."""
