@@ -1,6 +1,7 @@
 """Image files as people have them: PNG, JPEG, WebP and TIFF, of 8 or 16 bits, with transparency, profiles and EXIF.
 
-libvips does all of it: it streams, so that a result larger than memory is written from disk to disk.
+libvips does nearly all of it: it streams, so that a result larger than memory is written from disk to disk. What else
+is read is in `other_images`.
 """
 
 import contextlib
@@ -20,17 +21,20 @@ os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.other_images import ALSO_READ, check_size, help_for, read_other, whole_range
 from esrgan_tf.resolution import forget_resolution, opened, png_chunks, resolution
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # the same warnings, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
 
 FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
+READ = FORMATS | ALSO_READ  # endings of inputs, and of the results that they get
 _LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
+_LOADERS |= {"gifload": ".png", "heifload": ".png"}
+_NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
-_MOST_PIXELS = 2**28  # more is taken for a decompression bomb: 268 million, ten times a large camera's
 _SAVE = {
     ".png": {"compression": 4},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
@@ -47,7 +51,7 @@ class Picture:
         colour: uint8 or uint16 `[H, W, 3]`, or `[H, W, 1]` for gray. What lies under full transparency is replaced by
             visible colours from nearby, which no fringe can come from.
         alpha: `[H, W, 1]` of the same type, or None.
-        format: the file's own: one of the values of `FORMATS`.
+        format: the file's own, or `.png` for those that are not written: one of the values of `FORMATS`.
         header: carries the profile, EXIF and the like.
         resolution: pixels a millimetre across and down; None if the file says nothing.
     """
@@ -257,33 +261,37 @@ def in_words() -> Iterator[None]:
 def _opened(source):
     if isinstance(source, Path):
         with open(source, "rb") as file:  # a missing or forbidden file is told by the system in its own words
-            head = file.read(4)
+            head = file.read(64)
         stream = pyvips.Source.new_from_file(str(source)) if head else None
     else:
-        head = source[:4]
+        head = source[:64]
         stream = pyvips.Source.new_from_memory(source) if head else None
     if stream is None:
         raise UserError("the file is empty")
+    if isinstance(source, Path) and (words := help_for(source)):
+        raise UserError(words)
+    other = read_other(source, head)
+    if other is not None:
+        return other, ".png"
     # Strips of a TIFF that are missing or too short are errors to libvips, tiles only warnings; of a JPEG, warnings are
     # what every other program overlooks.
-    fail_on = "warning" if head in _TIFF else "error"
+    fail_on = "warning" if head[:4] in _TIFF else "error"
     try:
         image = pyvips.Image.new_from_source(stream, "", fail_on=fail_on)
     except pyvips.Error as error:
         if "known format" in str(error):
-            raise UserError("not an image; PNG, JPEG, WebP and TIFF are read") from error
+            raise UserError(f"not an image; {_NAMES}") from error
         raise
     loader = image.get("vips-loader").removesuffix("_source").removesuffix("_buffer")
     if loader not in _LOADERS:
-        raise UserError(f"a {loader.removesuffix('load')} file; PNG, JPEG, WebP and TIFF are read")
+        raise UserError(f"a {loader.removesuffix('load')} file; {_NAMES}")
     if loader == "pngload" and _is_animated_png(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
-    if image.width * image.height > _MOST_PIXELS:
-        raise UserError(
-            f"it claims {image.width}x{image.height} pixels, more than the {_MOST_PIXELS:,} accepted; cut it up"
-        )
+    check_size(image.width, image.height)
+    if loader == "heifload" and image.format == "ushort":
+        image = whole_range(image)
     return image, _LOADERS[loader]
 
 

@@ -23,10 +23,12 @@ _PER_MILLIMETRE = {2: 1 / 25.4, 3: 1 / 10}  # by unit: inch, centimetre
 
 
 def resolution(image: pyvips.Image, source: Path | bytes) -> tuple[float, float] | None:
-    """Pixels a millimetre across and down, as the file that libvips opened as `image` says; None where it does not."""
-    if image.get("vips-loader").startswith("pngload") and (ratio := _of_png(source)):
-        return ratio
-    if image.get("vips-loader").startswith(("jpegload", "tiffload")) and image.get_typeof("resolution-unit"):
+    """Pixels a millimetre across and down, as the file that was opened as `image` says; None where it does not."""
+    loader = image.get("vips-loader") if image.get_typeof("vips-loader") else ""
+    if loader.startswith("pngload") and (density := _of_png(source)):
+        return density
+    # Of other formats, libvips sets the unit by EXIF and not the numbers.
+    if not loader.startswith(("pngload", "webpload", "heifload")) and image.get_typeof("resolution-unit"):
         return image.xres, image.yres
     # libvips' own list of EXIF has 72 dots an inch where the file's has none.
     return _of_exif(image.get("exif-data")) if image.get_typeof("exif-data") else None

@@ -28,7 +28,9 @@ flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter tur
 flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
 flags.DEFINE_boolean("recursive", False, "Also what is in folders below a folder.", flag_values=FLAGS)
 flags.DEFINE_string("suffix", "", "Added to the name of each result, before its ending.", flag_values=FLAGS)
-flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's, or png.", flag_values=FLAGS
+)
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
@@ -53,6 +55,9 @@ def main(argv: list[str]) -> None:
     if not Path(FLAGS.model).exists():
         raise UserError(f"--model: no file or folder {FLAGS.model}")
     say = _say
+    left_out = _not_readable(inputs)
+    for words, names in left_out.items():
+        say(f"left out: {listed(names)}: {words}")
 
     with quiet_tensorflow():
         from tqdm import tqdm
@@ -79,7 +84,8 @@ def main(argv: list[str]) -> None:
                 bar.clear()
                 words = _in_words(error)
                 say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
-    _summarise(len(jobs) - len(failed), skipped, len(failed), time.monotonic() - began)
+    without = sum(map(len, left_out.values()))
+    _summarise(len(jobs) - len(failed), skipped, without, len(failed), time.monotonic() - began)
     if failed:
         raise SystemExit(1)
 
@@ -146,7 +152,7 @@ def _paint(canvas, pixels, enlarger, progress: Callable[[int], None]) -> None:
 
 def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
     """What to do, every doubt settled before anything is done; and how many inputs are left out."""
-    from esrgan_tf.image_files import FORMATS
+    from esrgan_tf.image_files import FORMATS, READ
 
     if not inputs:
         raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
@@ -179,7 +185,7 @@ def _jobs(inputs: list[str]) -> tuple[list[Job], int]:
             raise UserError(
                 f"--output {output}: for one image, end it in {listed(list(FORMATS), 9)}; else name a folder"
             )
-        pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS, output)]
+        pairs = [(path, output / relative) for path, relative in _found(inputs, READ, output)]
     return _settled(pairs)
 
 
@@ -200,26 +206,48 @@ def _found(inputs, formats, output):
     for name in inputs:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(path.rglob("*") if FLAGS.recursive else path.iterdir())
             images = [
                 file
-                for file in inside
+                for file in _inside(path)
                 if file.suffix.lower() in formats
-                and file.is_file()
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
                 and (results == path.resolve() or results not in file.resolve().parents)
             ]
             if not images:
                 deeper = "" if FLAGS.recursive else "; --recursive looks into the folders below"
-                raise UserError(f"no image ({listed(list(formats), 9)}) in {path}{deeper}")
-            found += [(file, _renamed(file.relative_to(path))) for file in images]
+                others = "".join(f"; {listed(names, 3)}: {words}" for words, names in _not_readable([name]).items())
+                raise UserError(f"no image ({listed(list(formats), 20)}) in {path}{others or deeper}")
+            found += [(file, _renamed(file.relative_to(path), formats)) for file in images]
         else:
-            found.append((_file(name), _renamed(Path(path.name))))
+            found.append((_file(name), _renamed(Path(path.name), formats)))
     return found
 
 
-def _renamed(relative):
-    ending = f".{FLAGS.format}" if FLAGS.format else relative.suffix
+def _inside(folder):
+    """The files of a folder that are not hidden."""
+    for file in sorted(folder.rglob("*") if FLAGS.recursive else folder.iterdir()):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
+
+
+def _not_readable(inputs):
+    """Images in the folders among `inputs` that cannot be read here: `{what would help: their names}`."""
+    from esrgan_tf.image_files import help_for
+
+    found = {}
+    for folder in map(Path, inputs):
+        for file in _inside(folder) if folder.is_dir() else ():
+            if words := help_for(file):
+                found.setdefault(words, []).append(file.relative_to(folder))
+    return found
+
+
+def _renamed(relative, formats):
+    """A result's name: its input's, with the ending of another format where the input's is not written."""
+    from esrgan_tf.image_files import FORMATS
+
+    own = relative.suffix.lower()
+    ending = relative.suffix if own in FORMATS else formats.get(own, relative.suffix)
+    ending = f".{FLAGS.format}" if FLAGS.format else ending
     return relative.with_name(f"{relative.stem}{FLAGS.suffix}{ending}")
 
 
@@ -260,9 +288,10 @@ def _in_words(error):
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
-def _summarise(done, skipped, failed, seconds):
+def _summarise(done, skipped, left_out, failed, seconds):
     parts = [f"{done} enlarged in {_duration(seconds)}"]
     parts += [f"{skipped} skipped, as their results exist"] if skipped else []
+    parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
     print(", ".join(parts), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
 
