@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import io
 import os
+import re
 import resource
 import signal
 import struct
@@ -25,6 +26,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from esrgan_tf import image_files
+from esrgan_tf.cli import progress
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise, run_process
 
@@ -835,3 +837,28 @@ def test_a_stopped_run_leaves_nothing(stop, models, tmp_path):
     process.send_signal(stop)
     assert process.wait() == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[stop]
     assert not list(out.iterdir())
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(upscale, tmp_path, monkeypatch):
+    """Here after every tile and image, not only every ten seconds."""
+    monkeypatch.setattr(progress, "EVERY", 0)
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(skimage.data.astronaut()[:100, :100]).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_text("broken")
+    flags = ("--output", tmp_path / "out", "--tile", "64", "--overlap", "4")
+    status, _, err = upscale(tmp_path / "in", *flags)
+    lines = err.splitlines()
+    assert status == 1
+    # 2x2 tiles of 60 and 40 pixels; of the last one and the last image nothing is left to say.
+    shares = [int(found[1]) for line in lines if (found := re.search(r"a\.png \(1 of 3\): (\d+)%, \d+ s left$", line))]
+    assert len(shares) == 3
+    assert shares == sorted(shares)
+    assert [line[11:24] for line in lines if "of 3 images, " in line] == ["1 of 3 images", "2 of 3 images"]
+    assert len([line for line in lines if "c.png (3 of 3): " in line]) == 3
+    assert len(lines) == 3 + 1 + 1 + 1 + 3
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (59.5, "1 min 0 s"), (3605, "60 min 5 s")])
+def test_durations(seconds, words):
+    assert progress.duration(seconds) == words

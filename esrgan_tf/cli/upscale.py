@@ -1,7 +1,6 @@
 """`esrgan-tf upscale`: enlarges images of any kind and size."""
 
 import contextlib
-import math
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import check_folder, parse, quiet_tensorflow
+from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, listed
 
 FLAGS = flags.FlagValues()
@@ -70,13 +70,14 @@ def main(argv: list[str]) -> None:
     overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
     enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     began, failed = time.monotonic(), []
+    lines = Lines(len(jobs), say)
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else job.source.name
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
         with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
             try:
                 with in_words():
-                    lost = _enlarge(job, enlarger, bar)
+                    lost = _enlarge(job, enlarger, lines.begin(title) if bar.disable else bar)
                 for line in lost:
                     say(f"{name}: {line}")
             except (UserError, OSError, MemoryError) as error:
@@ -84,6 +85,8 @@ def main(argv: list[str]) -> None:
                 bar.clear()
                 words = _in_words(error)
                 say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
+        if bar.disable:
+            lines.finished(number)
     without = sum(map(len, left_out.values()))
     _summarise(len(jobs) - len(failed), skipped, without, len(failed), time.monotonic() - began)
     if failed:
@@ -289,13 +292,8 @@ def _in_words(error):
 
 
 def _summarise(done, skipped, left_out, failed, seconds):
-    parts = [f"{done} enlarged in {_duration(seconds)}"]
+    parts = [f"{done} enlarged in {duration(seconds)}"]
     parts += [f"{skipped} skipped, as their results exist"] if skipped else []
     parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
     print(", ".join(parts), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
-
-
-def _duration(seconds):
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
