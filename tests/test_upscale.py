@@ -738,7 +738,7 @@ MISTAKES = {
     "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "is part of a name"),
     "outscale of nothing": (("{tmp}/a.png", "--outscale", "0"), "--outscale 0: must be above 0"),
     "outscale is no number": (("{tmp}/a.png", "--outscale", "big"), "outscale"),
-    "tile too small": (("{tmp}/a.png", "--tile", "40"), "tile 40 is too small for an overlap of 24"),
+    "tile too small": (("{tmp}/a.png", "--tile", "40", "--overlap", "24"), "tile 40 is too small for an overlap of 24"),
     "negative tile": (("{tmp}/a.png", "--tile", "-1"), "tile"),
     "many to standard output": (("{tmp}/a.png", "{tmp}/b.png", "--output", "-"), "standard output takes one image"),
     "standard input among others": (("-", "{tmp}/a.png"), "standard input (-) goes alone"),

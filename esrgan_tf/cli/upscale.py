@@ -22,7 +22,10 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
-flags.DEFINE_integer("overlap", None, "Input pixels around each tile that are computed and discarded.", **_INTEGER)
+flags.DEFINE_integer(
+    "overlap", None, "Input pixels around each tile that are computed and discarded; else as far as the network looks, "
+    "up to 48 (96 or 192 where it packs pixels) and a quarter of the tile.", **_INTEGER,
+)  # fmt: skip
 flags.DEFINE_integer("batch", 1, "Tiles computed at once; more than 1 helps small tiles on a GPU.", **_INTEGER)
 flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter turns; 8 times slower.", flag_values=FLAGS)
 flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
@@ -64,11 +67,10 @@ def main(argv: list[str]) -> None:
 
         from esrgan_tf.image_files import in_words
         from esrgan_tf.loading import load_model
-        from esrgan_tf.tiling import OVERLAP, Enlarger
+        from esrgan_tf.tiling import Enlarger
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
-    overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
-    enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    enlarger = Enlarger(load_model(FLAGS.model), FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     began, failed = time.monotonic(), []
     lines = Lines(len(jobs), say)
     for number, job in enumerate(jobs, 1):
