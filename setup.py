@@ -40,10 +40,12 @@ setup(
         "torch": [
             "torch>=2.6,<3"
         ],  # .pth, .pt, .ckpt; before 2.6 its weights-only mode could be tricked (CVE-2025-32434)
+        "heif": ["pillow-heif>=1,<2"],  # HEIC; libvips as it comes from PyPI has no decoder for it
         "demo": ["scikit-image>=0.25,<1"],  # free photos
         "dev": [
             "scikit-image>=0.25,<1",  # free photos, and a second opinion on metrics
             "torch>=2.6,<3",
+            "pillow-heif>=1,<2",
             "einops>=0.8,<1",  # spandrel imports it; spandrel itself is installed by the Makefile
             "hypothesis>=6,<7",
             "scipy>=1.13,<2",

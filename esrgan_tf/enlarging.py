@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from esrgan_tf.data.images import open_image
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.loading import load_model
-from esrgan_tf.tiling import OVERLAP, Enlarger
+from esrgan_tf.tiling import Enlarger
 from esrgan_tf.weights.packaged import DEFAULT
 
 
@@ -17,7 +18,7 @@ def upscale(
     image: np.ndarray | Image.Image | str | Path,
     model: keras.Model | str | Path = DEFAULT,
     tile: int | None = None,
-    overlap: int = OVERLAP,
+    overlap: int | None = None,
     ensemble: bool = False,
 ) -> np.ndarray | Image.Image:
     """Enlarges a whole image.
@@ -55,7 +56,7 @@ def _upright(image):
     given = isinstance(image, Image.Image)
     where = "the image" if given else str(image)
     try:
-        with contextlib.nullcontext(image) if given else Image.open(image) as file:
+        with contextlib.nullcontext(image) if given else open_image(image) as file:
             image = ImageOps.exif_transpose(file)
     except (UnidentifiedImageError, FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"{where}: no image file that Pillow reads") from error

@@ -1,12 +1,13 @@
 """Image files as people have them: PNG, JPEG, WebP and TIFF, of 8 or 16 bits, with transparency, profiles and EXIF.
 
-libvips does all of it: it streams, so that a result larger than memory is written from disk to disk.
+libvips does nearly all of it: it streams, so that a result larger than memory is written from disk to disk. What else
+is read is in `other_images`.
 """
 
 import contextlib
-import io
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,20 +21,26 @@ os.environ.setdefault("VIPS_WARNING", "0")
 import pyvips
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.limits import MOST_PIXELS
+from esrgan_tf.limits import check_size
+from esrgan_tf.other_images import ALSO_READ, help_for, read_other, whole_range
+from esrgan_tf.resolution import forget_resolution, opened, png_chunks, resolution
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # the same warnings, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
 
 FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
+READ = FORMATS | ALSO_READ  # endings of inputs, and of the results that they get
 _LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
+_LOADERS |= {"gifload": ".png", "heifload": ".png"}
+_NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
 _SAVE = {
     ".png": {"compression": 4},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".webp": {"Q": 95},
-    ".tif": {"compression": "deflate", "predictor": "horizontal", "bigtiff": False},
+    ".tif": {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
 }
 
 
@@ -45,14 +52,16 @@ class Picture:
         colour: uint8 or uint16 `[H, W, 3]`, or `[H, W, 1]` for gray. What lies under full transparency is replaced by
             visible colours from nearby, which no fringe can come from.
         alpha: `[H, W, 1]` of the same type, or None.
-        format: the file's own: one of the values of `FORMATS`.
-        header: carries the profile, EXIF and resolution.
+        format: the file's own, or `.png` for those that are not written: one of the values of `FORMATS`.
+        header: carries the profile, EXIF and the like.
+        resolution: pixels a millimetre across and down; None if the file says nothing.
     """
 
     colour: np.ndarray
     alpha: np.ndarray | None
     format: str
     header: pyvips.Image
+    resolution: tuple[float, float] | None
 
 
 def read_picture(source: Path | bytes) -> Picture:
@@ -64,15 +73,18 @@ def read_picture(source: Path | bytes) -> Picture:
     try:
         with in_words():
             image, kind = _opened(source)
+            density = resolution(image, source)
+            if density and image.get_typeof("orientation") and image.get("orientation") >= 5:
+                density = density[::-1]
             image = _rgb_or_gray(image.autorot())
             pixels = image.numpy()
     except UserError as error:
         raise UserError(f"{source if isinstance(source, Path) else 'standard input'}: {error}") from error
     pixels = pixels.reshape(image.height, image.width, image.bands)
     if not image.hasalpha():
-        return Picture(pixels, None, kind, image)
+        return Picture(pixels, None, kind, image, density)
     colour, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1:])
-    return Picture(_under_transparency(colour, alpha), alpha, kind, image)
+    return Picture(_under_transparency(colour, alpha), alpha, kind, image, density)
 
 
 def check_result(width: int, height: int, kind: str) -> None:
@@ -193,19 +205,25 @@ def write_picture(
     elif alpha is not None:
         image = colour.bandjoin(alpha)
     colours = 3 if kind == ".webp" else colour.bands  # WebP has no gray
-    image = _with_metadata(image, like.header, colours, lost)
-    if kind == ".tif" and like.header.get_typeof("exif-data"):
+    image = _with_metadata(image, like, colours, lost)
+    exif = bool(like.header.get_typeof("exif-data"))
+    if kind == ".tif" and exif:
         lost.append("EXIF was left out, which tif files are written without")
+    options = dict(_SAVE[kind])
+    if kind == ".tif":
+        options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
+    elif not exif and (like.resolution is None or kind == ".png"):  # else it is EXIF that holds the resolution
+        options["keep"] = "icc|xmp|iptc|other"
     try:
         if target is None:
-            with in_words():
-                image.write_to_target(pyvips.Target.new_to_descriptor(sys.stdout.fileno()), kind, **_SAVE[kind])
-            return lost
-        with _staged(target) as staging, in_words():
-            options = dict(_SAVE[kind])
-            if kind == ".tif":
-                options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
-            image.write_to_target(pyvips.Target.new_to_file(str(staging)), kind, **options)
+            with tempfile.TemporaryFile() as file, in_words():
+                _encode(image, kind, options, like.resolution is None, file)
+                file.seek(0)
+                with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+                    shutil.copyfileobj(file, out, 2**20)
+        else:
+            with _staged(target) as staging, open(staging, "w+b") as file, in_words():
+                _encode(image, kind, options, like.resolution is None, file)
     except UserError as error:
         raise UserError(f"{target or 'standard output'}: {error}") from error
     return lost
@@ -223,6 +241,12 @@ def _staged(target: Path) -> Iterator[Path]:
         staging.unlink(missing_ok=True)
 
 
+def _encode(image, kind, options, without_resolution, file):
+    image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind, **options)
+    if without_resolution:
+        forget_resolution(file, kind)
+
+
 @contextlib.contextmanager
 def in_words() -> Iterator[None]:
     """Turns libvips' errors, which are several lines, into a `UserError` of one."""
@@ -230,47 +254,52 @@ def in_words() -> Iterator[None]:
         yield
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+        # Of a file cut short, each of many attempts to read beyond its end; the reason comes after them.
+        lines = [line for line in lines if not line.startswith("source: bad seek")] or lines
         raise UserError(f"libvips says: {'; '.join(dict.fromkeys(lines)):.200}") from error
 
 
 def _opened(source):
     if isinstance(source, Path):
         with open(source, "rb") as file:  # a missing or forbidden file is told by the system in its own words
-            empty = not file.read(1)
-        stream = None if empty else pyvips.Source.new_from_file(str(source))
+            head = file.read(64)
+        stream = pyvips.Source.new_from_file(str(source)) if head else None
     else:
-        stream = pyvips.Source.new_from_memory(source) if source else None
+        head = source[:64]
+        stream = pyvips.Source.new_from_memory(source) if head else None
     if stream is None:
         raise UserError("the file is empty")
+    if isinstance(source, Path) and (words := help_for(source)):
+        raise UserError(words)
+    other = read_other(source, head)
+    if other is not None:
+        return other, ".png"
+    # Strips of a TIFF that are missing or too short are errors to libvips, tiles only warnings; of a JPEG, warnings are
+    # what every other program overlooks.
+    fail_on = "warning" if head[:4] in _TIFF else "error"
     try:
-        image = pyvips.Image.new_from_source(stream, "", fail_on="truncated")
+        image = pyvips.Image.new_from_source(stream, "", fail_on=fail_on)
     except pyvips.Error as error:
         if "known format" in str(error):
-            raise UserError("not an image; PNG, JPEG, WebP and TIFF are read") from error
+            raise UserError(f"not an image; {_NAMES}") from error
         raise
     loader = image.get("vips-loader").removesuffix("_source").removesuffix("_buffer")
     if loader not in _LOADERS:
-        raise UserError(f"a {loader.removesuffix('load')} file; PNG, JPEG, WebP and TIFF are read")
+        raise UserError(f"a {loader.removesuffix('load')} file; {_NAMES}")
     if loader == "pngload" and _is_animated_png(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
-    if image.width * image.height > MOST_PIXELS:
-        raise UserError(
-            f"it claims {image.width}x{image.height} pixels, more than the {MOST_PIXELS:,} accepted; cut it up"
-        )
+    check_size(image.width, image.height)
+    if loader == "heifload" and image.format == "ushort":
+        image = whole_range(image)
     return image, _LOADERS[loader]
 
 
 def _is_animated_png(source):
     """Whether a chunk acTL comes before the pixels, as the animated kind has it; libvips shows the first frame only."""
-    with open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND"):
-            if head[4:] == b"acTL":
-                return True
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return False
+    with opened(source) as file:
+        return any(name == b"acTL" for name, _, _ in png_chunks(file))
 
 
 def _rgb_or_gray(image):
@@ -315,8 +344,10 @@ def _filled(colour, known):
     return np.where(known, colour, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
 
 
-def _with_metadata(image, header, colours, lost):
-    image = image.copy(xres=header.xres, yres=header.yres)
+def _with_metadata(image, like, colours, lost):
+    header = like.header
+    across, down = like.resolution or (1, 1)
+    image = image.copy(xres=across, yres=down)
     for name in header.get_fields():
         if name == "icc-profile-data" and not _fits(header.get(name), colours):
             lost.append("its colour profile was left out, as it is for other channels than the result's")

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from esrgan_tf import load_model, upscale
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator, srresnet_generator
+from esrgan_tf.receptive_field import receptive_field
 from esrgan_tf.tiling import Enlarger, quantise
 from tests.conftest import REPOSITORY, needs_shared, randomise
 
@@ -53,6 +54,77 @@ def test_packed_pixels_stay_together(scale, unshuffle):
     assert differences(upscale(PHOTO, model, tile=2 * overlap + 40, overlap=overlap), whole(model, PHOTO)).max() <= 1
 
 
+NETWORKS = {
+    "compact": lambda: compact_generator(2, filters=6, blocks=3),
+    "compact x3": lambda: compact_generator(3, filters=6, blocks=1),
+    "residual": lambda: residual_generator(4, filters=6, blocks=2),
+    "SRResNet": lambda: srresnet_generator(4, filters=6, blocks=2),
+    "MSRResNet": lambda: srresnet_generator(3, filters=6, blocks=2, batch_norm=False),
+    "RRDB": lambda: rrdb_generator(4, filters=6, blocks=1, growth=4),
+    "RRDB x2": lambda: rrdb_generator(2, filters=6, blocks=1, growth=4),
+    "RRDB x1": lambda: rrdb_generator(1, filters=6, blocks=1, growth=4),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_receptive_field_is_what_a_changed_pixel_changes(name):
+    """One pixel of one aligned square of 4x4 after another is changed, so much that nothing is lost in rounding."""
+    model = NETWORKS[name]()
+    initial, changed = model.get_weights(), 0
+    for seed in range(3):
+        model.set_weights(initial)
+        randomise(model, seed, 0.2)
+        image = np.zeros((16, 240, 12, 3), np.float32)
+        for i in range(16):
+            image[i, 120 + i // 4, 4 + i % 4] = 1e9
+        before, after = (np.asarray(model(x)) for x in (np.zeros_like(image), image))
+        scale = after.shape[1] // 240
+        rows = np.flatnonzero((after != before).any(axis=(0, 2, 3))) // scale
+        changed = max(changed, 120 - rows[0], rows[-1] - 123)
+    assert changed >= 3
+    assert receptive_field(model, 100) == changed
+    assert receptive_field(model, 2) == 2
+
+
+def test_receptive_fields_of_the_usual_networks():
+    assert receptive_field(compact_generator(blocks=32), 48) == 34
+    assert receptive_field(residual_generator(), 48) == 21
+    assert receptive_field(rrdb_generator(filters=4, blocks=4, growth=4), 48) == 48  # in truth 64
+    image = keras.Input((None, None, 3))
+    unknown = keras.Model(image, keras.layers.DepthwiseConv2D(5, padding="same")(image))
+    assert receptive_field(unknown, 48) == 48
+
+
+def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():
+    """This one moves the image: all it knows of a pixel is the one 42 rows and columns before."""
+    model = compact_generator(1, filters=3, blocks=40)
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = np.zeros((3, 3, 3, 3), np.float32)
+            kernel[0, 0] = np.eye(3)
+            layer.set_weights([kernel, np.zeros(3)])
+    expected = whole(model, PHOTO // 2)
+    np.testing.assert_array_equal(expected[42:, 42:], PHOTO[42:, 42:] // 2 + PHOTO[:-42, :-42] // 2)
+    np.testing.assert_array_equal(upscale(PHOTO // 2, model, tile=176), expected)
+    assert differences(upscale(PHOTO // 2, model, tile=176, overlap=24), expected).max() > 50
+
+
+def test_smaller_tiles_after_memory_ran_out_have_smaller_overlaps():
+    model = randomise(compact_generator(2, filters=4, blocks=40))
+    enlarger = Enlarger(model, 256)
+    forward = enlarger._forward
+
+    def exhausted(batch):
+        if max(batch.shape[1:3]) > 64:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return forward(batch)
+
+    enlarger._forward = exhausted
+    assert enlarger(PHOTO).shape == (406, 402, 3)
+    assert enlarger.tile == 64
+
+
 @pytest.fixture(scope="module")
 def lively_rrdb():
     """An RRDB network whose every pixel depends on far ones, as a trained one's, and what it makes of all of `PHOTO`.
@@ -79,7 +151,10 @@ def test_published_network_in_tiles():
     exact = differences(upscale(PHOTO, model, tile=116, overlap=34), expected)  # 3x3 tiles
     assert exact.max() <= 1
     assert (exact > 0).mean() < 1e-4
-    # And with the default overlap, no seam can be seen.
+    by_default = differences(upscale(PHOTO, model, tile=152), expected)
+    assert by_default.max() <= 1
+    assert (by_default > 0).mean() < 1e-4
+    # And with less, as a quarter of a small tile, no seam can be seen.
     tiled = upscale(PHOTO, model, tile=100)
     assert psnr(tiled, expected) >= 50
     assert_no_seams(Enlarger(model, 100), tiled, expected)
@@ -181,8 +256,9 @@ def test_default_tile_follows_memory():
     ("arguments", "message"),
     [
         ({"tile": 60, "overlap": 24}, "tile 60 is too small for an overlap of 24 on each side; the least is 64"),
-        ({"overlap": -1}, "overlap -1, batch 1: the least are 0 and 1"),
-        ({"batch": 0}, "overlap 24, batch 0: the least are 0 and 1"),
+        ({"tile": 12}, "tile 12 is too small for an overlap of"),
+        ({"overlap": -1}, "overlap -1: the least is 0"),
+        ({"batch": 0}, "batch 0: the least is 1"),
     ],
 )
 def test_impossible_tiles_are_refused(arguments, message):

@@ -18,19 +18,24 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import pyvips
 import skimage.data
+import tifffile
 from PIL import Image, ImageCms
 
 from esrgan_tf import image_files
+from esrgan_tf.cli import progress
 from esrgan_tf.models import compact_generator
-from tests.conftest import REPOSITORY, randomise
+from tests.conftest import REPOSITORY, randomise, run_process
 
 PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 65536, (30, 40, 3), dtype=np.uint16)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+TEN_BITS = np.linspace(0, 1023, 3600).round().astype(np.uint16).reshape(30, 40, 3)
+PALETTE = Image.fromarray(PHOTO).quantize(16)
 # A red disc on nothing. What lies under the transparency is black, as programs leave it.
 DISC = np.zeros((30, 40, 4), np.uint8)
 VISIBLE = np.hypot(*(np.mgrid[:30, :40] - np.array([[[15]], [[20]]]))) < 10
@@ -99,6 +104,78 @@ def cut_short(suffix, share=0.6):
     return make
 
 
+def tiff(share=1.0, pixels=PHOTO, **options):
+    """A TIFF whose directory stands at its front, whole or cut short."""
+
+    def make(path):
+        tifffile.imwrite(path, pixels, photometric="rgb", metadata=None, **options)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    return make
+
+
+def short_strip(compression, rows_per_strip):
+    """A TIFF of 26 rows that claims 30: all there but what the last strip lacks."""
+
+    def make(path):
+        Image.fromarray(PHOTO[:26]).save(path, compression=compression, tiffinfo={278: rows_per_strip})
+        data = bytearray(path.read_bytes())
+        directory = struct.unpack_from("<I", data, 4)[0]
+        for at in range(directory + 2, directory + 2 + 12 * struct.unpack_from("<H", data, directory)[0], 12):
+            if struct.unpack_from("<H", data, at)[0] == 257:  # the image's height
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 30)
+            if struct.unpack_from("<H", data, at)[0] == 278:
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, rows_per_strip)
+        path.write_bytes(data)
+
+    return make
+
+
+def with_bytes_between(path):
+    """A JPEG with bytes between two markers, which no program minds."""
+    Image.fromarray(PHOTO).save(path, quality=95)
+    before, scan, after = path.read_bytes().partition(b"\xff\xda")
+    path.write_bytes(before + b"\0\0\x12" + scan + after)
+
+
+def heic(pixels=PHOTO, pages=1, share=1.0, **options):
+    def make(path):
+        stream = io.BytesIO()
+        file = pillow_heif.from_pillow(Image.fromarray(pixels))
+        for _ in range(pages - 1):
+            file.add_from_pillow(Image.fromarray(pixels))
+        file.save(stream, quality=options.pop("quality", 95), **options)
+        path.write_bytes(stream.getvalue()[: int(share * len(stream.getvalue()))])
+
+    return make
+
+
+def ten_bits(path):
+    """Every level of ten bits, from black to white, losslessly."""
+    pixels = TEN_BITS << 6
+    if path.suffix == ".heic":
+        pillow_heif.encode("RGB;16", (40, 30), pixels.tobytes(), path, quality=-1, chroma="444", matrix_coefficients=0)
+    else:
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation="rgb16")
+        image.write_to_file(str(path), bitdepth=10, lossless=True)
+
+
+def bitmap_with_alpha(path):
+    """The disc in a BMP of the fourth version, whose masks name a fourth channel."""
+    data = DISC[::-1, :, [2, 1, 0, 3]].tobytes()
+    header = struct.pack("<IiiHHIIiiII", 108, 40, 30, 1, 32, 3, len(data), 0, 0, 0, 0)
+    header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    path.write_bytes(struct.pack("<2sIII", b"BM", 122 + len(data), 0, 122) + header + data)
+
+
+def cut(make, share=0.6):
+    def shortened(path):
+        make(path)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    return shortened
+
+
 def read(path):
     """Pixels as they are in the file, and Pillow's mode."""
     with Image.open(path) as image:
@@ -121,6 +198,10 @@ RESULTS = {
     "16-bit grayscale TIFF": ("a.tif", lambda path: deep(DEEP[..., :1], path), "I;16", DEEP[..., 0]),
     "TIFF": ("a.tiff", saved(PHOTO), "RGB", PHOTO),
     "TIFF with LZW": ("a.tif", saved(PHOTO, compression="tiff_lzw"), "RGB", PHOTO),
+    "TIFF in tiles": ("a.tif", tiff(tile=(16, 16), compression="zlib"), "RGB", PHOTO),
+    "TIFF in strips": ("a.tif", tiff(rowsperstrip=8, compression="zlib"), "RGB", PHOTO),
+    "TIFF with unknown tags": ("a.tif", tiff(extratags=[(65000, "s", 0, "a word", True)]), "RGB", PHOTO),
+    "JPEG with bytes between markers": ("a.jpg", with_bytes_between, "RGB", None),
     "grayscale TIFF": ("a.tif", saved(PHOTO[..., 0]), "L", PHOTO[..., 0]),
     "RGBA TIFF": ("a.tif", saved(np.dstack([PHOTO, PHOTO[..., :1] // 2 + 100])), "RGBA", None),
     "WebP": ("a.webp", saved(PHOTO, quality=95), "RGB", None),
@@ -137,12 +218,44 @@ RESULTS = {
     "no ending but its own": (".jpg.png", saved(PHOTO), "RGB", PHOTO),
 }
 
+# The same for formats that are not written: the results are PNG.
+OTHERS = {
+    "BMP": ("a.bmp", saved(PHOTO), "RGB", PHOTO),
+    "BMP with alpha": ("a.bmp", bitmap_with_alpha, "RGBA", None),
+    "gray BMP": ("a.BMP", saved(PHOTO[..., 0]), "L", PHOTO[..., 0]),
+    "BMP with a palette": ("a.bmp", lambda path: PALETTE.save(path), "RGB", np.asarray(PALETTE.convert("RGB"))),
+    "BMP of one bit": ("a.bmp", converted("1"), "L", np.asarray(Image.fromarray(PHOTO).convert("1").convert("L"))),
+    "GIF": ("a.gif", lambda path: PALETTE.save(path), "RGB", np.asarray(PALETTE.convert("RGB"))),
+    "GIF with transparency": ("a.gif", saved(DISC), "RGBA", None),
+    "AVIF": ("a.avif", saved(PHOTO, quality=95), "RGB", None),
+    "AVIF with alpha": ("a.avif", saved(DISC, quality=100, subsampling="4:4:4"), "RGBA", None),
+    "HEIC": ("a.heic", heic(), "RGB", None),
+    "HEIC by its other name": ("a.HIF", heic(), "RGB", None),
+    "HEIC with alpha": ("a.heif", heic(DISC, quality=-1, chroma="444"), "RGBA", None),
+    "gray HEIC": ("a.heic", heic(np.asarray(Image.fromarray(PHOTO).convert("L"))), "L", None),
+}
+
 REFUSALS = {
     "empty": ("a.png", lambda path: path.write_bytes(b""), "a.png: the file is empty"),
-    "text": ("a.png", lambda path: path.write_text("not an image"), "not an image; PNG, JPEG, WebP and TIFF are read"),
+    "text": (
+        "a.png",
+        lambda path: path.write_text("not an image"),
+        "not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read",
+    ),
     "JPEG cut short": ("a.jpg", cut_short(".jpg"), "libvips says: "),
     "PNG cut short": ("a.png", cut_short(".png"), "libvips says: "),
     "WebP cut short": ("a.webp", cut_short(".webp"), "libvips says: "),
+    "TIFF cut short": ("a.tif", tiff(0.5), "libvips says: "),
+    "TIFF in strips cut short": ("a.tif", tiff(0.5, rowsperstrip=8), "libvips says: "),
+    "TIFF with deflate cut short": ("a.tif", tiff(0.5, compression="zlib"), "libvips says: "),
+    "TIFF in tiles cut short": ("a.tif", tiff(0.5, tile=(16, 16)), "libvips says: "),
+    "TIFF in tiles with deflate cut short": ("a.tif", tiff(0.5, tile=(16, 16), compression="zlib"), "libvips says: "),
+    "TIFF with a short strip": ("a.tif", short_strip(None, 30), "libvips says: "),
+    "TIFF with a short strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 30), "libvips says: "),
+    "TIFF with a short strip of LZW": ("a.tif", short_strip("tiff_lzw", 30), "libvips says: "),
+    "TIFF with a short last strip": ("a.tif", short_strip(None, 10), "libvips says: "),
+    "TIFF with a short last strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 10), "libvips says: "),
+    "TIFF with a short last strip of LZW": ("a.tif", short_strip("tiff_lzw", 10), "libvips says: "),
     "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), "libvips says: "),
     "animated WebP": (
         "a.webp",
@@ -157,14 +270,41 @@ REFUSALS = {
     "animated GIF": (
         "a.gif",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
-        "a gif file; PNG, JPEG, WebP and TIFF are read",
+        "it holds 2 frames or pages; save the one you want by itself",
     ),
+    "animated AVIF": (
+        "a.avif",
+        saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
+        "it is an animated AVIF; save the frame you want by itself",
+    ),
+    "HEIC of two pages": ("a.heic", heic(pages=2), "it holds 2 frames or pages"),
+    "BMP cut short": ("a.bmp", cut(saved(PHOTO)), "a damaged BMP; Pillow says: image file is truncated"),
+    "GIF cut short": ("a.gif", cut(saved(PHOTO)), "libvips says: "),
+    "AVIF cut short": ("a.avif", cut(saved(PHOTO)), "libvips says: "),
+    "HEIC cut short": ("a.heic", cut(heic()), "a damaged HEIC; libheif says: "),
+    "BMP of many pixels": (
+        "a.bmp",
+        lambda path: path.write_bytes(
+            b"BM" + struct.pack("<IIIIiiHHIIIIII", 54, 0, 54, 40, 100_000, 100_000, 1, 24, *[0] * 6)
+        ),
+        "it claims 100000x100000 pixels, more than the 268,435,456 accepted",
+    ),
+    "camera raw": (
+        "a.CR2",
+        saved(PHOTO, format="TIFF"),
+        "camera raw files are not read; develop them into TIFF or PNG",
+    ),
+    "JPEG XL": (
+        "a.jxl",
+        lambda path: path.write_bytes(b"\xff\x0a\0"),
+        "JPEG XL is not read; convert it into PNG first",
+    ),
+    "drawing": ("a.svg", lambda path: path.write_text("<svg/>"), "drawings and documents are not read; render them"),
     "TIFF of two pages": (
         "a.tif",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
         "it holds 2 frames or pages",
     ),
-    "BMP": ("a.bmp", saved(PHOTO), "not an image; PNG, JPEG, WebP and TIFF are read"),
     "float": (
         "a.tif",
         saved(PHOTO[..., 0].astype(np.float32)),
@@ -202,6 +342,92 @@ def test_result(case, upscale, tmp_path):
         # Lossy, or with alpha: as near as the format, and bicubic alpha, come.
         original = np.asarray(Image.open(tmp_path / "in" / name).convert(mode)).astype(float)
         assert np.abs(result - doubled(original)).mean() < (12 if "CMYK" in case else 6)
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_result_of_a_format_that_is_not_written(case, upscale, tmp_path):
+    name, make, mode, pixels = OTHERS[case]
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / name)
+    status, _, err = upscale(tmp_path / "in", "--output", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    result, result_mode = read(tmp_path / "out" / "a.png")
+    assert result_mode == mode
+    if pixels is not None:
+        np.testing.assert_array_equal(result, doubled(pixels))
+    else:
+        original = DISC if "A" in mode else PHOTO
+        original = doubled(Image.fromarray(original).convert("RGBA").convert(mode))
+        opaque = original[..., 3] == 255 if mode == "RGBA" else np.full(result.shape[:2], True)
+        assert np.abs(result.astype(float) - original)[opaque].mean() < 6
+        assert mode != "RGBA" or (result[~opaque][:, 3] < 128).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.heic"])
+def test_ten_bits_become_sixteen_from_black_to_white(name, upscale, tmp_path):
+    ten_bits(tmp_path / name)
+    assert upscale(tmp_path / name, "--output", tmp_path)[0] == 0
+    result = pyvips.Image.new_from_file(str(tmp_path / "a.png"))
+    assert result.format == "ushort"
+    np.testing.assert_array_equal(result.numpy(), doubled(np.rint(TEN_BITS * (65535 / 1023))))
+
+
+@pytest.mark.parametrize("kind", ["avif", "heic"])
+def test_orientation_exif_and_profile_of_phones_photos(kind, upscale, tmp_path):
+    exif = exif_of(_274=6, _282=200.0, _283=200.0, _296=2)
+    if kind == "avif":
+        Image.fromarray(PHOTO).save(tmp_path / "a.avif", quality=95, exif=exif, icc_profile=PROFILE)
+    else:
+        heic(exif=exif.tobytes(), icc_profile=PROFILE, xmp=b"<x:xmpmeta/>")(tmp_path / "a.heic")
+    assert upscale(tmp_path / f"a.{kind}", "--output", tmp_path)[0] == 0
+    with Image.open(tmp_path / "a.png") as result:
+        assert np.abs(np.asarray(result) - doubled(np.rot90(PHOTO, -1)).astype(float)).mean() < 6
+        assert result.getexif()[0x010F] == "a camera"
+        assert result.getexif()[0x0112] == 1
+        assert result.info["icc_profile"] == PROFILE
+        assert result.info["dpi"] == pytest.approx((200, 200), abs=0.02)
+        if kind == "heic":
+            assert "xmpmeta" in str(result.info["XML:com.adobe.xmp"])
+
+
+def test_resolution_of_a_bmp(upscale, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.bmp", dpi=(300, 300))
+    assert upscale(tmp_path / "a.bmp", "--output", tmp_path)[0] == 0
+    assert Image.open(tmp_path / "a.png").info["dpi"] == pytest.approx((300, 300), abs=0.02)
+
+
+def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_path):
+    """Without pillow-heif, as most people have it."""
+    for name in ("in", "only"):
+        (tmp_path / name).mkdir()
+        for i in range(7):
+            heic()(tmp_path / name / f"{i}.heic")
+    Image.fromarray(PHOTO).save(tmp_path / "in" / "a.bmp")
+    Image.fromarray(PHOTO).save(tmp_path / "in" / "b.jfif", "JPEG")
+    for name in ("c.NEF", "notes.txt", "data.json", ".hidden.dng"):
+        (tmp_path / "in" / name).write_text("something")
+    program = "import sys; sys.modules['pillow_heif'] = None; from esrgan_tf.cli.main import main; "
+    program += "folder, model = sys.argv[1:]; flags = ['--output', f'{folder}/out', '--model', model]; "
+    program += "print([main(['upscale', f'{folder}/{name}', *flags]) for name in ('only', 'in')]); "
+    program += "main(['upscale', f'{folder}/in/0.heic', *flags])"
+    result = run_process(sys.executable, "-c", program, tmp_path, models / "nearest.keras")
+    help_for_heic = "HEIC is read with pillow-heif (pip install pillow-heif)"
+    help_for_raw = "camera raw files are not read; develop them into TIFF or PNG first"
+    first, *rest = result.stderr.splitlines()
+    assert first.endswith(f" in {tmp_path / 'only'}; 0.heic, 1.heic, 2.heic and 4 more: {help_for_heic}")
+    assert rest == [
+        f"esrgan-tf: left out: 0.heic, 1.heic, 2.heic, 3.heic, 4.heic and 2 more: {help_for_heic}",
+        f"esrgan-tf: left out: c.NEF: {help_for_raw}",
+        f"esrgan-tf: {tmp_path / 'in' / '0.heic'}: {help_for_heic}",
+    ]
+    _, done, statuses, _, failed = result.stdout.splitlines()
+    assert done.startswith("2 enlarged in ")
+    assert done.endswith(", 8 left out")
+    assert statuses == "[2, 0]"
+    assert failed.endswith(", 1 failed")
+    assert result.returncode == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "b.jpg"}
 
 
 @pytest.mark.parametrize("case", REFUSALS)
@@ -314,6 +540,65 @@ def test_profile_and_resolution_are_kept_in_tiff(upscale, tmp_path):
         assert result.info["dpi"] == (300, 300)
 
 
+def exif_of(**tags):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    for number, value in tags.items():
+        exif[int(number[1:])] = value
+    return exif
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Photos of every kind whose names say what they know about their resolution."""
+    folder, photo = tmp_path_factory.mktemp("measured"), Image.fromarray(PHOTO)
+    inches = exif_of(_282=200.0, _283=200.0, _296=2)
+    for kind in ("png", "jpg", "webp", "tif"):
+        photo.save(folder / f"{kind}-nothing.{kind}")
+        if kind != "tif":
+            photo.save(folder / f"{kind}-exif-nothing.{kind}", exif=exif_of())
+            photo.save(folder / f"{kind}-exif-200.{kind}", exif=inches)
+        if kind != "webp":
+            photo.save(folder / f"{kind}-300.{kind}", dpi=(300, 300))
+    photo.save(folder / "png-72.png", dpi=(72, 72))  # what libvips takes when there is none
+    photo.save(folder / "tif-25.4.tif", dpi=(25.4, 25.4))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
+def test_a_result_has_a_resolution_only_if_its_input_has(kind, measured, upscale, tmp_path):
+    status, _, err = upscale(measured, "--output", tmp_path, "--format", kind)
+    assert status == 0, err
+    results = sorted(tmp_path.iterdir())
+    assert len(results) == 15
+    for path in results:
+        *_, about, dpi = path.stem.split("-")
+        with Image.open(path) as image:
+            assert image.size == (80, 60)
+            image.load()
+            exif, info = image.getexif(), image.info
+            if dpi == "nothing":
+                assert not {282, 283, 296} & set(exif), path
+                # Where a TIFF has no tags, Pillow says 1; where the EXIF of a JPEG has none, 72.
+                assert "dpi" not in info or kind == "tif" or (kind, about) == ("jpg", "exif"), path
+            elif kind in ("png", "tif"):
+                assert info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.02)
+            else:
+                assert (exif[282], exif[283], exif[296]) == (*[pytest.approx(float(dpi), abs=0.02)] * 2, 2)
+            if kind != "tif":
+                assert (0x010F in exif) == (about == "exif")
+                if about != "exif" and (dpi == "nothing" or kind == "png"):
+                    assert not exif, path
+
+
+def test_a_resolution_turns_with_its_image(upscale, tmp_path):
+    exif = exif_of(_274=6)  # to be turned right
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", dpi=(100, 200), exif=exif)
+    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png")[0] == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.info["dpi"] == pytest.approx((200, 100), abs=0.02)
+
+
 @pytest.mark.parametrize("outscale", ["0.5", "1", "1.7", "3"])
 def test_outscale(outscale, upscale, tmp_path):
     """Any factor; the photo stays where it is."""
@@ -361,7 +646,9 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
     (folder / "notes.txt").write_text("not meant")
     status, out, err = upscale(folder, "--output", tmp_path / "out")
     assert status == 1
-    assert err == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP and TIFF are read\n"
+    assert (
+        err == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read\n"
+    )
     assert "\n2 enlarged in " in out
     assert out.endswith(", 1 failed\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.jpg"}
@@ -477,7 +764,7 @@ def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
 MISTAKES = {
     "nothing": ((), "nothing to enlarge"),
     "no such input": (("{tmp}/absent.png",), "no file or folder {tmp}/absent.png"),
-    "empty folder": (("{tmp}/empty",), "no image (.png, .jpg, .jpeg, .webp, .tif, .tiff) in {tmp}/empty; --recursive"),
+    "empty folder": (("{tmp}/empty",), ".bmp, .gif, .avif, .heic, .heif, .hif) in {tmp}/empty; --recursive"),
     "result exists": (("{tmp}/a.png", "--output", "{tmp}/b.png"), "there is already {tmp}/b.png; give --overwrite"),
     "result is the input": (("{tmp}/a.png", "--output", "{tmp}"), "{tmp}/a.png is an input"),
     "two of one name": (("{tmp}/a.png", "{tmp}/sub/a.png"), "would both become {tmp}/out/a.png"),
@@ -490,7 +777,7 @@ MISTAKES = {
     "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "is part of a name"),
     "outscale of nothing": (("{tmp}/a.png", "--outscale", "0"), "--outscale 0: must be above 0"),
     "outscale is no number": (("{tmp}/a.png", "--outscale", "big"), "outscale"),
-    "tile too small": (("{tmp}/a.png", "--tile", "40"), "tile 40 is too small for an overlap of 24"),
+    "tile too small": (("{tmp}/a.png", "--tile", "40", "--overlap", "24"), "tile 40 is too small for an overlap of 24"),
     "negative tile": (("{tmp}/a.png", "--tile", "-1"), "tile"),
     "many to standard output": (("{tmp}/a.png", "{tmp}/b.png", "--output", "-"), "standard output takes one image"),
     "standard input among others": (("-", "{tmp}/a.png"), "standard input (-) goes alone"),
@@ -589,3 +876,28 @@ def test_a_stopped_run_leaves_nothing(stop, models, tmp_path):
     process.send_signal(stop)
     assert process.wait() == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[stop]
     assert not list(out.iterdir())
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(upscale, tmp_path, monkeypatch):
+    """Here after every tile and image, not only every ten seconds."""
+    monkeypatch.setattr(progress, "EVERY", 0)
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(skimage.data.astronaut()[:100, :100]).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_text("broken")
+    flags = ("--output", tmp_path / "out", "--tile", "64", "--overlap", "4")
+    status, _, err = upscale(tmp_path / "in", *flags)
+    lines = err.splitlines()
+    assert status == 1
+    # 2x2 tiles of 60 and 40 pixels; of the last one and the last image nothing is left to say.
+    shares = [int(found[1]) for line in lines if (found := re.search(r"a\.png \(1 of 3\): (\d+)%, \d+ s left$", line))]
+    assert len(shares) == 3
+    assert shares == sorted(shares)
+    assert [line[11:24] for line in lines if "of 3 images, " in line] == ["1 of 3 images", "2 of 3 images"]
+    assert len([line for line in lines if "c.png (3 of 3): " in line]) == 3
+    assert len(lines) == 3 + 1 + 1 + 1 + 3
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (59.5, "1 min 0 s"), (3605, "60 min 5 s")])
+def test_durations(seconds, words):
+    assert progress.duration(seconds) == words

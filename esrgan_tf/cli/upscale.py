@@ -1,7 +1,6 @@
 """`esrgan-tf upscale`: enlarges images of any kind and size."""
 
 import contextlib
-import math
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, parse, quiet_tensorflow
+from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.weights.named import scale_of
 from esrgan_tf.weights.packaged import DEFAULT
@@ -30,7 +30,10 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
-flags.DEFINE_integer("overlap", None, "Input pixels around each tile that are computed and discarded.", **_INTEGER)
+flags.DEFINE_integer(
+    "overlap", None, "Input pixels around each tile that are computed and discarded; else as far as the network looks, "
+    "up to 48 (96 or 192 where it packs pixels) and a quarter of the tile.", **_INTEGER,
+)  # fmt: skip
 flags.DEFINE_integer("batch", 1, "Tiles computed at once; more than 1 helps small tiles on a GPU.", **_INTEGER)
 flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter turns; 8 times slower.", flag_values=FLAGS)
 flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
@@ -39,7 +42,9 @@ flags.DEFINE_string(
     "suffix", None, "Added to the name of each result, before its ending; beside its original, _x4 if left out.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's, or png.", flag_values=FLAGS
+)
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
@@ -66,6 +71,9 @@ def main(argv: list[str]) -> None:
     jobs, skipped = _jobs(inputs, factor) if named else (None, 0)
     path = named_model(FLAGS, "model")
     say = _say
+    left_out = _not_readable(inputs)
+    for words, names in left_out.items():
+        say(f"left out: {listed(names)}: {words}")
 
     with quiet_tensorflow():
         from tqdm import tqdm
@@ -73,23 +81,23 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.image_files import in_words
         from esrgan_tf.interop import describe
         from esrgan_tf.loading import load_model
-        from esrgan_tf.tiling import OVERLAP, Enlarger
+        from esrgan_tf.tiling import Enlarger
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
-    overlap = OVERLAP if FLAGS.overlap is None else FLAGS.overlap
     model = load_model(path)
-    enlarger = Enlarger(model, FLAGS.tile, overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    enlarger = Enlarger(model, FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     if jobs is None:
         jobs, skipped = _jobs(inputs, enlarger.scale)
     _tell(f"{FLAGS.model}: {describe(model)}")
     began, failed = time.monotonic(), []
+    lines = Lines(len(jobs), say)
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else job.source.name
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
         with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
             try:
                 with in_words():
-                    lost = _enlarge(job, enlarger, bar)
+                    lost = _enlarge(job, enlarger, lines.begin(title) if bar.disable else bar)
                 for line in lost:
                     say(f"{name}: {line}")
             except (UserError, OSError, MemoryError) as error:
@@ -97,7 +105,9 @@ def main(argv: list[str]) -> None:
                 bar.clear()
                 words = _in_words(error)
                 say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
-    _summarise(jobs, skipped, len(failed), time.monotonic() - began)
+        if bar.disable:
+            lines.finished(number)
+    _summarise(jobs, skipped, sum(map(len, left_out.values())), len(failed), time.monotonic() - began)
     if failed:
         raise SystemExit(1)
 
@@ -161,7 +171,7 @@ def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
 
     `factor`, how many times larger results are, may be None where `--output` says their names.
     """
-    from esrgan_tf.image_files import FORMATS
+    from esrgan_tf.image_files import FORMATS, READ
 
     if not inputs:
         raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
@@ -170,7 +180,7 @@ def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
     if FLAGS.suffix and ("/" in FLAGS.suffix or "\\" in FLAGS.suffix):
         raise UserError(f"--suffix {FLAGS.suffix}: is part of a name, not of a path")
     if FLAGS.output is None:
-        return _settled([pair for name in inputs for pair in _beside(name, FORMATS, factor)])
+        return _settled([pair for name in inputs for pair in _beside(name, READ, factor)])
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
     if FLAGS.output == "-" and not single:
         raise UserError("--output -: standard output takes one image; name a folder for several")
@@ -196,7 +206,7 @@ def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
             raise UserError(
                 f"--output {output}: for one image, end it in {listed(list(FORMATS), 9)}; else name a folder"
             )
-        pairs = [(path, output / relative) for path, relative in _found(inputs, FORMATS, output)]
+        pairs = [(path, output / relative) for path, relative in _found(inputs, READ, output)]
     return _settled(pairs)
 
 
@@ -206,7 +216,7 @@ def _beside(name, formats, factor):
         raise UserError("standard input (-) has no place beside it; name one with --output, or - for standard output")
     path, ending = Path(name), f"_x{factor:g}"
     if not path.is_dir():
-        result = _renamed(Path(path.name), ending if FLAGS.suffix is None else FLAGS.suffix)
+        result = _renamed(Path(path.name), ending if FLAGS.suffix is None else FLAGS.suffix, formats)
         return [(_file(name), path.with_name(result.name))]
     folder = path if path.name not in ("", "..") else path.resolve()
     if not folder.name:
@@ -232,26 +242,48 @@ def _found(inputs, formats, output):
     for name in inputs:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(path.rglob("*") if FLAGS.recursive else path.iterdir())
             images = [
                 file
-                for file in inside
+                for file in _inside(path)
                 if file.suffix.lower() in formats
-                and file.is_file()
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
                 and (results == path.resolve() or results not in file.resolve().parents)
             ]
             if not images:
                 deeper = "" if FLAGS.recursive else "; --recursive looks into the folders below"
-                raise UserError(f"no image ({listed(list(formats), 9)}) in {path}{deeper}")
-            found += [(file, _renamed(file.relative_to(path), FLAGS.suffix or "")) for file in images]
+                others = "".join(f"; {listed(names, 3)}: {words}" for words, names in _not_readable([name]).items())
+                raise UserError(f"no image ({listed(list(formats), 20)}) in {path}{others or deeper}")
+            found += [(file, _renamed(file.relative_to(path), FLAGS.suffix or "", formats)) for file in images]
         else:
-            found.append((_file(name), _renamed(Path(path.name), FLAGS.suffix or "")))
+            found.append((_file(name), _renamed(Path(path.name), FLAGS.suffix or "", formats)))
     return found
 
 
-def _renamed(relative, suffix):
-    ending = f".{FLAGS.format}" if FLAGS.format else relative.suffix
+def _inside(folder):
+    """The files of a folder that are not hidden."""
+    for file in sorted(folder.rglob("*") if FLAGS.recursive else folder.iterdir()):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
+
+
+def _not_readable(inputs):
+    """Images in the folders among `inputs` that cannot be read here: `{what would help: their names}`."""
+    from esrgan_tf.image_files import help_for
+
+    found = {}
+    for folder in map(Path, inputs):
+        for file in _inside(folder) if folder.is_dir() else ():
+            if words := help_for(file):
+                found.setdefault(words, []).append(file.relative_to(folder))
+    return found
+
+
+def _renamed(relative, suffix, formats):
+    """A result's name: its input's, with the ending of another format where the input's is not written."""
+    from esrgan_tf.image_files import FORMATS
+
+    own = relative.suffix.lower()
+    ending = relative.suffix if own in FORMATS else formats.get(own, relative.suffix)
+    ending = f".{FLAGS.format}" if FLAGS.format else ending
     return relative.with_name(f"{relative.stem}{suffix}{ending}")
 
 
@@ -297,7 +329,7 @@ def _tell(line):
     print(line, file=sys.stderr if FLAGS.output == "-" else sys.stdout)
 
 
-def _summarise(jobs, skipped, failed, seconds):
+def _summarise(jobs, skipped, left_out, failed, seconds):
     done = len(jobs) - failed
     places = sorted({job.target.parent for job in jobs if job.target is not None})
     where = ""
@@ -305,12 +337,8 @@ def _summarise(jobs, skipped, failed, seconds):
         where = f": {jobs[0].target}"
     elif done and places:
         where = f", in {listed([str(place) for place in places])}"
-    parts = [f"{done} enlarged in {_duration(seconds)}{where}"]
+    parts = [f"{done} enlarged in {duration(seconds)}{where}"]
     parts += [f"{skipped} skipped, as their results exist"] if skipped else []
+    parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
     _tell(", ".join(parts))
-
-
-def _duration(seconds):
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

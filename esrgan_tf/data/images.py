@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from esrgan_tf.limits import MOST_PIXELS
+from esrgan_tf.errors import UserError
+from esrgan_tf.limits import check_size
 
 _opening = threading.Lock()
 
@@ -27,7 +28,7 @@ def read_rgb(path: Path) -> np.ndarray:
         ValueError: too large, or a pixel format without an agreed range (32-bit float).
         Exception: whatever Pillow raises for a broken file; it has no common base class.
     """
-    with _opened(path) as image:
+    with open_image(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode == "F":
             raise ValueError("32-bit float pixels have no agreed range; save it with 8 or 16 bits")
@@ -41,19 +42,24 @@ def read_rgb(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _opened(path):
-    """The file, decoded no further than its header, by our limit of pixels instead of Pillow's smaller one."""
+def open_image(path: str | Path) -> Image.Image:
+    """The file, decoded no further than its header, by our limit of pixels instead of Pillow's smaller one.
+
+    Raises:
+        UserError: it claims more pixels.
+        Exception: as `read_rgb`.
+    """
     with _opening:  # Pillow's limit is one for all threads
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    if image.width * image.height > MOST_PIXELS:
+    try:
+        check_size(*image.size)
+    except UserError:
         image.close()
-        raise ValueError(
-            f"it claims {image.width}x{image.height} pixels, more than the {MOST_PIXELS:,} accepted; cut it up"
-        )
+        raise
     return image
 
 
