@@ -21,6 +21,7 @@ KEYS = {
 @pytest.fixture(autouse=True)
 def own(tmp_path, monkeypatch):
     """A packaged model `own`, and an empty folder of downloads."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one, as if there were a terminal
     monkeypatch.setenv("ESRGAN_TF_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(packaged, "_FOLDER", tmp_path / "packaged")
     (tmp_path / "packaged").mkdir()
