@@ -50,7 +50,7 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, place / name)
     photos = {name: getattr(skimage.data, name)()[80:176, 120:248] for name in ("astronaut", "coffee", "rocket")}
-    for folder in ("photos", "BSDS500/images", "Set5/hr"):
+    for folder in ("photos", "kodak", "BSDS500/images", "Set5/hr"):
         (place / folder).mkdir(parents=True)
         for name, photo in photos.items():
             Image.fromarray(photo).save(place / folder / f"{name}.png")
