@@ -316,7 +316,7 @@ def same_value(key: str, recorded, value) -> bool:
         return False
     before, now = (Path(text).expanduser() for text in (recorded, value))
     return before.resolve() == now.resolve() or (
-        not before.is_absolute() and now.parts[-len(before.parts) :] == before.parts
+        not before.is_absolute() and now.parts[len(now.parts) - len(before.parts) :] == before.parts
     )
 
 

@@ -84,7 +84,7 @@ def read_picture(source: Path | bytes) -> Picture:
     if not image.hasalpha():
         return Picture(pixels, None, kind, image, density)
     colour, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1:])
-    return Picture(_under_transparency(colour, alpha), alpha, kind, image, density)
+    return Picture(without_hidden_colours(colour, alpha), alpha, kind, image, density)
 
 
 def check_result(width: int, height: int, kind: str) -> None:
@@ -252,6 +252,9 @@ def in_words() -> Iterator[None]:
     """Turns libvips' errors, which are several lines, into a `UserError` of one."""
     try:
         yield
+    except UnicodeDecodeError as error:  # a damaged file's bytes in libvips' message, which then stays there
+        pyvips.vips_lib.vips_error_clear()
+        raise UserError("libvips says what cannot be printed; the file is damaged") from error
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
         # Of a file cut short, each of many attempts to read beyond its end; the reason comes after them.
@@ -322,7 +325,8 @@ def _interpretation(bands, form):
     return {1: "grey16" if deep else "b-w", 3: "rgb16" if deep else "srgb"}.get(bands, "multiband")
 
 
-def _under_transparency(colour, alpha):
+def without_hidden_colours(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`[H, W, C]` with what lies where alpha `[H, W, 1]` is 0 replaced by visible colours from nearby."""
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return np.ascontiguousarray(colour)

@@ -99,7 +99,9 @@ def _read_heic(source):
                 raise UserError(f"it holds {len(images)} frames or pages; save the one you want by itself")
             check_size(*images.size)
             pixels = np.asarray(images)
-        except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # of damaged files: IndexError and EOFError too, which have no common base
             raise UserError(f"a damaged HEIC; libheif says: {first_line(error)}") from error
     result = _from_pixels(pixels)
     if result.format == "ushort":

@@ -210,6 +210,7 @@ def test_relative_paths_become_absolute_and_nothing_else_changes(tmp_path, monke
         ("data.hr_dir", "photos", "{tmp}/photos", True),
         ("data.hr_dir", "photos", "/elsewhere/photos", True),
         ("data.hr_dir", "../photos", "{parent}/photos", True),
+        ("data.hr_dir", ".", "/elsewhere/photos", True),
         ("data.hr_dir", "{tmp}/photos/", "{tmp}/photos", True),
         ("data.hr_dir", "photos", "{tmp}/others", False),
         ("data.hr_dir", "{tmp}/photos", "/elsewhere/photos", False),

@@ -27,6 +27,7 @@ from PIL import Image, ImageCms
 
 from esrgan_tf import image_files
 from esrgan_tf.cli import progress
+from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise, run_process
 
@@ -489,7 +490,7 @@ def test_a_large_cut_out_takes_no_time_to_fill():
     """Filling works at every scale at once: no loop over distances."""
     colour, alpha = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000, 1), np.uint8)
     colour[700:760, 900:960], alpha[700:760, 900:960] = (10, 200, 30), 255
-    filled = image_files._under_transparency(colour, alpha)
+    filled = image_files.without_hidden_colours(colour, alpha)
     assert (filled == (10, 200, 30)).all()
 
 
@@ -758,6 +759,52 @@ def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
     assert (tmp_path / "a_x2.png").read_text() == "before"
     for place, message in (("-", "standard input (-) has no place beside it"), ("/", "/ has no place beside it")):
         status, _, err = upscale(place)
+        assert (status, message in err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif", "jpg", "webp", "tif", "png"])
+def test_damaged_bytes_are_told_in_words(kind, tmp_path):
+    stream = io.BytesIO()
+    if kind == "heic":
+        pillow_heif.from_pillow(Image.fromarray(PHOTO)).save(stream, quality=90)
+    else:
+        Image.fromarray(PHOTO).save(stream, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind.upper()))
+    whole, told = np.frombuffer(stream.getvalue(), np.uint8), 0
+    for seed in range(200):
+        rng, damaged = np.random.default_rng(seed), whole.copy()
+        places = rng.integers(12, min(600, len(whole)), rng.integers(1, 4))
+        damaged[places] = rng.integers(0, 256, len(places))
+        try:
+            image_files.read_picture(damaged.tobytes())
+        except UserError:
+            told += 1
+    assert told
+
+
+def test_names_that_collide_are_told_apart(upscale, tmp_path):
+    for name in ("a.bmp", "a.png", "b.gif"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+    status, out, err = upscale(tmp_path / "a.bmp", tmp_path / "a.png", tmp_path / "b.gif", tmp_path / "./a.png")
+    assert (status, err) == (0, "")
+    assert "\n3 enlarged in " in out
+    assert {path.name for path in tmp_path.glob("*_*")} == {"a_x2.png", "a_x2_bmp.png", "b_x2.png"}
+
+
+def test_skip_existing_leaves_results_of_the_time_before_alone(upscale, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+    assert upscale(tmp_path / "a.png")[0] == 0
+    status, out, err = upscale(*sorted(tmp_path.glob("*.png")), "--skip_existing")
+    assert (status, err) == (0, "")
+    assert "\n1 enlarged in " in out
+    assert "1 skipped, as their results exist" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "a_x2.png", "b_x2.png"}
+
+
+def test_inputs_are_looked_at_before_the_model(run_main, tmp_path):
+    (tmp_path / "model.keras").write_text("broken")
+    for inputs, message in (((tmp_path / "absent.png",), "no file or folder"), ((), "nothing to enlarge")):
+        status, _, err = run_main("upscale", *inputs, "--model", tmp_path / "model.keras")
         assert (status, message in err) == (2, True)
 
 

@@ -1,7 +1,6 @@
 """What `pip install` brings: a wheel with the trained networks in it, that enlarges a photo by itself."""
 
 import shutil
-import subprocess
 import sys
 import zipfile
 
@@ -46,18 +45,13 @@ def test_it_enlarges_a_photo_without_a_network(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(tmp_path / "photo.jpg")
-    # A namespace of its own has no way to any other machine; some systems do not give one to everybody.
-    isolated = ["unshare", "--map-root-user", "--net"]
-    try:
-        possible = subprocess.run([*isolated, "true"], capture_output=True).returncode == 0
-    except FileNotFoundError:
-        possible = False
     program = (
-        "import sys, esrgan_tf; print(esrgan_tf.__file__); from esrgan_tf.cli.main import main; "
+        "import socket, sys; socket.socket.connect = None; "  # nothing reaches another machine
+        "import esrgan_tf; print(esrgan_tf.__file__); from esrgan_tf.cli.main import main; "
         "sys.exit(main(['upscale', 'photo.jpg']))"
     )
     site = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path / "site")}
-    result = run_process(*(isolated if possible else []), sys.executable, "-c", program, cwd=tmp_path, env=site)
+    result = run_process(sys.executable, "-c", program, cwd=tmp_path, env=site)
     assert result.stdout.startswith(str(tmp_path / "site"))
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "photo_x4.jpg") as enlarged:

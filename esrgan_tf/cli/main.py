@@ -52,5 +52,5 @@ def _version(package):
 
 def entry_point() -> None:
     """The console command `esrgan-tf`."""
-    sys.stdout.reconfigure(line_buffering=True)  # in a log file, too, each line is there at once
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")  # in a log file, too, each line is there at once
     sys.exit(main())

@@ -58,7 +58,7 @@ def _downloaded(name: str, folder: Path) -> Path:
         raise UserError("--download goes without --search and --json")
     model = find_by_name(name)
     if isinstance(model, Packaged):
-        raise UserError(f"--download {name}: there is no need; it is in the package, at {model.path}")
+        return model.path
     return fetch(model, folder, tell)
 
 
@@ -129,7 +129,7 @@ def _where(facts, in_full):
 
 def _legend(found: list[dict], folder: Path) -> list[str]:
     """What the marks in the table mean, of those that are there."""
-    marks = {_where(facts, in_full=False) for facts in found}
+    marks = {_where(facts, in_full=False) for facts in found}  # also where a narrow terminal has no such column
     lines = ["*: the licence forbids commercial use"] if any(facts["non_commercial"] for facts in found) else []
     meanings = {
         "downloaded": f"in {folder}",

@@ -14,7 +14,7 @@ from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, p
 from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.weights.named import scale_of
-from esrgan_tf.weights.packaged import DEFAULT
+from esrgan_tf.weights.packaged import DEFAULT, packaged_models
 
 FLAGS = flags.FlagValues()
 _INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
@@ -25,8 +25,9 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
-    "model", DEFAULT,
-    "A name of `models`, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "model", None,
+    f"Left out, {DEFAULT}, which is in the package; else a name of `models`, .keras file, SavedModel folder, run "
+    "folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
@@ -65,11 +66,16 @@ def main(argv: list[str]) -> None:
     inputs = parse(FLAGS, argv, _USAGE)
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
-    factor = scale_of(FLAGS.model) if FLAGS.outscale is None else FLAGS.outscale
+    _check_inputs(inputs)
+    default = packaged_models()[DEFAULT] if FLAGS.model is None else None
+    factor = FLAGS.outscale
+    if factor is None:
+        factor = default.scale if default else scale_of(FLAGS.model)
     # Results beside their originals are named by the factor; of a file, only its opened network tells it.
     named = FLAGS.output is not None or factor is not None
     jobs, skipped = _jobs(inputs, factor) if named else (None, 0)
-    path = named_model(FLAGS, "model")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
+    path = default.path if default else named_model(FLAGS, "model")
     say = _say
     left_out = _not_readable(inputs)
     for words, names in left_out.items():
@@ -83,12 +89,11 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.loading import load_model
         from esrgan_tf.tiling import Enlarger
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     model = load_model(path)
     enlarger = Enlarger(model, FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     if jobs is None:
         jobs, skipped = _jobs(inputs, enlarger.scale)
-    _tell(f"{FLAGS.model}: {describe(model)}")
+    _tell(f"{FLAGS.model or DEFAULT}: {describe(model)}")
     began, failed = time.monotonic(), []
     lines = Lines(len(jobs), say)
     for number, job in enumerate(jobs, 1):
@@ -166,6 +171,19 @@ def _paint(canvas, pixels, enlarger, progress: Callable[[int], None]) -> None:
         canvas.paint(row, column, piece if canvas.dtype.kind == "f" else quantise(piece, canvas.dtype))
 
 
+def _check_inputs(inputs: list[str]) -> None:
+    """Refuses what needs no knowledge of the network."""
+    if not inputs:
+        raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
+    if FLAGS.overwrite and FLAGS.skip_existing:
+        raise UserError("--overwrite and --skip_existing contradict each other; give one")
+    if FLAGS.suffix and ("/" in FLAGS.suffix or "\\" in FLAGS.suffix):
+        raise UserError(f"--suffix {FLAGS.suffix}: is part of a name, not of a path")
+    for name in inputs:
+        if name != "-" and not Path(name).is_dir():
+            _file(name)
+
+
 def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
     """What to do, every doubt settled before anything is done; and how many inputs are left out.
 
@@ -173,12 +191,6 @@ def _jobs(inputs: list[str], factor: float | None) -> tuple[list[Job], int]:
     """
     from esrgan_tf.image_files import FORMATS, READ
 
-    if not inputs:
-        raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
-    if FLAGS.overwrite and FLAGS.skip_existing:
-        raise UserError("--overwrite and --skip_existing contradict each other; give one")
-    if FLAGS.suffix and ("/" in FLAGS.suffix or "\\" in FLAGS.suffix):
-        raise UserError(f"--suffix {FLAGS.suffix}: is part of a name, not of a path")
     if FLAGS.output is None:
         return _settled([pair for name in inputs for pair in _beside(name, READ, factor)])
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
@@ -289,19 +301,36 @@ def _renamed(relative, suffix, formats):
 
 def _settled(pairs):
     check_folder(pairs[0][1])
+    if FLAGS.skip_existing:  # *.png names results of the time before, too
+        results = {target.resolve() for source, target in pairs if target.exists()}
+        pairs = [(source, target) for source, target in pairs if source is None or source.resolve() not in results]
     sources, by_target, existing = {path.resolve() for path, _ in pairs if path is not None}, {}, []
-    for source, target in pairs:
+    # Those that keep their ending keep their name: beside a.png, a.bmp becomes a_bmp.png.
+    for source, target in sorted(pairs, key=_changes_ending):
         if target.resolve() in sources:
             raise UserError(f"{target} is an input; choose another --output, or a --suffix")
-        if target in by_target:
-            raise UserError(f"{by_target[target]} and {source} would both become {target}; enlarge them one by one")
-        by_target[target] = source
+        before = by_target.get(target.resolve())
+        if before is not None and before.source.resolve() == source.resolve():
+            continue  # named twice
+        if before is not None and _changes_ending((source, target)):
+            target = target.with_name(f"{target.stem}_{source.suffix[1:]}{target.suffix}")
+            before = by_target.get(target.resolve())
+        if before is not None:
+            raise UserError(
+                f"{before.source} and {source} would both become {target}; choose another --output or --suffix for one"
+            )
+        by_target[target.resolve()] = Job(source, target)
         if target.exists():
             existing.append(target)
     if existing and not (FLAGS.overwrite or FLAGS.skip_existing):
         raise UserError(f"there is already {listed(existing, 3)}; give --overwrite or --skip_existing")
     skipped = set(existing) if FLAGS.skip_existing else set()
-    return [Job(source, target) for target, source in by_target.items() if target not in skipped], len(skipped)
+    return [job for job in by_target.values() if job.target not in skipped], len(skipped)
+
+
+def _changes_ending(pair):
+    source, target = pair
+    return source is not None and source.suffix.lower() != target.suffix.lower()
 
 
 def _kind(job, own):

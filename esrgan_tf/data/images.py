@@ -53,6 +53,9 @@ def open_image(path: str | Path) -> Image.Image:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(path)
+            if image.format == "TIFF":  # of which Pillow asks again while it decodes
+                check_size(*image.size)
+                image.load()
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     try:
