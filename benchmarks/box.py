@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--name", required=True, choices=MADE_FOR)
     parser.add_argument("--config", required=True, help="the recipe, for the card")
     parser.add_argument("--phase", default="psnr", choices=("psnr", "gan"))
+    parser.add_argument("--on", default="a machine not noted", help="what it was trained on, for the card")
     parser.add_argument("--before", default="", help="what the run went on from, for the card")
     parser.add_argument("--measure", action="append", default=[], metavar="NAME=DIR")
     parser.add_argument("--write", action="store_true", help="into the package; else only measures")
@@ -132,7 +133,7 @@ Enlarges RGB images {facts["scale"]} times. Made for {facts["made_for"]}.
 {int(facts["parameters"]):,} parameters, {size / 1e6:.1f} MB in float16 |
 | recipe | `{arguments.config}`, phase `{arguments.phase}`{before} |
 | trained for | {int(last["step"]):,} steps of {config.data.batch_size} patches of {config.data.hr_patch}x\
-{config.data.hr_patch}, {float(last["seconds"]) / 3600:.1f} hours on two CPU cores that did other work too |
+{config.data.hr_patch}, {float(last["seconds"]) / 3600:.1f} hours on {arguments.on} |
 | rate | Adam, {settings.learning_rate:g}, {settings.schedule} |
 
 {table}
