@@ -108,6 +108,7 @@ class DiscriminatorConfig:
 @dataclass(frozen=True)
 class PhaseConfig:
     steps: int = 1_000_000
+    optimizer: str = "adam"
     learning_rate: float = 2e-4
     schedule: str = "step"
     warmup_steps: int = 0
@@ -174,6 +175,8 @@ CHOICES = {
     "generator.scale": (1, 2, 3, 4, 8, 16),
     "generator.unshuffle": (None, 1, 2, 4),
     "discriminator.name": ("vgg", "srgan", "unet_sn"),
+    "psnr.optimizer": ("adam", "muon"),
+    "gan.optimizer": ("adam", "muon"),
     "psnr.schedule": ("step", "cosine"),
     "gan.schedule": ("step", "cosine"),
     "psnr.pixel_loss": ("l1", "l2"),

@@ -14,12 +14,12 @@ import tensorflow as tf
 from esrgan_tf.config import Config, PhaseConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.losses import relativistic_discriminator_loss
-from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator
 from esrgan_tf.run_folder import checkpoint_steps
 from esrgan_tf.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
 from esrgan_tf.training.monitor import Monitor, too_long
-from esrgan_tf.training.schedule import PhaseSchedule
+from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
 from tests import reference
 from tests.conftest import REPOSITORY
 from tests.small_training import CONFIG, Store, make_phase, train, with_runtime
@@ -62,6 +62,40 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
     # Within 1 % of a step of 1e-2, but for the few whose gradient is almost 0, where Adam enlarges its rounding.
     assert np.isclose(found, expected, rtol=0, atol=1e-4).mean() > 0.99
     assert np.abs(found - expected).max() < 1e-2
+
+
+def test_muon_makes_the_inner_kernels_updates_orthogonal():
+    """Three steps with gradients at random against the update written out; Adam's are tested above."""
+    network = residual_generator(2, filters=6, blocks=1)
+    muon = optimizer(PhaseConfig(learning_rate=1e-2), network, "muon")
+    variables = network.trainable_variables
+    inner = [v.path for v in variables if len(v.shape) == 4][1:-1]
+    assert inner == ["body_0_conv1/kernel", "body_0_conv2/kernel", "conv_body/kernel"]
+    rng, momentum = np.random.default_rng(0), {path: 0.0 for path in inner}
+    for step in range(3):
+        before = {v.path: np.array(v) for v in variables}
+        gradients = [rng.normal(size=v.shape).astype(np.float32) for v in variables]
+        for variable, gradient in zip(variables, gradients, strict=True):
+            muon.update_step(tf.constant(gradient), variable, tf.constant(1e-2))
+        muon.iterations.assign_add(1)
+        for variable, gradient in zip(variables, gradients, strict=True):
+            update = (before[variable.path] - np.array(variable)) / 1e-2
+            if variable.path not in inner:
+                # Adam's first step is the gradient's sign.
+                assert step > 0 or np.allclose(update, np.sign(gradient), atol=1e-2)
+                continue
+            momentum[variable.path] = 0.95 * momentum[variable.path] + gradient
+            matrix = (gradient + 0.95 * momentum[variable.path]).reshape(-1, 6)
+            x = matrix.T / np.linalg.norm(matrix)
+            for _ in range(5):
+                square = x @ x.T
+                x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+            expected = 0.2 * np.sqrt(54) * x.T.reshape(variable.shape)
+            np.testing.assert_allclose(update, expected, atol=2e-3)
+            # What that is for: all directions as long as one another, or nearly.
+            lengths = np.linalg.svd(update.reshape(-1, 6), compute_uv=False) / (0.2 * np.sqrt(54))
+            assert lengths.min() > 0.5
+            assert lengths.max() < 1.3
 
 
 def test_moving_average_warms_up(tmp_path, monkeypatch):

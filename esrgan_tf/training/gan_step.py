@@ -14,7 +14,7 @@ from esrgan_tf.losses import (
     relativistic_discriminator_loss,
     relativistic_generator_loss,
 )
-from esrgan_tf.training.schedule import adam
+from esrgan_tf.training.optimizers import optimizer
 
 
 class GanStep:
@@ -33,8 +33,8 @@ class GanStep:
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config = config
         self.trained = {
-            "generator": (generator, adam(config, generator)),
-            "discriminator": (discriminator, adam(config, discriminator)),
+            "generator": (generator, optimizer(config, generator, config.optimizer)),
+            "discriminator": (discriminator, optimizer(config, discriminator)),
         }
 
     def __call__(

@@ -6,7 +6,7 @@ import tensorflow as tf
 from esrgan_tf.config import PhaseConfig
 from esrgan_tf.filters import unsharp_mask
 from esrgan_tf.losses import pixel_loss
-from esrgan_tf.training.schedule import adam
+from esrgan_tf.training.optimizers import optimizer
 
 
 class PsnrStep:
@@ -16,7 +16,7 @@ class PsnrStep:
 
     def __init__(self, generator: keras.Model, config: PhaseConfig):
         self.generator, self.config = generator, config
-        self.trained = {"generator": (generator, adam(config, generator))}
+        self.trained = {"generator": (generator, optimizer(config, generator, config.optimizer))}
 
     def __call__(
         self, lr: tf.Tensor, hr: tf.Tensor, loss_scale: tf.Tensor

@@ -1,0 +1,68 @@
+"""The optimizers of a phase, and their learning rate."""
+
+import math
+
+import keras
+from keras import ops
+
+from esrgan_tf.config import PhaseConfig
+
+
+class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up over `warmup_steps`, times a decay: `decay_rate` at each of `decay_steps` (ESRGAN, section 4.1) or
+    a cosine from 1 at the first step to 0 at the last (Loshchilov and Hutter, arXiv 1608.03983)."""
+
+    def __init__(self, config: PhaseConfig):
+        self.config = config
+
+    def __call__(self, step):
+        c = self.config
+        step = ops.cast(step, "float32")
+        warmup = ops.minimum(1.0, (step + 1.0) / (c.warmup_steps + 1.0))
+        if c.schedule == "cosine":
+            decay = 0.5 * (1.0 + ops.cos(math.pi * ops.minimum(1.0, step / c.steps)))
+        else:
+            passed = ops.sum(ops.cast(step >= ops.array((*c.decay_steps, math.inf), "float32"), "float32"))
+            decay = ops.power(c.decay_rate, passed)
+        return c.learning_rate * warmup * decay
+
+    def get_config(self):
+        raise TypeError("a schedule is made anew from the run's configuration")
+
+
+class Muon(keras.optimizers.Muon):
+    """Adam, but for the kernels between the first and the last convolution: their updates are momentum made orthogonal
+    (Jordan et al., "Muon", 2024), of the size that Adam's have (Liu et al., arXiv 2502.16982, section 2.2).
+
+    Keras' own leaves convolutions to Adam. Here a kernel `[3, 3, in, out]` is a matrix of `9 * in` rows.
+    """
+
+    def build(self, variables):
+        kernels = [v.path for v in variables if len(v.shape) == 4]
+        self._orthogonal = set(kernels[1:-1])
+        super().build(variables)
+
+    def _should_use_adamw(self, variable):
+        return variable.path not in self._orthogonal
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        matrix = ops.reshape(x, (-1, x.shape[-1]))
+        return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+
+    def lr_adjust(self, x):
+        rows, columns = math.prod(x.shape[:-1]), x.shape[-1]
+        return x * (self.rms_rate * math.sqrt(max(rows, columns)))
+
+
+def optimizer(config: PhaseConfig, network: keras.Model, name: str = "adam") -> keras.optimizers.Optimizer:
+    """`adam` or `muon` on the phase's schedule, with its slots for the weights of `network`."""
+    schedule = PhaseSchedule(config)
+    # Named, since checkpoints key its variables by path and Keras would number the name.
+    if name == "muon":
+        made = Muon(
+            schedule, adam_beta_1=config.beta_1, adam_beta_2=config.beta_2, epsilon=1e-8, weight_decay=None, name="muon"
+        )
+    else:
+        made = keras.optimizers.Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8, name="adam")
+    made.build(network.trainable_variables)
+    return made
