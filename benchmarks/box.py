@@ -134,8 +134,8 @@ Enlarges RGB images {facts["scale"]} times. Made for {facts["made_for"]}.
 | recipe | `{arguments.config}`, phase `{arguments.phase}`{before} |
 | trained for | {int(last["step"]):,} steps of {config.data.batch_size} patches of {config.data.hr_patch}x\
 {config.data.hr_patch}, {float(last["seconds"]) / 3600:.1f} hours on {arguments.on} |
-| rate | Adam, {settings.learning_rate:g}, {settings.schedule} |
-
+| optimizer | {settings.optimizer.capitalize()}, rate {settings.learning_rate:g}, {settings.schedule} |
+{terms(settings)}
 {table}
 
 By the protocol of `esrgan-tf evaluate`: 8-bit results, 4 border pixels removed, luma of BT.601. No image of these sets
@@ -159,6 +159,17 @@ esrgan-tf upscale photo.jpg --model {arguments.name}
 What is not in the pixels is guessed. Do not read text, faces or measurements from the result as if they had been
 photographed. {LIMITS[arguments.name]}
 """
+
+
+def terms(settings) -> str:
+    """The losses of the second phase, for the card."""
+    if not hasattr(settings, "perceptual_weight"):
+        return ""
+    layers = ", ".join(f"{weight:g} {layer}" for layer, weight in settings.perceptual_layers.items())
+    return (
+        f"| losses | {settings.pixel_weight:g} pixel, {settings.perceptual_weight:g} VGG19 ({layers}), "
+        f"{settings.adversarial_weight:g} adversarial ({settings.adversarial_loss}) |\n"
+    )
 
 
 CLEAN = "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it."

@@ -21,7 +21,6 @@ from esrgan_tf.cli.common import quiet_tensorflow
 from esrgan_tf.data.images import bicubic, crop_to_multiple
 from esrgan_tf.metrics import psnr, ssim
 from esrgan_tf.pictures import side_by_side
-from esrgan_tf.weights.packaged import DEFAULT
 
 REPOSITORY = Path(__file__).parents[1]
 CROPS = {"astronaut": (30, 150), "chelsea": (60, 130)}  # photo: top and left of what the picture shows
@@ -51,7 +50,7 @@ def main():
             from esrgan_tf.loading import load_model
             from esrgan_tf.tiling import Enlarger
 
-        model, box = hub.load(str(model_path)), Enlarger(load_model(DEFAULT))
+        model, box = hub.load(str(model_path)), Enlarger(load_model("faithful"))
         rows = []
         for name, (top, left) in CROPS.items():
             hr = crop_to_multiple(getattr(skimage.data, name)(), 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-DEFAULT = "faithful"
+DEFAULT = "photo"  # what people enlarge is noisy and compressed; docs/box has the reasons
 _FOLDER = Path(__file__).with_name("packaged")
 
 

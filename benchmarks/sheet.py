@@ -1,0 +1,59 @@
+"""Photos as they are, enlarged by several networks side by side, at full size: what a choice between them is made by.
+
+    python -m benchmarks.sheet portrait.png street.jpg@120,80 --model faithful --model photo --output sheet.png
+
+Of each photo a piece is shown, from the middle or from `@left,top` of its pixels. Bicubic is the first column.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image
+
+from esrgan_tf.data.images import bicubic, read_rgb
+from esrgan_tf.loading import load_model
+from esrgan_tf.pictures import side_by_side
+from esrgan_tf.tiling import Enlarger
+
+WIDTH, HEIGHT, AROUND = 140, 105, 24  # of the piece in the photo's pixels, and what is enlarged around it
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", nargs="+")
+    parser.add_argument("--model", action="append", default=[], help="a file, or a name of `esrgan-tf models`")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--hide", action="store_true", help="no names over the columns")
+    arguments = parser.parse_args()
+    networks = {Path(name).stem: Enlarger(load_model(name)) for name in arguments.model}
+    rows = [piece(photo, networks) for photo in arguments.photos]
+    titles = ["" if arguments.hide else name for name in ("bicubic", *networks)]
+    Image.fromarray(side_by_side(rows, titles, zoom=1)).save(arguments.output)
+
+
+def piece(text: str, networks: dict[str, Enlarger]) -> list[np.ndarray]:
+    """By bicubic and by each network, uint8 `[scale * HEIGHT, scale * WIDTH, 3]`; gray where the photo is smaller."""
+    path, _, corner = text.partition("@")
+    photo = read_rgb(Path(path))
+    middle = [(size - shown) // 2 for size, shown in zip(photo.shape[1::-1], (WIDTH, HEIGHT), strict=True)]
+    left, top = (max(0, value) for value in (map(int, corner.split(",")) if corner else middle))
+    first_row, first_column = max(0, top - AROUND), max(0, left - AROUND)
+    part = photo[first_row : top + HEIGHT + AROUND, first_column : left + WIDTH + AROUND]
+    results = {"bicubic": bicubic(part, 4 * part.shape[0], 4 * part.shape[1])}
+    results |= {name: enlarge(part) for name, enlarge in networks.items()}
+    shown = []
+    for result in results.values():
+        scale = result.shape[0] // part.shape[0]
+        y, x = scale * (top - first_row), scale * (left - first_column)
+        cut = result[y : y + scale * HEIGHT, x : x + scale * WIDTH]
+        shown.append(np.full((scale * HEIGHT, scale * WIDTH, 3), 128, np.uint8))
+        shown[-1][: cut.shape[0], : cut.shape[1]] = cut
+    return shown
+
+
+if __name__ == "__main__":
+    main()
