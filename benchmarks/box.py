@@ -20,13 +20,12 @@ from tabulate import tabulate
 
 from esrgan_tf.config import load_config
 from esrgan_tf.data import folder_source
-from esrgan_tf.data.images import bicubic
-from esrgan_tf.interop import recognise_model
-from esrgan_tf.interop.architecture import to_torch
-from esrgan_tf.loading import load_model
-from esrgan_tf.metrics import psnr, ssim
-from esrgan_tf.run_folder import read_metrics
-from esrgan_tf.tiling import Enlarger
+from esrgan_tf.images.metrics import psnr, ssim
+from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.runs.folder import read_metrics
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.weights.architecture import recognise_model, to_torch
+from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.packaged import packaged_models
 
 MADE_FOR = {
@@ -99,8 +98,8 @@ def measured(folder: Path, networks: dict) -> list[tuple[float, float]]:
 def write(arguments, model, phase, rows):
     architecture = recognise_model(model)
     facts = {
-        "architecture": architecture.name,
-        "scale": str(architecture.arguments["scale"]),
+        "architecture": architecture.family.name,
+        "scale": str(architecture.options.scale),
         "parameters": str(model.count_params()),
         "licence": "Apache-2.0",
         "made_for": MADE_FOR[arguments.name],

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from esrgan_tf.cli.common import quiet_tensorflow
+from esrgan_tf.quiet import quiet_tensorflow
 
 CONVERSIONS = [
     ("esrgan.safetensors", "saved_model"),
@@ -25,8 +25,8 @@ CONVERSIONS = [
 
 def main():
     with quiet_tensorflow():
-        from esrgan_tf.interop import save_torch
         from esrgan_tf.models import rrdb_generator
+        from esrgan_tf.weights.pytorch import save_torch
     program = Path(sys.executable).with_name("esrgan-tf")
     with tempfile.TemporaryDirectory() as folder:
         model = rrdb_generator()

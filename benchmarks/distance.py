@@ -23,11 +23,11 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from esrgan_tf.data import folder_source
-from esrgan_tf.data.images import bicubic
-from esrgan_tf.loading import load_model
-from esrgan_tf.metrics import psnr
+from esrgan_tf.images.metrics import psnr
+from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.models import vgg19_features
-from esrgan_tf.tiling import Enlarger
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.weights.loading import load_model
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_4")
 

@@ -22,7 +22,7 @@ from benchmarks.training import MemoryStore
 from esrgan_tf.config import load_config
 from esrgan_tf.data import Degradation, Patches
 from esrgan_tf.data.degradations import degrade, draw_recipe
-from esrgan_tf.data.images import bicubic, crop_to_multiple
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 
 BATCH, PATCH, SCALE = 16, 256, 4
 ROUNDS = 5

@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from esrgan_tf.run_folder import checkpoint_path, checkpoint_steps, read_metrics
+from esrgan_tf.runs.folder import checkpoint_path, checkpoint_steps, read_metrics
 
 TIMES = ("images_per_second", "seconds")  # columns that tell of the machine
 
@@ -57,7 +57,7 @@ def last_step(phase_folder):
 
 
 def staging(phase_folder):
-    return list((phase_folder / "checkpoints").glob(".ckpt-*"))
+    return list((phase_folder / "checkpoints").glob(".*ckpt-*"))
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from esrgan_tf import load_model
-from esrgan_tf.tiling import quantise
+from esrgan_tf.upscaling.tiling import quantise
 
 
 def main():

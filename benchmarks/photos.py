@@ -19,9 +19,9 @@ from PIL import Image
 from esrgan_tf import interpolate, load_model
 from esrgan_tf.config import load_config
 from esrgan_tf.data import Degradation
-from esrgan_tf.data.images import bicubic, crop_to_multiple
-from esrgan_tf.metrics import psnr, ssim
-from esrgan_tf.pictures import side_by_side
+from esrgan_tf.images.metrics import psnr, ssim
+from esrgan_tf.images.pictures import side_by_side
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 from esrgan_tf.training.validation import enlarger
 
 CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of what is shown

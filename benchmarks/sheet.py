@@ -14,10 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image
 
-from esrgan_tf.data.images import bicubic, read_rgb
-from esrgan_tf.loading import load_model
-from esrgan_tf.pictures import side_by_side
-from esrgan_tf.tiling import Enlarger
+from esrgan_tf.images.pictures import side_by_side
+from esrgan_tf.images.training_images import bicubic, read_rgb
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.weights.loading import load_model
 
 WIDTH, HEIGHT, AROUND = 140, 105, 24  # of the piece in the photo's pixels, and what is enlarged around it
 

@@ -5,10 +5,11 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "export_saved_model": "esrgan_tf.serving",
-    "interpolate": "esrgan_tf.interpolation",
-    "load_model": "esrgan_tf.loading",
-    "upscale": "esrgan_tf.enlarging",
+    "export_saved_model": "esrgan_tf.publish.serving",
+    "interpolate": "esrgan_tf.weights.interpolation",
+    "load_model": "esrgan_tf.weights.loading",
+    "train": "esrgan_tf.runs.train",
+    "upscale": "esrgan_tf.upscaling.enlarging",
 }
 
 __all__ = list(_PUBLIC)

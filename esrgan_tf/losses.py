@@ -1,85 +1,19 @@
-"""The training losses of the family: tensors in, scalar out. Each name is also the loss's tag in TensorBoard.
+"""The training losses, under the name that programs import them by."""
 
-Means are over the batch that the caller passes. Under `tf.distribute` that is one replica's share, so the caller
-divides by the number of replicas and sums; only what couples the images of a batch (the relativistic means) reaches
-over all replicas by itself.
-"""
+from esrgan_tf.training.losses import (
+    perceptual_loss,
+    pixel_loss,
+    plain_discriminator_loss,
+    plain_generator_loss,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+)
 
-import tensorflow as tf
-
-
-def pixel_loss(hr: tf.Tensor, sr: tf.Tensor, norm: str = "l1") -> tf.Tensor:
-    """Mean difference of two `[B, H, W, 3]` images in [0, 1]: absolute (`l1`: ESRGAN, section 3.3) or squared (`l2`:
-    SRGAN, section 2.2.1)."""
-    return _difference(hr, sr, norm)
-
-
-def perceptual_loss(
-    hr_features: dict[str, tf.Tensor],
-    sr_features: dict[str, tf.Tensor],
-    layer_weights: dict[str, float],
-    norm: str = "l1",
-) -> tf.Tensor:
-    """Weighted sum over layers of the mean difference of VGG features (ESRGAN, section 3.3: L_percep; SRGAN, 2.2.1).
-
-    Args:
-        hr_features, sr_features: `{layer: [B, h, w, C]}` from `vgg19_features`; gradients flow into `sr_features` only.
-        layer_weights: `{layer: weight}`.
-        norm: `l1` or `l2`, as in `pixel_loss`.
-    """
-    terms = []
-    for layer, weight in layer_weights.items():
-        truth = tf.stop_gradient(tf.cast(hr_features[layer], tf.float32))
-        terms.append(weight * _difference(truth, tf.cast(sr_features[layer], tf.float32), norm))
-    return tf.add_n(terms)
-
-
-def plain_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's side of the GAN, on logits of any shape: `BCE(D(fake), 1)` (SRGAN, section 2.2.2)."""
-    return _cross_entropy(fake_logits, 1.0)
-
-
-def plain_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The discriminator's side of the GAN, on logits of any shape: `BCE(D(real), 1) + BCE(D(fake), 0)`."""
-    return _cross_entropy(real_logits, 1.0) + _cross_entropy(fake_logits, 0.0)
-
-
-def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The generator's side of the relativistic average GAN (ESRGAN, section 3.2), on logits of any shape.
-
-    `0.5 * [BCE(D(real) - mean D(fake), 0) + BCE(D(fake) - mean D(real), 1)]`, D(real) held constant.
-    """
-    real_logits = tf.stop_gradient(real_logits)
-    return 0.5 * (
-        _cross_entropy(real_logits - _global_mean(fake_logits), 0.0)
-        + _cross_entropy(fake_logits - _global_mean(real_logits), 1.0)
-    )
-
-
-def relativistic_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    """The discriminator's side of the relativistic average GAN (ESRGAN, section 3.2), on logits of any shape.
-
-    `0.5 * [BCE(D(real) - mean D(fake), 1) + BCE(D(fake) - mean D(real), 0)]`, both means held constant.
-    """
-    return 0.5 * (
-        _cross_entropy(real_logits - tf.stop_gradient(_global_mean(fake_logits)), 1.0)
-        + _cross_entropy(fake_logits - tf.stop_gradient(_global_mean(real_logits)), 0.0)
-    )
-
-
-def _difference(a, b, norm):
-    return tf.reduce_mean({"l1": tf.abs, "l2": tf.square}[norm](a - b))
-
-
-def _cross_entropy(logits, label):
-    labels = label * tf.ones_like(logits)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
-
-
-def _global_mean(logits):
-    """The mean over the batches of all replicas, with gradients to each of them."""
-    mean = tf.reduce_mean(logits)
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return mean
-    return replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+__all__ = [
+    "perceptual_loss",
+    "pixel_loss",
+    "plain_discriminator_loss",
+    "plain_generator_loss",
+    "relativistic_discriminator_loss",
+    "relativistic_generator_loss",
+]

@@ -17,10 +17,10 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from esrgan_tf.cli.common import quiet_tensorflow
-from esrgan_tf.data.images import bicubic, crop_to_multiple
-from esrgan_tf.metrics import psnr, ssim
-from esrgan_tf.pictures import side_by_side
+from esrgan_tf.images.metrics import psnr, ssim
+from esrgan_tf.images.pictures import side_by_side
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
+from esrgan_tf.quiet import quiet_tensorflow
 
 REPOSITORY = Path(__file__).parents[1]
 CROPS = {"astronaut": (30, 150), "chelsea": (60, 130)}  # photo: top and left of what the picture shows
@@ -47,8 +47,8 @@ def main():
         with quiet_tensorflow():
             import tensorflow_hub as hub
 
-            from esrgan_tf.loading import load_model
-            from esrgan_tf.tiling import Enlarger
+            from esrgan_tf.upscaling.tiling import Enlarger
+            from esrgan_tf.weights.loading import load_model
 
         model, box = hub.load(str(model_path)), Enlarger(load_model("faithful"))
         rows = []

@@ -9,7 +9,7 @@ import tensorflow as tf
 from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.stopping import StopRequest
+from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 
 CONFIG = Config(runtime=RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100))

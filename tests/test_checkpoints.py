@@ -14,8 +14,8 @@ from esrgan_tf.config import PhaseConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.run_folder import checkpoint_config, checkpoint_steps
-from esrgan_tf.stopping import Diverged, StopRequest
+from esrgan_tf.runs.folder import checkpoint_config, checkpoint_steps
+from esrgan_tf.runs.stopping import Diverged, StopRequest
 from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 from esrgan_tf.training.checkpoints import Checkpoints
 from esrgan_tf.training.monitor import Monitor

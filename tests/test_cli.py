@@ -18,8 +18,8 @@ from esrgan_tf.cli.examples import EXAMPLES
 from esrgan_tf.cli.main import COMMANDS
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import as_typed
-from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
+from esrgan_tf.weights.pytorch import save_torch
 from tests.conftest import run_process
 
 TRAIN = ("train", "--phase", "psnr", "--run_dir", "{new}", "--config", "{config}")
@@ -550,7 +550,7 @@ def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
         last[phase] = dict(zip(header.split(","), rows[-1].split(","), strict=True))
     for fact in (
         "alpha 0.8: 0.2 of the PSNR network, 0.8 of the GAN network",
-        "rrdb, 8 filters, 1 blocks, growth 4",
+        "RRDBNet, 8 filters, 1 blocks, growth 4",
         "a folder of images, low resolution made by antialiased bicubic reduction",
         "4 patches of 32x32 pixels",
         f"| psnr | 6 | 0.001, step | {float(last['psnr']['psnr']):.2f} |",

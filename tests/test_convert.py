@@ -11,10 +11,10 @@ import yaml
 
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import save_torch
-from esrgan_tf.loading import load_discriminator
 from esrgan_tf.models import compact_generator, rrdb_generator, srresnet_generator, unet_sn_discriminator
-from esrgan_tf.serving import export_saved_model
+from esrgan_tf.publish.serving import export_saved_model
+from esrgan_tf.weights.loading import load_discriminator
+from esrgan_tf.weights.pytorch import save_torch
 from tests.conftest import random_image, randomise
 
 KINDS = (".pth", ".safetensors", ".keras", "")
@@ -426,7 +426,7 @@ def test_the_card_says_what_training_started_from(published, tiny_config, tmp_pa
     status, _, err = run_main("export", "--run_dir", tmp_path / "run", "--alpha", 1, "--output", tmp_path / "out")
     assert status == 0, err
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert "| architecture | compact, 6 filters, 2 blocks |" in card
+    assert "| architecture | SRVGGNetCompact, 6 filters, 2 blocks |" in card
     assert "| phase gan started from | published.pth |" in card
 
 

@@ -11,11 +11,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_source
-from esrgan_tf.data.images import bicubic, image_files, read_rgb
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
-from esrgan_tf.image_files import read_picture
-from esrgan_tf.limits import MOST_PIXELS
+from esrgan_tf.images.image_files import read_picture
+from esrgan_tf.images.limits import MOST_PIXELS
+from esrgan_tf.images.training_images import bicubic, image_files, read_rgb
 
 PHOTO = skimage.data.astronaut()[:64, :80]
 

@@ -155,7 +155,7 @@ def by_hand(image, recipe, scale):
     height, width = image.shape[0] // scale, image.shape[1] // scale
     x = image / 255.0
     if recipe.sharpen:
-        from esrgan_tf.filters import unsharp_mask  # compared with SciPy's in test_filters
+        from esrgan_tf.images.filters import unsharp_mask  # compared with SciPy's in test_filters
 
         x = unsharp_mask(tf.constant(x[None], tf.float32))[0].numpy().astype(float)
 

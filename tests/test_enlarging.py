@@ -8,9 +8,9 @@ import skimage.data
 from PIL import Image, ImageCms
 
 import esrgan_tf
-from esrgan_tf import enlarging
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator
+from esrgan_tf.upscaling import enlarging
 
 PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
 

@@ -15,10 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from skimage.metrics import structural_similarity
 
-from esrgan_tf.data.images import bicubic
-from esrgan_tf.interop import save_torch
-from esrgan_tf.metrics import psnr, ssim
+from esrgan_tf.images.metrics import psnr, ssim
+from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.models import compact_generator, rrdb_generator
+from esrgan_tf.weights.pytorch import save_torch
 from tests import reference, torch_reference
 from tests.conftest import needs_shared, randomise
 

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from esrgan_tf.run_folder import checkpoint_steps, read_metrics
+from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
 from tests.conftest import REPOSITORY, run_process
 from tests.test_replicas import free_ports
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from esrgan_tf import export_saved_model, interop, load_model
+from esrgan_tf import export_saved_model, load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import load_torch, load_torch_network, recognise_model, save_torch
-from esrgan_tf.interop.files import write_state_dict
-from esrgan_tf.loading import load_discriminator
 from esrgan_tf.models import GENERATORS, compact_generator, rrdb_generator
+from esrgan_tf.weights import pytorch
+from esrgan_tf.weights.architecture import recognise_model
+from esrgan_tf.weights.loading import load_discriminator
+from esrgan_tf.weights.pytorch import load_torch, load_torch_network, save_torch
+from esrgan_tf.weights.state_dicts import write_state_dict
 from tests import torch_reference as reference
 from tests.conftest import needs_shared, random_image, randomise
 
@@ -97,7 +99,7 @@ def test_output_is_pytorchs(name, tmp_path):
     count = trainable(model)
     assert count == sum(p.numel() for p in network.parameters())
     assert parameters in (None, count)
-    assert f"{count:,} parameters" in interop.describe(model)
+    assert f"{count:,} parameters" in pytorch.describe(model)
     channels = model.inputs[0].shape[-1]
     for size in ((17, 13), (8, 20)):
         assert_same_output(model, network, random_image(*size, channels=channels))
@@ -244,10 +246,10 @@ def test_spandrel_reads_what_we_write(name, suffix, spandrel, tmp_path):
     model = randomise(build())
     assert save_torch(model, tmp_path / f"weights{suffix}").style == style
     read = spandrel.ModelLoader().load_from_file(tmp_path / f"weights{suffix}")
-    arguments = recognise_model(model).arguments
+    options = recognise_model(model).options
     channels = model.inputs[0].shape[-1]
-    assert (read.scale, read.input_channels, read.output_channels) == (arguments["scale"], channels, channels)
-    assert f"{arguments['filters']}nf" in read.tags
+    assert (read.scale, read.input_channels, read.output_channels) == (options.scale, channels, channels)
+    assert f"{options.filters}nf" in read.tags
     image = random_image(8, 12, channels=channels)  # a multiple of 4: beyond the edge, spandrel reflects and we repeat
     expected = reference.run(read.model, image)
     assert np.abs(np.asarray(model(image)) - expected).max() <= 1e-5 * np.ptp(expected)
@@ -324,7 +326,7 @@ def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
 )
 def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factory):
     name, arguments = case
-    model = randomise(GENERATORS[name](**arguments))
+    model = randomise(GENERATORS[name].build(**arguments))
     path = tmp_path_factory.mktemp("bits") / f"weights{data.draw(st.sampled_from(['.pth', '.safetensors']))}"
     if name == "rrdb" and reads_as_another(**arguments):
         with pytest.raises(UserError, match="from names and shapes"):
@@ -333,7 +335,7 @@ def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factor
         return
     save_torch(model, path)
     back = load_torch(path)
-    assert recognise_model(back).arguments == arguments
+    assert recognise_model(back).options == GENERATORS[name].options(**arguments)
     for before, after in zip(model.weights, back.weights, strict=True):
         assert before.path == after.path
         assert before.numpy().tobytes() == after.numpy().tobytes()
@@ -358,7 +360,7 @@ def test_what_does_not_read_back_is_not_left_there(tmp_path, monkeypatch):
     model = randomise(compact_generator(filters=4, blocks=1))
     for damage in ({"body.0.bias": np.ones(4, np.float32)}, {"surplus": np.ones(1, np.float32)}):
         monkeypatch.setattr(
-            interop, "write_state_dict", lambda state, path, wrapper, d=damage: write_state_dict({**state, **d}, path)
+            pytorch, "write_state_dict", lambda state, path, wrapper, d=damage: write_state_dict({**state, **d}, path)
         )
         with pytest.raises(RuntimeError, match="does not read back as it was written"):
             save_torch(model, tmp_path / "weights.safetensors")

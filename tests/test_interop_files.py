@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import load_torch, recognise_model
-from esrgan_tf.interop.files import read_state_dict
+from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.formats import check_torch
+from esrgan_tf.weights.pytorch import load_torch
+from esrgan_tf.weights.state_dicts import read_state_dict
 from tests import torch_reference as reference
 from tests.conftest import REPOSITORY
 
@@ -231,7 +232,8 @@ NOT_RECOGNISED = {
 def test_recognised(case, tmp_path):
     content, arguments = RECOGNISED[case]
     torch.save(content, tmp_path / "weights.pth")
-    assert recognise_model(load_torch(tmp_path / "weights.pth")).arguments == arguments
+    options = recognise_model(load_torch(tmp_path / "weights.pth")).options
+    assert options == type(options)(**arguments)
 
 
 @pytest.mark.parametrize("case", NOT_RECOGNISED)

@@ -19,7 +19,9 @@ import yaml
 from nbclient import NotebookClient
 from PIL import Image
 
-from esrgan_tf.data.images import bicubic
+from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.models import GENERATORS
+from esrgan_tf.schema import keys_of
 from tests import torch_reference
 from tests.conftest import REPOSITORY, TINY, run_process
 from tests.test_data import div2k_dir  # noqa: F401  (a fixture)
@@ -67,6 +69,9 @@ def place(tmp_path_factory, div2k_dir):  # noqa: F811
         sizes["data"]["source"] = recipe.get("data", {}).get("source", "div2k")
         for section, values in sizes.items():
             recipe[section] = {**recipe.get(section, {}), **values}
+        options = GENERATORS[recipe["generator"].get("name", "rrdb")].options
+        for key in recipe["generator"].keys() - {"name", *keys_of(options)}:
+            del recipe["generator"][key]
         variant.write_text(yaml.safe_dump(recipe))
     # Files of the published names and architectures, small and random.
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, place / "RealESRGAN_x4plus.pth")

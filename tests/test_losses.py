@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from esrgan_tf.losses import (
+from esrgan_tf.training.losses import (
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,

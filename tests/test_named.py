@@ -6,10 +6,10 @@ from safetensors.numpy import save, save_file
 
 import esrgan_tf
 from esrgan_tf.errors import UserError
-from esrgan_tf.interop import save_torch
 from esrgan_tf.models import compact_generator
 from esrgan_tf.weights import packaged
 from esrgan_tf.weights.named import find_by_name, find_model
+from esrgan_tf.weights.pytorch import save_torch
 from tests.conftest import randomise
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from safetensors import safe_open
 
 import esrgan_tf
-from esrgan_tf.data.images import bicubic, crop_to_multiple
-from esrgan_tf.interop import recognise_model
-from esrgan_tf.metrics import psnr
+from esrgan_tf.images.metrics import psnr
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
+from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.packaged import DEFAULT, packaged_models
 
 PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # dB over bicubic that none of these networks may fall below
@@ -30,8 +30,8 @@ def test_a_packaged_network_is_small_and_says_what_it_is(name):
         assert {file.get_tensor(key).dtype for key in file.keys()} == {np.dtype(np.float16)}  # noqa: SIM118
     model = esrgan_tf.load_model(name)
     architecture = recognise_model(model)
-    assert packaged.facts["architecture"] == architecture.name
-    assert int(packaged.facts["scale"]) == architecture.arguments["scale"] == 4
+    assert packaged.facts["architecture"] == architecture.family.name
+    assert int(packaged.facts["scale"]) == architecture.options.scale == 4
     assert int(packaged.facts["parameters"]) == model.count_params()
     card = packaged.card.read_text()
     assert f"{model.count_params():,} parameters" in card

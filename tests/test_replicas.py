@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
-from esrgan_tf.losses import relativistic_discriminator_loss, relativistic_generator_loss
+from esrgan_tf.training.losses import relativistic_discriminator_loss, relativistic_generator_loss
 from tests.conftest import randomise
 from tests.small_training import Store
 

@@ -12,7 +12,7 @@ import tensorflow_hub as hub
 from esrgan_tf import export_saved_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import rrdb_generator
-from esrgan_tf.serving import archive, verify
+from esrgan_tf.publish.serving import archive, verify
 from tests.conftest import random_image, run_process
 
 IMAGE = 255 * np.concatenate([random_image(9, 7, seed) for seed in (1, 2)])
@@ -148,7 +148,7 @@ def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr("esrgan_tf.serving.verify", fail)
+    monkeypatch.setattr("esrgan_tf.publish.serving.verify", fail)
     with pytest.raises(RuntimeError):
         export_saved_model(model, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from esrgan_tf import curves
 from esrgan_tf.cli import status as command
-from esrgan_tf.run_folder import held, note_start, read_metrics
+from esrgan_tf.runs import curves
+from esrgan_tf.runs.folder import held, note_start, read_metrics
 
 LOSSES = {
     "psnr": ["pixel"],

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from esrgan_tf.run_folder import checkpoint_steps, read_metrics
-from esrgan_tf.stopping import SIGNALS, Stopped, StopRequest, stop_requests
+from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
+from esrgan_tf.runs.stopping import SIGNALS, Stopped, StopRequest, stop_requests
 from esrgan_tf.training.monitor import Monitor
 from tests.conftest import REPOSITORY
 from tests.small_training import train
@@ -66,7 +66,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     """While native code computes, which no handler of Python's interrupts: here a product of matrices."""
     program = """
 import numpy as np
-from esrgan_tf.stopping import stop_requests
+from esrgan_tf.runs.stopping import stop_requests
 with stop_requests(None) as stop:
     stop.finish_step = True
     print("begun", flush=True)

@@ -12,8 +12,8 @@ import tensorflow as tf
 from esrgan_tf import load_model, upscale
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator, srresnet_generator
-from esrgan_tf.receptive_field import receptive_field
-from esrgan_tf.tiling import Enlarger, quantise
+from esrgan_tf.upscaling.receptive_field import receptive_field
+from esrgan_tf.upscaling.tiling import Enlarger, quantise
 from tests.conftest import REPOSITORY, needs_shared, randomise
 
 PHOTO = skimage.data.astronaut()[60:263, 130:331]  # 203x201
@@ -306,7 +306,7 @@ EXHAUSTING = """
 import resource
 import keras
 import numpy as np
-from esrgan_tf.tiling import Enlarger
+from esrgan_tf.upscaling.tiling import Enlarger
 image = keras.Input((None, None, 3))
 x = keras.layers.UpSampling2D(16, interpolation="nearest")(image)
 model = keras.Model(image, keras.layers.MaxPooling2D(16)(x))

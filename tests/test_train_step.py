@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from esrgan_tf.data import Patches
 from esrgan_tf.errors import UserError
-from esrgan_tf.run_folder import checkpoint_steps
-from esrgan_tf.stopping import Diverged, StopRequest
+from esrgan_tf.runs.folder import checkpoint_steps
+from esrgan_tf.runs.stopping import Diverged, StopRequest
 from esrgan_tf.training import run_phase
 from esrgan_tf.training.train_step import TrainStep
 from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, train, with_runtime

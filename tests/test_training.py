@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, PhaseConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.losses import relativistic_discriminator_loss
 from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator
-from esrgan_tf.run_folder import checkpoint_steps
-from esrgan_tf.stopping import StopRequest
+from esrgan_tf.runs.folder import checkpoint_steps
+from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
+from esrgan_tf.training.losses import relativistic_discriminator_loss
 from esrgan_tf.training.monitor import Monitor, too_long
 from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
 from tests import reference

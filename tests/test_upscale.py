@@ -25,9 +25,9 @@ import skimage.data
 import tifffile
 from PIL import Image, ImageCms
 
-from esrgan_tf import image_files
 from esrgan_tf.cli import progress
 from esrgan_tf.errors import UserError
+from esrgan_tf.images import image_files
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise, run_process
 

@@ -1,13 +1,10 @@
 """What the commands share: flags, the configuration's place, one-line errors, a quiet TensorFlow."""
 
-import contextlib
 import errno
-import gc
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -104,57 +101,3 @@ def find_config(config: str | None, run_dir: Path | None, overrides: list[str], 
     loaded = load_config(path, overrides, together)
     print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
     return with_absolute_paths(loaded)
-
-
-def check_new(target: Path) -> None:
-    """Refuses a place to write to where there is something, or that no folder can hold.
-
-    Raises:
-        UserError: `target` exists, lies below a file, or is what elsewhere stands for standard output.
-    """
-    if target == Path("-"):
-        raise UserError("-: standard output takes none of what is written here; name a file or a folder")
-    if target.exists():
-        raise UserError(f"{target} exists; remove it or choose another name")
-    check_folder(target)
-
-
-def check_folder(target: Path) -> None:
-    """Refuses a place to write to that no folder can hold.
-
-    Raises:
-        UserError: `target` lies below a file.
-    """
-    nearest = next(parent for parent in target.absolute().parents if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"{target}: {nearest} is a file, not a folder")
-
-
-@contextlib.contextmanager
-def quiet_tensorflow() -> Iterator[None]:
-    """Keeps TensorFlow's start-up lines, which no flag turns off, out of the terminal while it is imported.
-
-    They come from native code, so the file descriptor is redirected. They are shown after all where they matter: on an
-    error, and where there is an NVIDIA device that TensorFlow does not see.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        failed = True
-        gc.disable()  # it would look through TensorFlow's objects again and again: a second of every command
-        try:
-            yield
-            import tensorflow as tf
-
-            failed = not tf.config.list_physical_devices("GPU") and os.path.exists("/dev/nvidia0")
-        finally:
-            gc.enable()
-            gc.freeze()
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            if failed:
-                captured.seek(0)
-                sys.stderr.write(captured.read().decode(errors="replace"))

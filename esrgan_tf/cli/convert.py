@@ -4,9 +4,11 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_new, define_models_dir, parse, quiet_tensorflow
-from esrgan_tf.endings import OTHERS
+from esrgan_tf.cli.common import define_models_dir, parse
 from esrgan_tf.errors import UserError
+from esrgan_tf.files import check_new
+from esrgan_tf.quiet import quiet_tensorflow
+from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.named import find_model
 
 FLAGS = flags.FlagValues()
@@ -32,11 +34,13 @@ def main(argv: list[str]) -> None:
     inputs = [find_model(name, FLAGS.models_dir) for name in inputs]
 
     with quiet_tensorflow():
-        from esrgan_tf.interop import WRITABLE, check_torch, describe, save_torch
-        from esrgan_tf.interpolation import interpolate
-        from esrgan_tf.loading import load_model, load_network
-        from esrgan_tf.serving import export_saved_model
+        from esrgan_tf.publish.serving import export_saved_model
         from esrgan_tf.training.checkpoints import save_model
+        from esrgan_tf.weights.formats import check_torch
+        from esrgan_tf.weights.interpolation import interpolate
+        from esrgan_tf.weights.loading import load_model, load_network
+        from esrgan_tf.weights.pytorch import describe, save_torch
+        from esrgan_tf.weights.state_dicts import WRITABLE
 
     check_torch(output)
     models = []
@@ -48,7 +52,7 @@ def main(argv: list[str]) -> None:
     if output.suffix in WRITABLE:
         written = save_torch(model, output)
         print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
-        if written.arguments.get("growth", 32) != 32:
+        if getattr(written.options, "growth", 32) != 32:
             print("note: spandrel, and the programs that use it, read no other growth than 32")
     elif output.suffix == ".keras":
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,11 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from esrgan_tf.cli.common import check_new, find_config, parse, quiet_tensorflow
+from esrgan_tf.cli.common import find_config, parse
 from esrgan_tf.config import check_degradation
 from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.files import check_new
+from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer("seed", 0, "Another seed draws other parameters.", lower_bound=0, flag_values=FLAGS)
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> None:
         import numpy as np
 
         from esrgan_tf.data.degradations import degrade, draw_recipe
-        from esrgan_tf.data.images import crop_to_multiple, image_files, read_rgb
+        from esrgan_tf.images.training_images import crop_to_multiple, image_files, read_rgb
 
     files = [source] if source.is_file() else image_files(source)
     if not files:

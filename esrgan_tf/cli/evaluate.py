@@ -10,8 +10,10 @@ from pathlib import Path
 from absl import flags
 from tabulate import tabulate
 
-from esrgan_tf.cli.common import check_folder, define_models_dir, named_model, parse, quiet_tensorflow
+from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.errors import UserError, listed
+from esrgan_tf.files import check_folder
+from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -50,9 +52,9 @@ def main(argv: list[str]) -> None:
 
     with quiet_tensorflow():
         from esrgan_tf.data import folder_source
-        from esrgan_tf.interop import describe
-        from esrgan_tf.loading import load_model
-        from esrgan_tf.tiling import Enlarger
+        from esrgan_tf.upscaling.tiling import Enlarger
+        from esrgan_tf.weights.loading import load_model
+        from esrgan_tf.weights.pytorch import describe
 
     folder_source(FLAGS.hr_dir, None, 1, keys=_KEYS)  # no folder, no image: said before the model is read
     model = load_model(place)
@@ -110,8 +112,8 @@ def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dic
     """The measures of every image, of each what the contact sheet shows, and what could not be measured."""
     from tqdm import tqdm
 
-    from esrgan_tf.data.images import bicubic
-    from esrgan_tf.metrics import psnr, ssim
+    from esrgan_tf.images.metrics import psnr, ssim
+    from esrgan_tf.images.training_images import bicubic
 
     scale, images, crops, problems = enlarger.scale, [], {}, []
 
@@ -208,7 +210,7 @@ def _write_sheet(path, report, crops):
     import numpy as np
     from PIL import Image
 
-    from esrgan_tf.pictures import side_by_side, text_line
+    from esrgan_tf.images.pictures import side_by_side, text_line
 
     ranked = sorted(report["images"], key=lambda image: image["model"]["psnr_y"])
     half = _SHEET_ROWS // 2

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import check_new, define_models_dir, named_model, parse, quiet_tensorflow
+from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.files import check_new
+from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
@@ -38,10 +40,10 @@ def main(argv: list[str]) -> None:
     paths = _generators(run_dir, alpha)
 
     with quiet_tensorflow():
-        from esrgan_tf.interpolation import interpolate
-        from esrgan_tf.loading import load_model
-        from esrgan_tf.model_card import model_card
-        from esrgan_tf.serving import archive, export_saved_model
+        from esrgan_tf.publish.model_card import model_card
+        from esrgan_tf.publish.serving import archive, export_saved_model
+        from esrgan_tf.weights.interpolation import interpolate
+        from esrgan_tf.weights.loading import load_model
 
     models = [load_model(path) for path in paths]
     model = interpolate(*models, alpha) if len(models) == 2 else models[0]

@@ -8,11 +8,12 @@ import yaml
 from absl import flags
 from tabulate import tabulate
 
-from esrgan_tf.cli.common import check_folder, parse
+from esrgan_tf.cli.common import parse
 from esrgan_tf.config import Config, load_config
-from esrgan_tf.curves import Rows, draw_curves, series
 from esrgan_tf.errors import UserError, as_typed
-from esrgan_tf.run_folder import PHASES, checkpoint_config, checkpoint_path, checkpoint_steps, is_held, read_metrics
+from esrgan_tf.files import check_folder
+from esrgan_tf.runs.curves import Rows, draw_curves, series
+from esrgan_tf.runs.folder import PHASES, checkpoint_config, checkpoint_path, checkpoint_steps, is_held, read_metrics
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "PNG of the curves; else curves.png in the run folder.", flag_values=FLAGS)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, DegradationRoundConfig, as_plain
 from esrgan_tf.data.store import ImageStore
-from esrgan_tf.filters import blur, unsharp_mask
+from esrgan_tf.images.filters import blur, unsharp_mask
 
 METHODS = ("area", "bilinear", "bicubic")
 _METHODS = {

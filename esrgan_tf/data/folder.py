@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from esrgan_tf.data.images import bicubic, crop_to_multiple, image_files, read_rgb
 from esrgan_tf.data.store import Pair, Source
 from esrgan_tf.errors import UserError, listed
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files, read_rgb
 
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.files import replacing
 
 Pair = tuple[str, np.ndarray, np.ndarray]  # name, lr [h, w, 3], hr [scale * h, scale * w, 3], both uint8
 
@@ -92,18 +92,15 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
         shutil.rmtree(folder)
     if not folder.is_dir():
         cache_dir.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache_dir))
         try:
-            _write(source, building)
-            building.chmod(0o755)  # a temporary folder is its owner's alone
-            building.rename(folder)
+            with replacing(folder) as building:
+                building.mkdir()
+                _write(source, building)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise UserError(f"no room left in {cache_dir}; choose another disk with data.cache_dir") from error
             if not folder.is_dir():  # otherwise another process was first, and its cache is as good
                 raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
     return ImageStore(folder)
 
 

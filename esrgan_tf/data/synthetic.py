@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from esrgan_tf.data.images import bicubic
 from esrgan_tf.data.store import Pair, Source
+from esrgan_tf.images.training_images import bicubic
 
 IMAGES = {"train": 96, "validation": 4}
 SIZE = 256  # pixels on a side, divisible by every scale

@@ -1,30 +1,28 @@
-"""The networks: one file an architecture, each a function that returns a functional Keras model."""
+"""The networks: a folder an architecture, with its options, the function that builds it, and its names in PyTorch.
 
-from esrgan_tf.models.compact import compact_generator
-from esrgan_tf.models.residual import residual_generator
-from esrgan_tf.models.rrdb import rrdb_generator
-from esrgan_tf.models.srresnet import srresnet_generator
-from esrgan_tf.models.unet_discriminator import unet_sn_discriminator
-from esrgan_tf.models.vgg19 import vgg19_features
-from esrgan_tf.models.vgg_discriminator import srgan_discriminator, vgg_discriminator
+Builders are imported when they are asked for, `from esrgan_tf.models import rrdb_generator`, and Keras with them.
+"""
 
-GENERATORS = {
-    "rrdb": rrdb_generator,
-    "compact": compact_generator,
-    "srresnet": srresnet_generator,
-    "residual": residual_generator,
-}
-DISCRIMINATORS = {"vgg": vgg_discriminator, "srgan": srgan_discriminator, "unet_sn": unet_sn_discriminator}
+from esrgan_tf.models import compact, residual, rrdb, srgan, srresnet, unet_sn, vgg
 
-__all__ = [
-    "DISCRIMINATORS",
-    "GENERATORS",
-    "compact_generator",
-    "residual_generator",
-    "rrdb_generator",
-    "srgan_discriminator",
-    "srresnet_generator",
-    "unet_sn_discriminator",
-    "vgg19_features",
-    "vgg_discriminator",
-]
+GENERATORS = {family.name: family for family in (rrdb.FAMILY, compact.FAMILY, srresnet.FAMILY, residual.FAMILY)}
+DISCRIMINATORS = {family.name: family for family in (vgg.FAMILY, srgan.FAMILY, unet_sn.FAMILY)}
+FAMILIES = {**GENERATORS, **DISCRIMINATORS}
+
+_BUILDERS = {family.builder: family for family in FAMILIES.values()}
+
+__all__ = ["DISCRIMINATORS", "FAMILIES", "GENERATORS", "vgg19_features", *_BUILDERS]
+
+
+def __getattr__(name):
+    if name == "vgg19_features":
+        from esrgan_tf.models.vgg19 import vgg19_features
+
+        return vgg19_features
+    if name in _BUILDERS:
+        return _BUILDERS[name].build
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

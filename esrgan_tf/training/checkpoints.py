@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, save_config
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.run_folder import CHECKPOINT_CONFIG, CHECKPOINT_IMAGES, checkpoint_path, checkpoint_steps, flush
-from esrgan_tf.stopping import Diverged
+from esrgan_tf.files import remove, replacing
+from esrgan_tf.runs.folder import CHECKPOINT_CONFIG, CHECKPOINT_IMAGES, checkpoint_path, checkpoint_steps
+from esrgan_tf.runs.stopping import Diverged
 
 _STATE = "state"
 
@@ -73,26 +74,16 @@ class Checkpoints:
         """
         self._sweep()
         final = checkpoint_path(self._folder, int(self._step.numpy()))
-        staging = final.with_name(f".{final.name}")
-        staging.mkdir()
-        try:
+        with replacing(final) as staging:
+            staging.mkdir()
             with _as_os_error():
                 self._checkpoint.write(str(staging / _STATE))
             save_config(self._config, staging / CHECKPOINT_CONFIG)
             (staging / CHECKPOINT_IMAGES).write_text(self._images)
-            for path in (*staging.iterdir(), staging):
-                flush(path)
-        except OSError:
-            shutil.rmtree(staging, ignore_errors=True)  # on a full disk, it would keep the last room
-            raise
-        if final.exists():  # a damaged one that was passed over
-            shutil.rmtree(final)
-        staging.rename(final)
-        flush(self._folder)
+            if final.exists():  # a damaged one that was passed over
+                remove(final)
         for step in self._steps()[: -self._keep]:
-            # Renamed first, so that a removal cut in between does not look like a checkpoint.
-            checkpoint_path(self._folder, step).rename(self._folder / f".ckpt-{step}")
-        self._sweep()
+            remove(checkpoint_path(self._folder, step))
 
     def check_finite(self) -> None:
         """Refuses weights and optimizer slots that no training recovers from.
@@ -120,7 +111,7 @@ class Checkpoints:
 
     def _sweep(self):
         """Removes what a stop in the middle left."""
-        for path in self._folder.glob(".ckpt-*"):
+        for path in self._folder.glob(".*ckpt-*"):
             shutil.rmtree(path)
 
 
@@ -137,10 +128,5 @@ def _as_os_error() -> Iterator[None]:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Writes a `.keras` file that is, at every moment, either the old one or the new one."""
-    temporary = path.with_name(f".{path.name}")
-    try:
-        model.save(temporary)
-        flush(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as staging:
+        model.save(staging)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.stopping import MachineLost, default_signals
+from esrgan_tf.runs.stopping import MachineLost, default_signals
 
 # What an operation over several machines raises when one of them is gone.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)

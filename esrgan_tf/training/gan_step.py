@@ -5,8 +5,8 @@ import keras
 import tensorflow as tf
 
 from esrgan_tf.config import GanConfig
-from esrgan_tf.filters import unsharp_mask
-from esrgan_tf.losses import (
+from esrgan_tf.images.filters import unsharp_mask
+from esrgan_tf.training.losses import (
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,

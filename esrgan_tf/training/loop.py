@@ -11,8 +11,8 @@ import tensorflow as tf
 from esrgan_tf.config import Config, save_config
 from esrgan_tf.data import ImageStore, Patches
 from esrgan_tf.errors import UserError, first_line, listed
-from esrgan_tf.run_folder import flush
-from esrgan_tf.stopping import Diverged, MachineLost, Stopped, StopRequest
+from esrgan_tf.files import flush
+from esrgan_tf.runs.stopping import Diverged, MachineLost, Stopped, StopRequest
 from esrgan_tf.training.checkpoints import Checkpoints, save_model
 from esrgan_tf.training.distribution import LOST, check_agreement, lost
 from esrgan_tf.training.monitor import Monitor

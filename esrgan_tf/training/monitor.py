@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from esrgan_tf.run_folder import flush, read_metrics
+from esrgan_tf.files import flush, replacing
+from esrgan_tf.runs.folder import read_metrics
 
 _STEPS_TIMED = 5  # behind the first, which compiles
 _DAY = 86_400
@@ -91,9 +91,8 @@ class Monitor:
     def sample(self, step: int, picture: np.ndarray) -> None:
         """A picture, uint8 `[H, W, 3]`."""
         path = self._samples / f"step_{step:07d}.png"
-        temporary = path.with_name(f".{path.name}")
-        Image.fromarray(picture).save(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as staging:
+            Image.fromarray(picture).save(staging)
         with self._summary.as_default():
             tf.summary.image("low resolution, bicubic, ours, truth", picture[None], step=step)
 
@@ -110,10 +109,8 @@ class Monitor:
         """Drops rows of steps that are about to be repeated; returns the seconds until the last that is kept."""
         rows = [row for row in read_metrics(self._csv.parent) if row.get("step", "").isdecimal()]
         rows = [{name: row.get(name, "") for name in self._columns} for row in rows if int(row["step"]) <= start]
-        temporary = self._csv.with_suffix(".tmp")
-        with open(temporary, "w", newline="") as file:
+        with replacing(self._csv) as staging, open(staging, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
-        temporary.replace(self._csv)
         return float(rows[-1]["seconds"] or 0) if rows else 0.0

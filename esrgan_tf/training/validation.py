@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from esrgan_tf.data.images import bicubic
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.metrics import psnr, ssim, to_uint8
+from esrgan_tf.images.metrics import psnr, ssim, to_uint8
+from esrgan_tf.images.training_images import bicubic
 
 Enlarge = Callable[[np.ndarray], np.ndarray]  # uint8 [h, w, 3] to uint8 [scale * h, scale * w, 3]
 _SSIM_WINDOW = 11

@@ -1,0 +1,54 @@
+"""The configuration of a run: frozen dataclasses, read from YAML, overridden key by key, checked before anything runs.
+
+Imports no TensorFlow, so that a mistake is reported at once.
+"""
+
+from esrgan_tf.config.reading import (
+    OF_A_MACHINE,
+    PATHS,
+    keys,
+    load_config,
+    of_another_program,
+    same_value,
+    save_config,
+    value_of,
+    with_absolute_paths,
+    with_section,
+)
+from esrgan_tf.config.sections import (
+    Config,
+    DataConfig,
+    DegradationConfig,
+    DegradationRoundConfig,
+    ExportConfig,
+    GanConfig,
+    PhaseConfig,
+    RuntimeConfig,
+    SecondRoundConfig,
+)
+from esrgan_tf.config.together import check_degradation
+from esrgan_tf.schema import as_plain
+
+__all__ = [
+    "OF_A_MACHINE",
+    "PATHS",
+    "Config",
+    "DataConfig",
+    "DegradationConfig",
+    "DegradationRoundConfig",
+    "ExportConfig",
+    "GanConfig",
+    "PhaseConfig",
+    "RuntimeConfig",
+    "SecondRoundConfig",
+    "as_plain",
+    "check_degradation",
+    "keys",
+    "load_config",
+    "of_another_program",
+    "same_value",
+    "save_config",
+    "value_of",
+    "with_absolute_paths",
+    "with_section",
+]

@@ -1,0 +1,62 @@
+"""The images of a run, decoded and ready to be cut and measured on."""
+
+from dataclasses import dataclass
+
+from esrgan_tf.config import Config
+from esrgan_tf.data.degradations import Degradation, DegradedStore
+from esrgan_tf.data.div2k import div2k_source
+from esrgan_tf.data.folder import folder_source
+from esrgan_tf.data.patches import Patches
+from esrgan_tf.data.store import ImageStore, open_store
+from esrgan_tf.data.synthetic import synthetic_source
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a phase is trained and measured on.
+
+    Attributes:
+        patches: the batches.
+        validation: whole images; None where there are none.
+        samples: what the sample pictures are cut from.
+    """
+
+    patches: Patches
+    validation: ImageStore | DegradedStore | None
+    samples: ImageStore | DegradedStore
+
+
+def open_data(config: Config) -> TrainingData:
+    """Decodes what is not in the cache yet.
+
+    Raises:
+        UserError: no images, unreadable ones, none that is large enough, no room for the cache.
+    """
+    data, scale, seed = config.data, config.generator.scale, config.runtime.seed
+    train, validation = _sources(config)
+    store = open_store(train, data.cache_dir)
+    degradation = None if config.degradation.kind == "none" else Degradation(config)
+    margin = 0 if degradation is None else config.degradation.margin
+    patches = Patches(store, scale, data.hr_patch, data.batch_size, seed, degradation, margin)
+    measured = None if validation is None else open_store(validation, data.cache_dir)
+    samples = measured or store
+    if degradation is not None and data.val_lr_dir is None:
+        samples = DegradedStore(samples, degradation, seed)
+        measured = measured and samples
+    return TrainingData(patches, measured, samples)
+
+
+def _sources(config):
+    """Of training and validation images; the second may be None."""
+    data, scale = config.data, config.generator.scale
+    validation = None
+    if data.val_hr_dir is not None:
+        named = ("data.val_hr_dir", "data.val_lr_dir")
+        validation = folder_source(data.val_hr_dir, data.val_lr_dir, scale, named, data.skip_unreadable)
+    if data.source == "folder":
+        return folder_source(data.hr_dir, data.lr_dir, scale, skip_unreadable=data.skip_unreadable), validation
+    if data.source == "div2k":
+        train, own = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
+    else:
+        train, own = (synthetic_source(split, config.runtime.seed, scale) for split in ("train", "validation"))
+    return train, validation or own

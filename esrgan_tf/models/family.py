@@ -1,0 +1,130 @@
+"""What the rest of the package knows of an architecture: options, builder, names in PyTorch. Imports no Keras."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from esrgan_tf.schema import AtLeast, Inferred
+
+if TYPE_CHECKING:
+    import keras
+
+Positive = Annotated[int, AtLeast(1)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a network is built with. Fields are keys of its section of the configuration, but those marked `Inferred`.
+
+    Attributes:
+        name: of the family, in `generator.name` or `discriminator.name`.
+        known_as: how a message lists the family.
+    """
+
+    name: ClassVar[str]
+    known_as: ClassVar[str]
+
+    @property
+    def title(self) -> str:
+        """What people call the network."""
+        return self.known_as
+
+    @property
+    def arguments(self) -> dict:
+        """What its builder takes."""
+        return dataclasses.asdict(self)
+
+    def check(self) -> None:
+        """Raises UserError where keys do not suit one another."""
+
+    def description(self, parameters: int) -> str:
+        """One line, for people."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class GeneratorOptions(Options):
+    """Of a network that maps images to images. Each has a field `scale`, and `filters` and `blocks`."""
+
+    @property
+    def channels_in_and_out(self) -> tuple[int, int]:
+        """Of the images."""
+        return self.channels, self.channels
+
+    @property
+    def packing(self) -> int:
+        """How many rows of the input, and columns, the network packs into one before it works."""
+        return 1
+
+    def sizes(self) -> list[str]:
+        """In words."""
+        return [f"{self.filters} filters", f"{self.blocks} blocks"]
+
+    def packed(self) -> list[str]:
+        """In words, where pixels are packed."""
+        return [f"input pixel-unshuffled by {self.packing}"] if self.packing > 1 else []
+
+    def description(self, parameters: int) -> str:
+        channels = "{} channels in, {} out".format(*self.channels_in_and_out)
+        parts = [f"scale {self.scale}", *self.sizes(), f"{parameters:,} parameters", channels, *self.packed()]
+        return f"{self.title}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class DiscriminatorOptions(Options):
+    """Of a network that tells real images from made ones.
+
+    Attributes:
+        multiple: what must divide the sides of its images.
+    """
+
+    multiple: ClassVar[int]
+
+    filters: Positive = 64
+
+    def for_images(self, size: int) -> "DiscriminatorOptions":
+        """The same, for images of `size` pixels on a side, where the network depends on that."""
+        return dataclasses.replace(self, image_size=size) if hasattr(self, "image_size") else self
+
+    def description(self, parameters: int) -> str:
+        size = getattr(self, "image_size", None)
+        only = f", for {size}x{size} pixels" if size else ""
+        return f"{self.title}: {self.filters} filters, {parameters:,} parameters{only}"
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture.
+
+    Attributes:
+        options: the class of its options.
+        names: the module that knows its tensors' names in PyTorch, with the functions `style_of`, `style_to_write`,
+            `options`, `tensors` and `packed`.
+        builder: name of the function in its module `network` that takes the options' arguments.
+    """
+
+    options: type[Options]
+    names: ModuleType
+    builder: str
+
+    @property
+    def name(self) -> str:
+        """In the configuration."""
+        return self.options.name
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it maps images to images."""
+        return issubclass(self.options, GeneratorOptions)
+
+    @property
+    def build(self) -> Callable[..., "keras.Model"]:
+        """The builder; imports Keras."""
+        package, _, _ = self.names.__name__.rpartition(".")
+        return getattr(importlib.import_module(f"{package}.network"), self.builder)
+
+
+__all__ = ["DiscriminatorOptions", "Family", "GeneratorOptions", "Inferred", "Options", "Positive"]

@@ -1,0 +1,64 @@
+"""The residual network of the packaged models, in files of PyTorch's kinds.
+
+The names are ours, after BasicSR's fashion: PyTorch's tools do not know the network.
+"""
+
+import math
+import re
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.residual.options import Residual
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+
+STYLES = {"esrgan_tf": "body.{i}.conv", "Keras": "body_{i}_conv"}
+
+
+def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
+    """The style of names, if there are residual blocks and the ends."""
+    ends = all(f"{name}.weight" in shapes for name in ("conv_first", "conv_body", "conv_last"))
+    return next((style for style in STYLES if ends and _blocks(shapes, style)), None)
+
+
+def style_to_write(options: Residual) -> str:
+    """There is only one."""
+    return "esrgan_tf"
+
+
+def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> Residual:
+    """What `residual_generator` takes to have these tensors, as the first and the last convolution tell.
+
+    Raises:
+        UserError: one of these is missing, or their shapes do not make a scale.
+    """
+    blocks = 1 + max(_blocks(shapes, style))
+    if blocks > len(shapes):
+        raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
+    filters, channels = kernel_shape(shapes, "conv_first")
+    outputs, _ = kernel_shape(shapes, "conv_last")
+    scale = math.isqrt(outputs // channels)
+    if scale < 1 or channels * scale**2 != outputs:
+        raise UserError(
+            f"conv_last.weight has {outputs} outputs, which is not its {channels} channels times a scale squared"
+        )
+    return Residual(scale=scale, filters=filters, blocks=blocks, channels=channels)
+
+
+def tensors(options: Residual, style: str) -> Tensors:
+    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+    filters, channels = options.filters, options.channels
+    result = conv("conv_first", "conv_first", filters, channels, 3)
+    for i in range(options.blocks):
+        for n in (1, 2):
+            result |= conv(f"{STYLES[style].format(i=i)}{n}", f"body_{i}_conv{n}", filters, filters, 3)
+    result |= conv("conv_body", "conv_body", filters, filters, 3)
+    return result | conv("conv_last", "conv_last", channels * options.scale**2, filters, 3)
+
+
+def packed(options: Residual) -> dict[str, tuple[int, int, int]]:
+    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+    return {f"conv_last/{kind}": (0, options.channels, options.scale) for kind in ("kernel", "bias")}
+
+
+def _blocks(shapes, style):
+    pattern = re.compile(re.escape(STYLES[style]).replace(r"\{i\}", r"(\d{1,6})") + r"1\.weight")
+    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]

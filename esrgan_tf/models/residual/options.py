@@ -1,0 +1,24 @@
+"""Options of the packaged models' network."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.schema import OneOf
+
+
+@dataclass(frozen=True)
+class Residual(GeneratorOptions):
+    """Of `residual_generator`, which explains them."""
+
+    name: ClassVar[str] = "residual"
+    known_as: ClassVar[str] = "the residual network of esrgan-tf"
+
+    filters: Positive = 64
+    blocks: Positive = 9
+    scale: Annotated[int, OneOf(1, 2, 3, 4, 8, 16)] = 4
+    channels: Annotated[int, Inferred] = 3
+
+    @property
+    def title(self) -> str:
+        return "the residual network"

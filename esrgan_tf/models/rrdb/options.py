@@ -1,0 +1,51 @@
+"""Options of RRDBNet."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.schema import OneOf
+
+SCALES = (1, 2, 4, 8, 16)
+UNSHUFFLES = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class RRDB(GeneratorOptions):
+    """Of `rrdb_generator`, which explains them."""
+
+    name: ClassVar[str] = "rrdb"
+    known_as: ClassVar[str] = "RRDBNet"
+
+    filters: Positive = 64
+    growth: Positive = 32
+    blocks: Positive = 23
+    scale: Annotated[int, OneOf(*SCALES)] = 4
+    unshuffle: Annotated[int | None, OneOf(None, *UNSHUFFLES)] = None
+    plus: bool = False
+    in_channels: Annotated[int, Inferred] = 3
+    out_channels: Annotated[int, Inferred] = 3
+
+    def __post_init__(self):
+        if self.unshuffle == usual_unshuffle(self.scale):  # said in one way only, so that equal networks are equal
+            object.__setattr__(self, "unshuffle", None)
+
+    @property
+    def title(self) -> str:
+        return "RRDBNet of ESRGAN+" if self.plus else "RRDBNet"
+
+    @property
+    def channels_in_and_out(self) -> tuple[int, int]:
+        return self.in_channels, self.out_channels
+
+    @property
+    def packing(self) -> int:
+        return self.unshuffle or usual_unshuffle(self.scale)
+
+    def sizes(self) -> list[str]:
+        return [*super().sizes(), f"growth {self.growth}"]
+
+
+def usual_unshuffle(scale: int) -> int:
+    """Real-ESRGAN's rule: small scales work at a quarter of the output's size, like the others."""
+    return max(1, 4 // scale)

@@ -1,0 +1,17 @@
+"""Options of SRGAN's discriminator."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import DiscriminatorOptions, Inferred
+
+
+@dataclass(frozen=True)
+class SRGAN(DiscriminatorOptions):
+    """Of `srgan_discriminator`, which explains them."""
+
+    name: ClassVar[str] = "srgan"
+    known_as: ClassVar[str] = "SRGAN's discriminator"
+    multiple: ClassVar[int] = 16
+
+    image_size: Annotated[int, Inferred] = 96

@@ -1,0 +1,37 @@
+"""Options of SRResNet and MSRResNet."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.schema import OneOf
+
+SCALES = (2, 4, 8)
+SCALES_WITHOUT_BATCH_NORM = (2, 3, 4)
+
+
+@dataclass(frozen=True)
+class SRResNet(GeneratorOptions):
+    """Of `srresnet_generator`, which explains them."""
+
+    name: ClassVar[str] = "srresnet"
+    known_as: ClassVar[str] = "SRResNet or MSRResNet"
+
+    filters: Positive = 64
+    blocks: Positive = 16
+    scale: Annotated[int, OneOf(2, 3, 4, 8)] = 4
+    batch_norm: bool = True
+    channels: Annotated[int, Inferred] = 3
+
+    @property
+    def title(self) -> str:
+        return "SRResNet" if self.batch_norm else "MSRResNet"
+
+    def check(self) -> None:
+        scales = SCALES if self.batch_norm else SCALES_WITHOUT_BATCH_NORM
+        if self.scale not in scales:
+            raise UserError(
+                f"generator.scale: srresnet {'with' if self.batch_norm else 'without'} batch_norm enlarges by one of "
+                f"{', '.join(map(str, scales))}, not {self.scale}"
+            )

@@ -1,0 +1,17 @@
+"""Options of ESRGAN's discriminator."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import DiscriminatorOptions, Inferred
+
+
+@dataclass(frozen=True)
+class VGG(DiscriminatorOptions):
+    """Of `vgg_discriminator`, which explains them."""
+
+    name: ClassVar[str] = "vgg"
+    known_as: ClassVar[str] = "VGGStyleDiscriminator"
+    multiple: ClassVar[int] = 32
+
+    image_size: Annotated[int, Inferred] = 128

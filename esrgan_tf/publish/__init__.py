@@ -1,0 +1,1 @@
+"""From a network to what others load: a SavedModel with its card."""

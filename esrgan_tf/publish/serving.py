@@ -1,0 +1,133 @@
+"""A generator as the published SavedModel: the only place that knows its value range, RGB in [0, 255]."""
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.files import check_absent, replacing
+
+# Float32 sums in another order differ this much on the scale of 255.
+_TOLERANCE = 1e-2
+
+
+def export_saved_model(model: keras.Model, path: str | Path, card: str | None = None) -> None:
+    """Writes `model` as a SavedModel, reloads it, compares it with `model`, and only then puts it at `path`.
+
+    The loaded object has, for float32 `[B, H, W, 3]` (or as many channels as `model` takes) in [0, 255], any B, H, W:
+
+    - itself and `.call`: to float32 `[B, scale * H, scale * W, 3]`, not clipped;
+    - `.signatures["serving_default"](image=x)["super_resolution"]`: the same;
+    - `.signatures["uint8"](image=x)["super_resolution"]`: uint8 to uint8, clipped and rounded;
+    - `.variables`, `.trainable_variables`, `.regularization_losses`, for fine-tuning.
+
+    Args:
+        model: a generator of float32 RGB in [0, 1].
+        path: a folder that does not exist yet.
+        card: Markdown to lay beside it as `MODEL_CARD.md`.
+
+    Raises:
+        UserError: `path` exists.
+        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+    """
+    path = Path(path)
+    check_absent(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as staging:
+        root, signatures = _servable(model)
+        tf.saved_model.save(root, str(staging), signatures)
+        verify(model, staging)
+        if card is not None:
+            (staging / "MODEL_CARD.md").write_text(card)
+
+
+def verify(model: keras.Model, path: str | Path) -> None:
+    """Loads the SavedModel at `path` and compares output and weights with `model`.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    loaded = tf.saved_model.load(str(path))
+    pixels, expected = _sample(model)
+    image = tf.constant(pixels, tf.float32)
+    with tf.device("CPU"):
+        served = loaded.signatures["serving_default"](image=image)["super_resolution"]
+        eight_bit = loaded.signatures["uint8"](image=tf.constant(pixels))["super_resolution"].numpy().astype(np.float32)
+        outputs = {"__call__": loaded(image), "call": loaded.call(image), "serving_default": served}
+    errors = {name: np.abs(output - expected) for name, output in outputs.items()}
+    errors["uint8"] = np.abs(eight_bit - np.clip(expected, 0, 255)) - 0.5  # what rounding may take
+    for name, error in errors.items():
+        if not error.max() <= _TOLERANCE:
+            raise RuntimeError(f"the exported {name} differs from the model by {error.max():.3g} of 255")
+    for exported, original in zip(loaded.variables, model.weights, strict=True):
+        if not np.array_equal(exported.numpy(), np.asarray(original)):
+            raise RuntimeError(f"the exported weight {original.path} differs from the model's")
+
+
+def verify_call(model: keras.Model, call: Callable) -> None:
+    """Compares `call`, of float32 `[B, H, W, C]` in [0, 255], with `model`, as `verify` compares a SavedModel.
+
+    Raises:
+        RuntimeError: they differ.
+    """
+    pixels, expected = _sample(model)
+    with tf.device("CPU"):
+        error = np.abs(call(tf.constant(pixels, tf.float32)) - expected).max()
+    if not error <= _TOLERANCE:
+        raise RuntimeError(f"its output differs by {error:.3g} of 255")
+
+
+def archive(path: str | Path, archive_path: str | Path) -> None:
+    """Packs the SavedModel folder `path` as TF Hub serves it: a `.tar.gz` with `saved_model.pb` at its root.
+
+    Raises:
+        UserError: `archive_path` exists.
+    """
+    archive_path = Path(archive_path)
+    check_absent(archive_path)
+    archive_path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(archive_path) as staging, tarfile.open(staging, "w:gz") as tar:
+        for entry in sorted(Path(path).iterdir()):
+            tar.add(entry, arcname=entry.name)
+
+
+def _sample(model):
+    """Pixels, and what the model makes of them in [0, 255]."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
+    with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
+        return pixels, 255.0 * np.asarray(model(pixels.astype(np.float32) / 255.0))
+
+
+def _servable(model):
+    """The object that is saved, and its signatures.
+
+    The Keras model itself stays out of the saved object, in the functions' closure: tracked, it saves to something that
+    `saved_model_cli` cannot run. Its raw variables stand in, so that each weight is stored once.
+    """
+
+    shape = (None, None, None, model.inputs[0].shape[-1])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    def enlarge(image):
+        """Float32 in [0, 255], enlarged, not clipped."""
+        return 255.0 * model(image / 255.0, training=False)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    def serving_default(image):
+        return {"super_resolution": enlarge(image)}
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
+    def uint8(image):
+        enlarged = enlarge(tf.cast(image, tf.float32))
+        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
+
+    root = tf.train.Checkpoint()
+    root.variables = [v.value for v in model.weights]
+    root.trainable_variables = [v.value for v in model.trainable_weights]
+    root.regularization_losses = []
+    root.call = enlarge
+    root.__call__ = enlarge
+    return root, {"serving_default": serving_default, "uint8": uint8}

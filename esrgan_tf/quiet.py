@@ -1,0 +1,38 @@
+"""TensorFlow imported without its lines on the terminal."""
+
+import contextlib
+import gc
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keeps TensorFlow's start-up lines, which no flag turns off, out of the terminal while it is imported.
+
+    They come from native code, so the file descriptor is redirected. They are shown after all where they matter: on an
+    error, and where there is an NVIDIA device that TensorFlow does not see.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        failed = True
+        gc.disable()  # it would look through TensorFlow's objects again and again: a second of every command
+        try:
+            yield
+            import tensorflow as tf
+
+            failed = not tf.config.list_physical_devices("GPU") and os.path.exists("/dev/nvidia0")
+        finally:
+            gc.enable()
+            gc.freeze()
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            if failed:
+                captured.seek(0)
+                sys.stderr.write(captured.read().decode(errors="replace"))

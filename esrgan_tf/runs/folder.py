@@ -1,0 +1,125 @@
+"""What stands where in a run's folder, for all who read it or wait for it. Imports no TensorFlow.
+
+D/config.yaml                 the configuration, as resolved
+D/history.yaml                every start: when, with which command, versions, devices and configuration
+D/<phase>/checkpoints/        ckpt-<step>/, each whole
+D/<phase>/metrics.csv         a row for each record
+D/<phase>/generator.keras, discriminator.keras, samples/, logs/
+"""
+
+import contextlib
+import csv
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from esrgan_tf.config import Config, load_config
+from esrgan_tf.errors import UserError
+
+PHASES = ("psnr", "gan")
+CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
+_LOCK = ".lock"
+
+
+def checkpoint_path(checkpoints: Path, step: int) -> Path:
+    """The folder of one checkpoint in a phase's folder `checkpoints`."""
+    return checkpoints / f"ckpt-{step}"
+
+
+def checkpoint_steps(checkpoints: Path) -> list[int]:
+    """The steps of the checkpoints in a phase's folder `checkpoints`, oldest first."""
+    numbers = (path.name.removeprefix("ckpt-") for path in checkpoints.glob("ckpt-*") if path.is_dir())
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def checkpoint_config(checkpoints: Path) -> Config | None:
+    """The configuration that the newest checkpoint was made with; None where there is none that can be read."""
+    for step in reversed(checkpoint_steps(checkpoints)):
+        with contextlib.suppress(UserError):  # a damaged checkpoint is told of when it is restored
+            return load_config(checkpoint_path(checkpoints, step) / CHECKPOINT_CONFIG)
+    return None
+
+
+def checkpoint_images(checkpoints: Path) -> str | None:
+    """The digest of the training images that the newest checkpoint was made with, where that can be read."""
+    for step in reversed(checkpoint_steps(checkpoints)):
+        path = checkpoint_path(checkpoints, step) / CHECKPOINT_IMAGES
+        if path.is_file():
+            return path.read_text()
+    return None
+
+
+def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
+    """The rows of `metrics.csv`, oldest first, without one that is still being written."""
+    path = phase_folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    # A power cut may leave bytes of any kind; their line is then not a whole row.
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    whole = (line for line in lines if line.endswith("\n") and "\0" not in line)
+    return [row for row in csv.DictReader(whole) if None not in row and None not in row.values()]
+
+
+def note_start(run_dir: Path, facts: dict) -> None:
+    """Appends one start to `history.yaml`."""
+    with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
+        file.write(yaml.safe_dump([facts], sort_keys=False, allow_unicode=True, width=120))
+
+
+@contextlib.contextmanager
+def held(phase_folder: Path) -> Iterator[None]:
+    """Holds a phase's folder, made if need be, against a second training; the system lets go when the process ends.
+
+    What was made and stayed empty is removed again.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
+    phase_folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for attempt in range(5):  # is_held() holds it too, for an instant; or who held it has just removed it
+            lock = stack.enter_context(open(phase_folder / _LOCK, "a"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(lock.fileno()), os.stat(phase_folder / _LOCK)):
+                    break
+            except BlockingIOError as error:
+                if attempt == 4:
+                    raise UserError(
+                        f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another "
+                        "--run_dir"
+                    ) from error
+            except FileNotFoundError:
+                phase_folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
+                break
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the folder may be gone, or hold what was trained
+                if made and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
+                    (phase_folder / _LOCK).unlink()
+                    for folder in made:
+                        folder.rmdir()
+
+
+def is_held(phase_folder: Path) -> bool:
+    """Whether a process is training in the folder now."""
+    try:
+        with open(phase_folder / _LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a disk without locks
+        return False

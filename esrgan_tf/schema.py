@@ -1,0 +1,166 @@
+"""What a key of the configuration may hold: its type and bounds, which stand in its annotation.
+
+A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1)] = 1000`, but those that are
+marked `Inferred`, which files and other sections tell.
+"""
+
+import dataclasses
+import difflib
+import functools
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import yaml
+
+from esrgan_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class Between:
+    """The least and the most that a number, or each of several, may be; None is no limit."""
+
+    least: float | None
+    most: float | None
+
+
+def AtLeast(least: float) -> Between:
+    """No number below `least`."""
+    return Between(least, None)
+
+
+class OneOf(tuple):
+    """The only values that there are."""
+
+    def __new__(cls, *choices):
+        return super().__new__(cls, choices)
+
+
+class Inferred:
+    """Marks a field that is no key."""
+
+
+Probability = typing.Annotated[float, Between(0, 1)]
+Pair = tuple[float, float]  # the smaller first
+Weights = dict[str, float]
+
+
+@functools.cache
+def keys_of(section: type) -> dict[str, tuple]:
+    """`{key: (its type, its bounds)}` of a section, in order."""
+    hints = typing.get_type_hints(section, include_extras=True)
+    keys = {}
+    for f in dataclasses.fields(section):
+        wanted, *marks = (
+            typing.get_args(hints[f.name]) if typing.get_origin(hints[f.name]) is typing.Annotated else (hints[f.name],)
+        )
+        if Inferred not in marks:
+            keys[f.name] = wanted, tuple(marks)
+    return keys
+
+
+def converted(section: type, key: str, value, title: str):
+    """A value as YAML has it, in the type of its key.
+
+    Args:
+        title: of the section, for messages.
+
+    Raises:
+        UserError: another type, or out of bounds.
+    """
+    wanted, marks = keys_of(section)[key]
+    name = f"{title}.{key}"
+    result = _to_type(wanted, value)
+    if result is _WRONG:
+        default = getattr(section(), key)
+        example = list(default) if isinstance(default, tuple) else default
+        like = f", like {yaml.safe_dump(example, default_flow_style=True).strip()}" if wanted in _SHOWN else ""
+        raise UserError(f"{name}: {value!r} is not {_TYPE_NAMES[wanted]}{like}")
+    for mark in marks:
+        if isinstance(mark, OneOf) and result not in mark:
+            choices = ", ".join("null" if choice is None else str(choice) for choice in mark)
+            raise UserError(f"{name}: {value!r} is not one of {choices}")
+        if isinstance(mark, Between) and result is not None:
+            _check_bounds(name, result if isinstance(result, tuple) else (result,), mark)
+    return result
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a message on an unknown name: the one that was meant, or all."""
+    names = list(names)
+    # A key given without its section is the commonest slip: look for its last part first.
+    last = name.split(".")[-1]
+    same = [candidate for candidate in names if candidate.split(".")[-1] == last]
+    close = same or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names)}"
+
+
+def as_plain(values) -> dict:
+    """All keys of a section, or of sections in one, as YAML knows them: dictionaries, lists, texts and numbers."""
+    if dataclasses.is_dataclass(values):
+        named = {"name": values.name} if hasattr(type(values), "name") else {}
+        return named | {key: as_plain(getattr(values, key)) for key in keys_of(type(values))}
+    if isinstance(values, dict):
+        return {key: as_plain(value) for key, value in values.items()}
+    return list(values) if isinstance(values, tuple) else values
+
+
+def _check_bounds(name, numbers, bounds):
+    for number in numbers:
+        if bounds.least is not None and number < bounds.least:
+            raise UserError(f"{name}: {number} is too small; the least is {bounds.least}")
+        if bounds.most is not None and number > bounds.most:
+            raise UserError(f"{name}: {number} is too large; the most is {bounds.most}")
+
+
+_WRONG = object()
+_TYPE_NAMES = {
+    str: "text",
+    str | None: "text or null",
+    int: "a whole number",
+    int | None: "a whole number or null",
+    bool: "true or false",
+    float: "a number",
+    float | None: "a number or null",
+    tuple[int, ...]: "a list of whole numbers",
+    Pair: "a list of two numbers, the smaller first",
+    Weights: "a mapping of names to weights",
+}
+_SHOWN = (tuple[int, ...], Pair, Weights)  # by the key's own default
+
+
+def _to_type(wanted, value):
+    if wanted is str:
+        # YAML reads a bare on or off as a boolean.
+        value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        return value if isinstance(value, str) and value else _WRONG
+    if wanted == (str | None):
+        return value if value is None or (isinstance(value, str) and value) else _WRONG
+    if wanted in (int | None, float | None):
+        return value if value is None else _to_type(int if wanted == (int | None) else float, value)
+    if wanted is bool:
+        return value if isinstance(value, bool) else _WRONG
+    if wanted is float:
+        return _to_float(value)
+    if wanted is int:
+        if isinstance(value, str | float):  # 1e6 is a fair way to write a number of steps
+            number = _to_float(value)
+            value = int(number) if number is not _WRONG and number == int(number) else _WRONG
+        return value if isinstance(value, int) and not isinstance(value, bool) else _WRONG
+    if wanted in (tuple[int, ...], Pair):
+        kind = int if wanted == tuple[int, ...] else float
+        items = tuple(_to_type(kind, item) for item in value) if isinstance(value, list | tuple) else (_WRONG,)
+        ordered = wanted != Pair or (len(items) == 2 and _WRONG not in items and items[0] <= items[1])
+        return items if ordered and _WRONG not in items else _WRONG
+    items = {name: _to_float(weight) for name, weight in value.items()} if isinstance(value, dict) else {}
+    return items if items and _WRONG not in items.values() else _WRONG
+
+
+def _to_float(value):
+    if isinstance(value, str):  # YAML reads 1e-4 (no dot) as text
+        try:
+            value = float(value)
+        except ValueError:
+            return _WRONG
+    finite = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return float(value) if finite else _WRONG

@@ -1,0 +1,106 @@
+"""One image, whatever it is given as, through any generator: what notebooks and programs call."""
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image, ImageOps
+
+from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.images.image_files import read_picture, without_hidden_colours
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+
+
+def upscale(
+    image: np.ndarray | Image.Image | str | Path,
+    model: keras.Model | str | Path | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+) -> np.ndarray | Image.Image:
+    """Enlarges a whole image.
+
+    Args:
+        image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
+            of any kind that `esrgan-tf upscale` reads.
+        model: a generator, or what `load_model` takes; None is the packaged one. Gray goes through one for RGB too.
+        tile, overlap, ensemble: as for `Enlarger`.
+
+    Returns:
+        Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
+        Pillow image, gray or RGB, upright, with its colour profile, and its transparency enlarged by bicubic.
+
+    Raises:
+        UserError: another type of pixels, no image there, or as `load_model` and `Enlarger`.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
+            raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
+        colour, alpha, profile = image, None, None
+    elif isinstance(image, Image.Image):
+        colour, alpha, profile = _of_pillow(image)
+    elif isinstance(image, str | Path):
+        colour, alpha, profile = _of_file(Path(image))
+    else:
+        raise UserError(f"the image is a {type(image).__name__}; expected an array, a Pillow image or a path")
+    if model is None:
+        model = _default()
+    if isinstance(model, str | Path):
+        model = load_model(model)
+    if not isinstance(model, keras.Model):
+        raise UserError(f"the model is a {type(model).__name__}; expected a Keras model, a path or a name")
+    result = _enlarger(model, tile, overlap, ensemble)(colour)
+    if isinstance(image, np.ndarray):
+        return result
+    result = Image.fromarray(result.squeeze(axis=2) if result.shape[2] == 1 else result)
+    if alpha is not None:
+        result.putalpha(Image.fromarray(alpha[..., 0]).resize(result.size, Image.Resampling.BICUBIC))
+    if profile:
+        result.info["icc_profile"] = profile  # which Pillow writes into what it saves
+    return result
+
+
+@functools.cache
+def _default():
+    return load_model(packaged_models()[DEFAULT].path)
+
+
+@functools.lru_cache(maxsize=2)
+def _enlarger(model, tile, overlap, ensemble):
+    """Compiled once, for all images of a loop."""
+    return Enlarger(model, tile, overlap, ensemble=ensemble)
+
+
+def _of_file(path):
+    """`[H, W, 1 or 3]`, alpha `[H, W, 1]` or None, the colour profile or None."""
+    if not path.is_file():
+        raise UserError(f"no image file {path}")
+    picture = read_picture(path)
+    if picture.colour.dtype != np.uint8:
+        raise UserError(f"{path} has 16 bits, which a Pillow image has no place for; give its pixels as a uint16 array")
+    profile = picture.header.get("icc-profile-data") if picture.header.get_typeof("icc-profile-data") else None
+    return picture.colour, picture.alpha, profile
+
+
+def _of_pillow(image):
+    """As `_of_file`."""
+    if image.mode.startswith(("I", "F")):
+        raise UserError(
+            f"the image has pixels of mode {image.mode}, not of 8 bits; give them as a uint16 array [H, W, C]"
+        )
+    try:
+        image = ImageOps.exif_transpose(image)
+        gray = image.mode in ("1", "L", "LA", "La")
+        whole = image.convert("RGBA") if image.has_transparency_data else None
+        colour = np.asarray((whole or image).convert("L" if gray else "RGB"))
+    except Exception as error:  # Pillow's errors on damaged files have no common base class
+        raise UserError(f"the image cannot be decoded: {first_line(error)}") from error
+    colour = colour[..., np.newaxis] if gray else colour
+    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None  # it is RGB from here on
+    if whole is None:
+        return colour, None, profile
+    alpha = np.asarray(whole.getchannel("A"))[..., np.newaxis]
+    return without_hidden_colours(colour, alpha), alpha, profile

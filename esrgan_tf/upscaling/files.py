@@ -1,0 +1,80 @@
+"""One image file to another, through any generator."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.images import image_files
+from esrgan_tf.upscaling.tiling import Enlarger, quantise
+
+
+def upscale_file(
+    source: Path | None,
+    target: Path | None,
+    enlarger: Enlarger,
+    outscale: float | None = None,
+    ending: str | None = None,
+    alpha_by_model: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[str]:
+    """Enlarges an image file of any kind that is read, whatever its size; the result is there whole or not at all.
+
+    Args:
+        source: None is standard input.
+        target: where the result goes, over whatever is there; None is standard output.
+        outscale: how many times larger, if not the network's own factor: the result is resized before it is rounded.
+        ending: of a format, as `.png`; None is that of `target`, or the input's.
+        alpha_by_model: enlarge transparency by the network too, not by bicubic.
+        progress: called with the input pixels done and all there are.
+
+    Returns:
+        Lines on what the result's format could not hold.
+
+    Raises:
+        UserError: what cannot be read, enlarged or written, and why.
+        OSError: the disk's own.
+    """
+    if target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    picture = image_files.read_picture(sys.stdin.buffer.read() if source is None else source)
+    kind = ending or image_files.FORMATS.get("" if target is None else target.suffix.lower(), picture.format)
+    height, width, bands = picture.colour.shape
+    if enlarger.channels not in (1, 3) or (enlarger.channels == 1 and bands == 3):
+        raise UserError(
+            f"{source or 'standard input'}: {bands} channels of colour, and the model takes {enlarger.channels}"
+        )
+    factor = enlarger.scale if outscale is None else outscale
+    out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
+    image_files.check_result(out_width, out_height, kind)
+    exact = (out_height, out_width) == (height * enlarger.scale, width * enlarger.scale)
+    by_model = picture.alpha is not None and alpha_by_model
+    by_model = by_model and picture.alpha.min() < picture.alpha.max()  # a network keeps no constant to the last bit
+    total = height * width * (1 + by_model)
+    progress(0, total)
+
+    # At the network's own size the result is quantised tile by tile; else it is resized first, in float.
+    dtype = picture.colour.dtype if exact else np.dtype(np.float32)
+    folder = None if target is None else target.parent
+
+    with contextlib.ExitStack() as canvases:
+
+        def enlarged(pixels, before):
+            size = (height * enlarger.scale, width * enlarger.scale, pixels.shape[2])
+            canvas = canvases.enter_context(image_files.Canvas(*size, dtype, folder))
+            for row, column, piece in enlarger.tiles(pixels, lambda done: progress(before + done, total)):
+                canvas.paint(row, column, piece if dtype.kind == "f" else quantise(piece, dtype))
+            if exact:
+                return canvas.image()
+            resized = image_files.resized(canvas.image(), out_width, out_height)
+            return image_files.quantised(resized, picture.colour.dtype)
+
+        colour, alpha = enlarged(picture.colour, 0), None
+        if by_model:
+            alpha = enlarged(picture.alpha, height * width)
+        elif picture.alpha is not None:
+            alpha = image_files.resized(image_files.from_array(picture.alpha), out_width, out_height)
+        return image_files.write_picture(colour, alpha, picture, kind, target)

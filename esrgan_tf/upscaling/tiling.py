@@ -1,0 +1,241 @@
+"""Images of any size through any generator, in memory that the tile bounds and not the image."""
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.upscaling.receptive_field import receptive_field
+
+# For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
+# (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
+# most 28), 0.71 with 32 (20), 0.31 with 48 (6), 0.19 with 64 (5), 0.10 with 80 (1); the work is 1.5, 1.8, 2.7, 4.3 and
+# 7.9 times the image's. In packed pixels: where a network packs 2x2 or 4x4 of the input's, so many times more of those.
+_MOST_OVERLAP = 48
+_LEAST_TILE = 64  # unless an overlap is asked for
+# What activations may take when no tile is given, and where a larger tile no longer saves time: small beside any
+# machine's memory, large enough that the overlap costs little. On a CPU never more than a quarter of what is free.
+_BUDGET = {"CPU": 768 * 2**20, "GPU": 2 * 2**30}
+_LARGEST_TILE = {"CPU": 448, "GPU": 1024}
+# At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
+# Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
+_ACTIVATIONS, _RESULTS = 3, 6
+# Tiles begin at multiples of it, so that networks that pack 2x2 or 4x4 pixels pack the same ones in every tile.
+_GRID = 4
+
+
+class Enlarger:
+    """A generator made ready for whole images: one compiled function, applied to one tile after another.
+
+    Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded; at the
+    image's own edges the network sees the edge. Where the overlap reaches as far as the network looks, tiles compute
+    what the whole image would. By default it does, up to 48 pixels (96 or 192 where the network packs 2x2 or 4x4 of
+    them) and a quarter of the tile.
+
+    Args:
+        model: a generator of float32 `[B, H, W, C]` in [0, 1].
+        tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
+        overlap: input pixels of surroundings, rounded up to a multiple of 4; None: chosen by the network, as above.
+        batch: how many tiles are computed at once.
+        ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
+        notice: called with a line when memory runs out and smaller tiles are tried.
+
+    Attributes:
+        scale: how many times larger the result is.
+        channels: that the generator takes.
+        tile: as above; smaller once memory has run out.
+
+    Raises:
+        UserError: a tile that its overlap fills, or numbers below their least.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        tile: int | None = None,
+        overlap: int | None = None,
+        batch: int = 1,
+        ensemble: bool = False,
+        notice: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ):
+        if overlap is not None and overlap < 0:
+            raise UserError(f"overlap {overlap}: the least is 0")
+        if batch < 1:
+            raise UserError(f"batch {batch}: the least is 1")
+        self.channels = model.inputs[0].shape[-1]
+        self._batch, self._ensemble, self._notice = batch, ensemble, notice
+        signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
+        self._forward = tf.function(lambda image: model(image, training=False), input_signature=signature)
+        side = 2 * _GRID
+        small = self._forward(np.zeros((1, side, side, self.channels), np.float32))
+        self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
+        self._overlap_asked = overlap is not None
+        if overlap is None:
+            overlap = receptive_field(model, _MOST_OVERLAP * _packing(model, self.scale))
+        self._overlap = -(-overlap // _GRID) * _GRID
+        least = self._least_tile() if self._overlap_asked or tile is None else 4 * _GRID
+        if tile is None:
+            tile = max(least, _affordable_tile(model, self.scale, batch))
+        if tile < least:
+            raise UserError(
+                f"tile {tile} is too small for an overlap of {self._overlap} on each side; the least is {least}"
+            )
+        self._set_tile(tile)
+
+    def tiles(
+        self, image: np.ndarray, progress: Callable[[int], None] = lambda pixels: None
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Enlarges an image piece by piece.
+
+        Args:
+            image: uint8 or uint16 `[H, W, C]`. Gray `[H, W, 1]` goes through an RGB generator as three equal channels,
+                and their mean comes out.
+            progress: called after each piece with the number of input pixels done.
+
+        Yields:
+            Row and column in the result, and float32 `[h, w, C']` in [0, 1], not clipped, that belongs there. Pieces
+            cover the result; after memory ran out, some come a second time.
+
+        Raises:
+            UserError: other channels than the generator's, or memory runs out for the smallest tile.
+        """
+        height, width, channels = image.shape
+        if channels != self.channels and (channels, self.channels, self._out_channels) != (1, 3, 3):
+            raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
+        top = 0
+        while top < height:
+            try:
+                bottom = top
+                for piece, (row, column), bottom in self._row_of_tiles(image, top):
+                    yield row * self.scale, column * self.scale, piece
+                    done = column * self.scale + piece.shape[1]
+                    progress(top * width + (bottom - top) * done // self.scale)
+                top = bottom
+            except tf.errors.ResourceExhaustedError as error:
+                self._shrink(error)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
+        channels = 1 if image.shape[2] == 1 else self._out_channels
+        shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, channels)
+        result = np.empty(shape, image.dtype)  # first: should it not fit, no time is lost
+        for row, column, piece in self.tiles(image):
+            result[row : row + piece.shape[0], column : column + piece.shape[1]] = quantise(piece, image.dtype)
+        return result
+
+    def _row_of_tiles(self, image, top):
+        """Yields `(piece, its place in the input, the row below it)` from left to right."""
+        height, width = image.shape[:2]
+        y = next(_spans(top, height, self.tile, self._overlap))
+        columns = list(_spans(0, width, self.tile, self._overlap))
+        while columns:
+            size = columns[0][3] - columns[0][0]
+            same = [x for x in columns[: self._batch] if x[3] - x[0] == size]
+            columns = columns[len(same) :]
+            batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
+            gray = batch.shape[3] < self.channels
+            batch = np.repeat(batch, self.channels, axis=3) if gray else batch
+            enlarged = self._enlarge(batch.astype(np.float32) / np.iinfo(image.dtype).max)
+            enlarged = enlarged.mean(axis=3, keepdims=True) if gray else enlarged
+            for x, piece in zip(same, enlarged, strict=True):
+                rows, keep = (
+                    slice((begin - start) * self.scale, (end - start) * self.scale) for start, begin, end, _ in (y, x)
+                )
+                yield piece[rows, keep], (y[1], x[1]), y[2]
+
+    def _enlarge(self, batch):
+        if not self._ensemble:
+            return self._forward(batch).numpy()
+        total = 0.0
+        for turns in range(4):
+            for flip in (False, True):
+                turned = np.rot90(batch, turns, axes=(1, 2))
+                turned = turned[:, :, ::-1] if flip else turned
+                enlarged = self._forward(np.ascontiguousarray(turned)).numpy()
+                enlarged = enlarged[:, :, ::-1] if flip else enlarged
+                total = total + np.rot90(enlarged, -turns, axes=(1, 2))
+        return total / 8.0
+
+    def _least_tile(self):
+        return 2 * self._overlap + 4 * _GRID if self._overlap_asked else _LEAST_TILE
+
+    def _set_tile(self, tile):
+        self.tile = tile // _GRID * _GRID
+        if not self._overlap_asked:
+            self._overlap = min(self._overlap, self.tile // 4 // _GRID * _GRID)
+
+    def _shrink(self, error):
+        least = self._least_tile()
+        if self._batch > 1:
+            self._batch = 1
+        elif self.tile > least:
+            self._set_tile(max(least, self.tile // 2))
+        else:
+            raise UserError(
+                f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
+            ) from error
+        self._notice(f"memory ran out; going on with one tile of {self.tile} pixels at a time")
+
+
+def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float in [0, 1] to an integer type's whole range, clipped and rounded."""
+    most = np.iinfo(dtype).max
+    return np.rint(np.clip(image, 0.0, 1.0) * most).astype(dtype)
+
+
+def _spans(first, length, tile, overlap):
+    """Divides `first` … `length`: yields where a tile's surroundings start, it begins, it ends, they stop.
+
+    All but the last are as large as one another, and as small as their number allows.
+    """
+    if length > tile:
+        count = math.ceil((length - 2 * overlap) / (tile - 2 * overlap))
+        tile = math.ceil((length - 2 * overlap) / count / _GRID) * _GRID + 2 * overlap
+    begin = first
+    while begin < length:
+        start = max(0, begin - overlap)
+        stop = min(length, start + tile)
+        end = length if stop == length else stop - overlap
+        yield start, begin, end, stop
+        begin = end
+
+
+def _affordable_tile(model, scale, batch):
+    """The side of a tile whose activations fit the budget."""
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    budget = _BUDGET[device]
+    if device == "CPU":
+        budget = min(budget, _available_memory() // 4)
+    return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / _bytes_per_pixel(model, scale))))
+
+
+def _available_memory():
+    """Bytes that programs can still have, where the system tells (Linux); else no limit."""
+    meminfo = Path("/proc/meminfo")
+    available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text()) if meminfo.is_file() else None
+    return 1024 * int(available[1]) if available else sys.maxsize
+
+
+def _bytes_per_pixel(model, scale):
+    """What the largest activations take for each pixel of the input, from the layers' channels and enlargements."""
+    area, most = 1.0, 0.0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.UpSampling2D):
+            area *= math.prod(layer.size)
+        shape = getattr(layer.output, "shape", ())
+        if len(shape) == 4:
+            most = max(most, area * shape[-1])
+    most /= _packing(model, scale) ** 2  # all areas are that much smaller
+    return 4 * (_ACTIVATIONS * most + _RESULTS * scale**2 * model.outputs[0].shape[-1])
+
+
+def _packing(model, scale):
+    """How many rows of the input, and columns, the network packs into one: it enlarges so much more than it has to."""
+    area = math.prod(math.prod(x.size) for x in model.layers if isinstance(x, keras.layers.UpSampling2D))
+    return max(1, math.isqrt(area) // scale)

@@ -1,0 +1,203 @@
+"""Which network a set of named tensors belongs to, and the way from the one to the other."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from esrgan_tf.errors import UserError, listed
+from esrgan_tf.models import FAMILIES
+from esrgan_tf.models.family import Family, Options
+
+_SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
+    "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
+    "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
+}  # fmt: skip
+_NOT_TRAINED = ("running_mean", "running_var", "weight_u", "weight_v")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its weights.
+
+    Attributes:
+        family: what it is one of.
+        options: what it is built with.
+        style: whose names the tensors have.
+    """
+
+    family: Family
+    options: Options
+    style: str
+
+    @property
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """`{name: (path of the Keras variable, shape in PyTorch)}`, complete."""
+        return self.family.names.tensors(self.options, self.style)
+
+    def styled(self, style: str) -> "Architecture":
+        """The same network, its tensors named otherwise."""
+        return Architecture(self.family, self.options, style)
+
+    @property
+    def style_to_write(self) -> str:
+        """The names by which most of PyTorch's tools know it."""
+        return self.family.names.style_to_write(self.options)
+
+    def __str__(self) -> str:
+        trained = [shape for name, (_, shape) in self.tensors.items() if not name.endswith(_NOT_TRAINED)]
+        return self.options.description(sum(map(math.prod, trained)))
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: int | None = None) -> Architecture:
+    """Infers the network from its tensors' names and shapes alone.
+
+    Args:
+        shapes: in PyTorch's layout.
+        where: what the message of an error begins with, such as the file's name.
+        in_channels: of the images, where that is known; a pixel-unshuffled input is inferred else.
+
+    Raises:
+        UserError: no network of ours, or tensors are missing, too many or of shapes that contradict one another.
+    """
+    fitting, failures = [], []
+    for family in FAMILIES.values():
+        style = family.names.style_of(shapes) if shapes else None
+        if style is None:
+            continue
+        try:
+            architecture = Architecture(family, family.names.options(shapes, style, in_channels), style)
+        except UserError as error:
+            failures.append((math.inf, f"it looks like {family.options.known_as}, but {error}"))
+            continue
+        differences = _differences(architecture, shapes)
+        if differences:
+            failures.append((len(differences), f"{architecture}; but {_told(differences)}"))
+        else:
+            fitting.append(architecture)
+    if len(fitting) > 1:
+        raise RuntimeError(f"{where}: its tensors fit {' and '.join(map(str, fitting))}")
+    if fitting:
+        return fitting[0]
+    if failures:
+        raise UserError(f"{where}: {min(failures, key=lambda failure: failure[0])[1]}")
+    begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
+    known = ", ".join(family.options.known_as for family in FAMILIES.values())
+    raise UserError(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {known}")
+
+
+def _differences(architecture, shapes):
+    """`(tensor, what it is there, what the architecture has)`, None for one that is not there."""
+    expected = {tensor: shape for tensor, (_, shape) in architecture.tensors.items()}
+    return [
+        (tensor, shapes.get(tensor), expected.get(tensor))
+        for tensor in {**expected, **shapes}
+        if shapes.get(tensor) != expected.get(tensor)
+    ]
+
+
+def _told(differences):
+    lacking = [tensor for tensor, found, _ in differences if found is None]
+    surplus = [tensor for tensor, _, expected in differences if expected is None]
+    if lacking:
+        return f"the file lacks {listed(lacking, 3)}"
+    if surplus:
+        return f"the file has beside it {listed(surplus, 3)}"
+    tensor, found, expected = differences[0]
+    return f"{tensor} is {found}, not {expected}"
+
+
+def recognise_variables(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: int) -> Architecture:
+    """Infers the network from the paths and shapes of a Keras model's variables.
+
+    Raises:
+        UserError: as `recognise`.
+    """
+    return recognise(
+        {_tensor_name(path): _torch_shape(path, shape) for path, shape in shapes.items()}, where, in_channels
+    )
+
+
+def recognise_model(model: keras.Model) -> Architecture:
+    """Infers the network of a Keras model from its weights.
+
+    Raises:
+        UserError: none of ours.
+    """
+    shapes = {v.path: tuple(v.shape) for v in model.weights}
+    return recognise_variables(shapes, f"the Keras model {model.name}", model.inputs[0].shape[-1])
+
+
+def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> keras.Model:
+    """Builds the network, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
+
+    It computes in float32 whatever the policy of the program, as a model from a file does.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        model = architecture.family.build(**architecture.options.arguments)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.set_weights([weights[v.path] for v in model.weights])
+    return model
+
+
+def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """PyTorch's tensors as `{path of the Keras variable: array}`.
+
+    Kernels turn from OIHW to HWIO and from (out, in) to (in, out), slopes are shared over space, and packed pixels are
+    counted (row, column, channel) where PyTorch counts (channel, row, column).
+    """
+    weights = {}
+    packed = architecture.family.names.packed(architecture.options)
+    for name, (path, _) in architecture.tensors.items():
+        tensor = state[name]
+        if path in packed:
+            axis, channels, r = packed[path]
+            tensor = np.take(tensor, _pixel_order(channels, r), axis)
+        if path.endswith("/kernel"):
+            tensor = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
+        elif path.endswith("/alpha"):
+            tensor = tensor[np.newaxis, np.newaxis]
+        elif path.endswith(("/vector_u", "/vector_v")):
+            tensor = tensor[np.newaxis]
+        weights[path] = tensor
+    return weights
+
+
+def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `to_keras`."""
+    state = {}
+    packed = architecture.family.names.packed(architecture.options)
+    for name, (path, _) in architecture.tensors.items():
+        tensor = weights[path]
+        if path.endswith("/kernel"):
+            tensor = tensor.transpose(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T
+        elif path.endswith("/alpha"):
+            tensor = tensor[0, 0]
+        elif path.endswith(("/vector_u", "/vector_v")):
+            tensor = tensor[0]
+        if path in packed:
+            axis, channels, r = packed[path]
+            tensor = np.take(tensor, np.argsort(_pixel_order(channels, r)), axis)
+        state[name] = tensor
+    return state
+
+
+def _pixel_order(channels, r):
+    """PyTorch's number of each packed channel, in TensorFlow's order."""
+    return np.arange(channels * r * r).reshape(channels, r * r).T.ravel()
+
+
+def _tensor_name(path):
+    layer, _, kind = path.rpartition("/")
+    return f"{layer}.{_SUFFIXES.get(kind, kind)}"
+
+
+def _torch_shape(path, shape):
+    if len(shape) == 4:
+        return tuple(shape[axis] for axis in (3, 2, 0, 1))
+    return shape[::-1] if path.endswith("/kernel") else shape[-1:]

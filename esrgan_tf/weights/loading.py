@@ -1,0 +1,149 @@
+"""From a path or a name to a Keras model."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.config import load_config
+from esrgan_tf.errors import UserError, as_typed, first_line
+from esrgan_tf.models import DISCRIMINATORS, FAMILIES
+from esrgan_tf.publish.serving import verify_call
+from esrgan_tf.weights.architecture import build, recognise_model, recognise_variables
+from esrgan_tf.weights.endings import OTHERS
+from esrgan_tf.weights.interpolation import interpolate
+from esrgan_tf.weights.named import find_model
+from esrgan_tf.weights.pytorch import describe, load_torch_network
+from esrgan_tf.weights.state_dicts import READABLE
+
+_EXPECTED = (
+    f"expected a .keras model, the folder of a SavedModel or of a run, or PyTorch weights ({', '.join(READABLE)})"
+)
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped, whatever the file holds.
+
+    Args:
+        path: a `.keras` file that training saved, PyTorch weights (`.safetensors`, `.pth`, `.pt`, `.ckpt`), the folder
+            of a SavedModel that `export_saved_model` wrote, or a run folder: the interpolation that would be exported,
+            or the PSNR network while there is no other. Or the name of a packaged or published model, as
+            `esrgan_tf.weights.named.find_model` finds and downloads it.
+
+    Raises:
+        UserError: nothing there or of that name, not one of these, or a network that is none of ours.
+    """
+    model = load_network(path)
+    if _is_discriminator(model):
+        raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
+    return model
+
+
+def load_discriminator(path: str | Path) -> keras.Model:
+    """Opens a discriminator that training saved, or PyTorch weights of one.
+
+    Raises:
+        UserError: nothing there, not one of these, or no discriminator.
+    """
+    model = load_network(path)
+    if not _is_discriminator(model):
+        raise UserError(f"{path}: {describe(model)}; that is a generator, where a discriminator is wanted")
+    return model
+
+
+def load_network(path: str | Path) -> keras.Model:
+    """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there."""
+    path = find_model(path)
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return _from_run(path)
+    if path.is_dir():
+        return _from_saved_model(path)
+    if not path.is_file():
+        raise UserError(f"no file {path}; {_EXPECTED}")
+    if path.suffix.lower() in READABLE:
+        return load_torch_network(path)
+    if path.suffix.lower() != ".keras":
+        kind = OTHERS.get(path.suffix.lower(), "not a Keras model")
+        raise UserError(f"{path} is {kind}; {_EXPECTED}")
+    for family in FAMILIES.values():
+        family.build  # noqa: B018  (its module registers layers that Keras then finds by name)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+        raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
+    if _is_discriminator(model):  # training may have computed it in another precision
+        return build(recognise_model(model), {v.path: np.asarray(v) for v in model.weights})
+    _check_generator(model, path)
+    return model
+
+
+def _from_run(path):
+    psnr, gan = (path / phase / "generator.keras" for phase in ("psnr", "gan"))
+    found = [generator for generator in (psnr, gan) if generator.is_file()]
+    if not found:
+        first = as_typed("train", "--phase", "psnr", "--run_dir", path)
+        raise UserError(f"{path} has no generator yet; first run: {first}")
+    models = [load_model(generator) for generator in found]
+    if len(models) == 1:
+        return models[0]
+    return interpolate(*models, load_config(path / "config.yaml").export.alpha)
+
+
+def _from_saved_model(path):
+    """The published folder holds no Keras model, but names that tell which one its weights belong to.
+
+    Its signatures are not asked for: they are gone where it was loaded, trained on and saved again.
+    """
+    if not (path / "saved_model.pb").is_file():
+        raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
+    try:
+        loaded = tf.saved_model.load(str(path))
+        weights = {v.name.removesuffix(":0"): v.numpy() for v in getattr(loaded, "variables", ())}
+        shape = _image_shape(loaded)
+    except Exception as error:  # whatever a damaged or foreign SavedModel trips over
+        raise UserError(f"{path} is not a SavedModel of esrgan-tf: {first_line(error)}") from error
+    lacking = [] if weights else ["no list `variables` of named weights"]
+    lacking += [] if shape else ["no call for float images [B, H, W, C]"]
+    if lacking:
+        raise UserError(
+            f"{path} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}; expected a folder that "
+            "esrgan-tf export or export_saved_model wrote, or that was loaded from there and saved again. "
+            'A Keras model is read from the file that model.save("NAME.keras") writes'
+        )
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    model = build(recognise_variables(shapes, str(path), shape[-1]), weights)
+    try:
+        verify_call(model, loaded)
+    except Exception as error:  # its call may be anything
+        raise UserError(f"{path} has weights of ours, but computes something else: {first_line(error)}") from error
+    return model
+
+
+def _image_shape(loaded):
+    """The shape `[B, H, W, C]` that a loaded SavedModel is called with; None where it cannot be called so."""
+    call = loaded.__call__ if callable(loaded) else None
+    for function in getattr(call, "concrete_functions", ()):
+        for image in function.structured_input_signature[0][:1]:
+            if isinstance(image, tf.TensorSpec) and image.dtype == tf.float32 and image.shape.rank == 4:
+                return image.shape
+    return None
+
+
+def _is_discriminator(model):
+    """By the name that its builder gave it."""
+    return model.name in {family.builder for family in DISCRIMINATORS.values()}
+
+
+def _check_generator(model, path):
+    """Images of any size in, images out: what the rest of the program relies on."""
+    try:
+        (image,), (result,) = model.inputs, model.outputs
+        fits = len(image.shape) == len(result.shape) == 4 and image.shape[1:3] == (None, None)
+        fits = fits and image.shape[3] is not None and isinstance(model.input, keras.KerasTensor)
+    except (ValueError, AttributeError):  # several inputs, or none that are defined
+        fits = False
+    if not fits:
+        raise UserError(
+            f"{path} is a Keras model, but no generator, which maps images [B, H, W, C] of any size to images"
+        )

@@ -1,0 +1,112 @@
+"""Weights from and to PyTorch: any published network of the family as a Keras model, and back, bit for bit."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from esrgan_tf.errors import UserError, listed
+from esrgan_tf.files import replacing
+from esrgan_tf.weights.architecture import (
+    Architecture,
+    build,
+    recognise,
+    recognise_model,
+    to_keras,
+    to_torch,
+)
+from esrgan_tf.weights.state_dicts import read_state_dict, write_state_dict
+
+
+def load_torch(path: str | Path) -> keras.Model:
+    """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
+
+    Args:
+        path: `.safetensors`, `.pth`, `.pt` or `.ckpt`.
+
+    Raises:
+        UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
+            finite floating-point numbers.
+    """
+    model = load_torch_network(path)
+    if not recognise_model(model).family.is_generator:
+        raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
+    return model
+
+
+def load_torch_network(path: str | Path) -> keras.Model:
+    """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's."""
+    # PyTorch counts the batches that its running means have seen; nothing is computed from that.
+    state = {n: tensor for n, tensor in read_state_dict(path).items() if not n.endswith(".num_batches_tracked")}
+    architecture = recognise({name: tensor.shape for name, tensor in state.items()}, str(path))
+    for name, tensor in state.items():
+        if tensor.dtype != np.float32:
+            raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
+    _check_finite(state, path)
+    return build(architecture, to_keras(architecture, state))
+
+
+def describe(model: keras.Model) -> str:
+    """One line on a network: architecture, scale, sizes, parameters, channels."""
+    try:
+        return str(recognise_model(model))
+    except UserError:
+        return f"a Keras model that is none of ours, {model.count_params():,} parameters"
+
+
+def save_torch(model: keras.Model, path: str | Path) -> Architecture:
+    """Writes a network's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
+
+    The names are BasicSR's, and the tensors of a `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs
+    expect; networks that BasicSR does not have get the names of the oldest ESRGAN files, and lie bare as those do.
+
+    Args:
+        path: `.safetensors` or `.pth`.
+
+    Returns:
+        What was written, with its style of names.
+
+    Raises:
+        UserError: no network of ours, or one that PyTorch's readers would take for another.
+    """
+    path = Path(path)
+    architecture = recognise_model(model)
+    styled = architecture.styled(architecture.style_to_write)
+    state = to_torch(styled, {v.path: np.asarray(v) for v in model.weights})
+    _check_finite(state, model.name)
+    _check_function(model, architecture)
+    try:
+        read_as = str(recognise({name: tensor.shape for name, tensor in state.items()}, "it"))
+    except UserError as error:
+        read_as = f"nothing: {error}"
+    if read_as != str(styled):
+        raise UserError(
+            f"{path}: from names and shapes, which are all that PyTorch's tools see, {styled} reads as {read_as}"
+        )
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as staging:
+        write_state_dict(state, staging, None if styled.style == "the oldest files" else "params")
+        written = read_state_dict(staging)
+        different = [name for name in state if not np.array_equal(written[name], state[name])]
+        if different or len(written) != len(state):
+            raise RuntimeError(f"{path} does not read back as it was written: {listed(different, 3)}")
+    return styled
+
+
+def _check_finite(state, where):
+    broken = [name for name, tensor in state.items() if not np.isfinite(tensor).all()]
+    if broken:
+        raise UserError(f"{where}: values that are not finite in {listed(broken, 3)}")
+
+
+def _check_function(model, architecture):
+    """Names and shapes say nothing of what lies between the weights, such as another residual scale."""
+    # Odd sizes tell more; a discriminator halves its image, though.
+    sizes = (6, 5) if architecture.family.is_generator else (16, 8)
+    height, width = (known or size for known, size in zip(model.inputs[0].shape[1:3], sizes, strict=True))
+    image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
+    published = build(architecture, {v.path: np.asarray(v) for v in model.weights})
+    expected = np.asarray(published(image))
+    if not np.allclose(np.asarray(model(image)), expected, rtol=0, atol=1e-4 * max(1.0, float(np.abs(expected).max()))):
+        raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but computes something else")

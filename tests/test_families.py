@@ -1,0 +1,96 @@
+"""Every architecture of the table goes every way that there is: a new line in it needs no new test for that."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf import export_saved_model, load_model
+from esrgan_tf.config import GanConfig, PhaseConfig, as_plain, load_config
+from esrgan_tf.errors import UserError
+from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, residual_generator
+from esrgan_tf.schema import keys_of
+from esrgan_tf.training import GanStep, PsnrStep
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.weights import architecture
+from esrgan_tf.weights.architecture import recognise_model
+from esrgan_tf.weights.loading import load_network
+from esrgan_tf.weights.pytorch import save_torch
+from tests.conftest import random_image, randomise
+
+SMALL = {"filters": 4, "growth": 2, "blocks": 1}
+SIZE = 32  # what every discriminator divides
+
+
+def small(family):
+    """Its options at their smallest, for images of SIZE pixels."""
+    options = family.options(**{key: value for key, value in SMALL.items() if key in keys_of(family.options)})
+    return options if family.is_generator else options.for_images(SIZE)
+
+
+def built(family):
+    return randomise(family.build(**small(family).arguments))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_is_recognised_and_its_weights_go_to_pytorch_and_back(name, tmp_path):
+    family = FAMILIES[name]
+    model = built(family)
+    found = recognise_model(model)
+    assert (found.family, found.options) == (family, small(family))
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert f" {trainable:,} parameters" in str(found)
+    for ending in ("safetensors", "pth", "keras"):
+        path = tmp_path / f"weights.{ending}"
+        model.save(path) if ending == "keras" else save_torch(model, path)
+        back = load_network(path)
+        for before, after in zip(model.weights, back.weights, strict=True):
+            assert before.path == after.path
+            np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_configuration_has_its_keys_and_no_others(name):
+    section = "generator" if name in GENERATORS else "discriminator"
+    config = load_config(None, [f"{section}.name={name}"])
+    chosen = getattr(config, section)
+    assert chosen == FAMILIES[name].options()
+    assert list(as_plain(chosen)) == ["name", *keys_of(FAMILIES[name].options)]
+    with pytest.raises(UserError, match="unknown configuration key"):
+        load_config(None, [f"{section}.name={name}", f"{section}.no_such_key=1"])
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
+    family = GENERATORS[name]
+    model = built(family)
+    scale = model(random_image(8, 8)).shape[1] // 8
+    lr, hr = random_image(8, 8), random_image(8 * scale, 8 * scale)
+    _, gradients = PsnrStep(model, PhaseConfig())(lr, hr, tf.ones(()))
+    assert all(np.isfinite(g).all() for g in gradients["generator"])
+    assert sum(float(np.abs(g).sum()) > 0 for g in gradients["generator"]) > len(gradients["generator"]) // 2
+    export_saved_model(model, tmp_path / "exported")
+    image = (255 * random_image(9, 7)[0]).astype(np.uint8)
+    expected = Enlarger(model)(image)
+    assert expected.shape == (scale * 9, scale * 7, 3)
+    np.testing.assert_array_equal(Enlarger(load_model(tmp_path / "exported"))(image), expected)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_a_discriminator_trains(name):
+    generator = keras.Sequential([keras.Input((None, None, 3)), keras.layers.UpSampling2D(4)])
+    discriminator = built(DISCRIMINATORS[name])
+    config = GanConfig(perceptual_weight=0.0)
+    step = GanStep(generator, discriminator, None, config)
+    losses, gradients = step(random_image(SIZE // 4, SIZE // 4), random_image(SIZE, SIZE), tf.ones(()))
+    assert np.isfinite(losses["discriminator"])
+    assert all(np.isfinite(g).all() for g in gradients["discriminator"])
+
+
+def test_two_that_fit_one_file_are_our_mistake(monkeypatch):
+    twin = dataclasses.replace(GENERATORS["residual"])
+    monkeypatch.setattr(architecture, "FAMILIES", {**FAMILIES, "twin": twin})
+    with pytest.raises(RuntimeError, match=r"its tensors fit the residual network: .* and the residual network: "):
+        recognise_model(residual_generator(2, filters=4, blocks=1))
