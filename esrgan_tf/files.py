@@ -5,6 +5,7 @@ import errno
 import glob
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +22,13 @@ def replacing(target: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(target))
     # A name may be as long as the disk allows; its end is what writers look at.
     name = target.name.encode()[-160:].decode(errors="ignore")
-    for path in target.parent.glob(f".*.{glob.escape(name)}"):
-        owner = path.name[1:].partition(".")[0]
+    # Disks are shared: only this machine knows which of its own processes are gone.
+    machine = f".{socket.gethostname().partition('.')[0][:40]}-"
+    for path in target.parent.glob(f"{glob.escape(machine)}*.{glob.escape(name)}"):
+        owner = path.name.removeprefix(machine).partition(".")[0]
         if owner.isdecimal() and not _is_alive(int(owner)):
             _delete(path)
-    staging = target.with_name(f".{os.getpid()}.{name}")
+    staging = target.with_name(f"{machine}{os.getpid()}.{name}")
     try:
         yield staging
         for path in (*staging.rglob("*"), staging):

@@ -40,10 +40,6 @@ class Options:
     def check(self) -> None:
         """Raises UserError where keys do not suit one another."""
 
-    def description(self, parameters: int) -> str:
-        """One line, for people."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class GeneratorOptions(Options):
@@ -68,6 +64,7 @@ class GeneratorOptions(Options):
         return [f"input pixel-unshuffled by {self.packing}"] if self.packing > 1 else []
 
     def description(self, parameters: int) -> str:
+        """One line, for people."""
         channels = "{} channels in, {} out".format(*self.channels_in_and_out)
         parts = [f"scale {self.scale}", *self.sizes(), f"{parameters:,} parameters", channels, *self.packed()]
         return f"{self.title}: {', '.join(parts)}"
@@ -90,6 +87,7 @@ class DiscriminatorOptions(Options):
         return dataclasses.replace(self, image_size=size) if hasattr(self, "image_size") else self
 
     def description(self, parameters: int) -> str:
+        """One line, for people."""
         size = getattr(self, "image_size", None)
         only = f", for {size}x{size} pixels" if size else ""
         return f"{self.title}: {self.filters} filters, {parameters:,} parameters{only}"

@@ -57,9 +57,7 @@ def train(
     """
     stop = StopRequest() if stop is None else stop
     cluster = read_cluster(os.environ)
-    start = decide(
-        phase, Path(run_dir), config, overrides, init_from, discriminator_from, allow_changes, models_dir
-    )
+    start = decide(phase, Path(run_dir), config, overrides, init_from, discriminator_from, allow_changes, models_dir)
     for note in start.notes():
         say(f"note: {note}")
     if init_from is not None and not start.begun:
@@ -94,7 +92,9 @@ def train(
             check_sizes(data.validation, networks.scale)
         _tell_of(data, config, say)
         if chief:
-            _record(start, networks.config.steps, {"phase": phase, **facts(command, devices), "config": as_plain(config)})
+            _record(
+                start, networks.config.steps, {"phase": phase, **facts(command, devices), "config": as_plain(config)}
+            )
         run_phase(networks, data.patches, data.validation, data.samples, start.run_dir, config, strategy, stop)
     return start.folder / "generator.keras"
 
