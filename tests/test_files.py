@@ -18,15 +18,21 @@ def gone():
     return process.pid
 
 
+def write(target, text, error=None):
+    with replacing(target) as staging:
+        staging.write_text(text)
+        if error:
+            raise error
+
+
 def test_what_fails_leaves_the_old_one(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(FileNotFoundError), replacing(target) as staging:
-        staging.with_name("absent").read_text() if staging.write_text("half") else None
+    with pytest.raises(OSError, match="full"):
+        write(target, "half", OSError("full"))
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
-    with replacing(target) as staging:
-        staging.write_text("new")
+    write(target, "new")
     assert target.read_text() == "new"
     assert os.listdir(tmp_path) == ["a.txt"]
 
