@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from esrgan_tf.config import Config, PhaseConfig
+from esrgan_tf.config import Config, GanConfig, PhaseConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator
 from esrgan_tf.runs.folder import checkpoint_steps
@@ -117,6 +117,31 @@ def test_moving_average_warms_up(tmp_path, monkeypatch):
         expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now, strict=True)]
     for a, b in zip(phase.average.get_weights(), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_judges_see_real_and_fake_images_shifted_alike():
+    """By a discriminator that sees the first pixel alone, of images in which it tells where it came from."""
+    size, shift = 16, 7
+    image = keras.Input((size, size, 3))
+    corner = keras.layers.Cropping2D(((0, size - 1), (0, size - 1)))(image)
+    discriminator = keras.Model(image, keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)(corner))
+    lr = keras.Input((None, None, 3))
+    generator = keras.Model(lr, keras.layers.UpSampling2D(4)(keras.layers.Dense(3)(lr)))
+    config = GanConfig(random_shift=shift, adversarial_loss="plain", perceptual_weight=0)
+    step = GanStep(generator, discriminator, None, config)
+    hr = np.arange(size * size, dtype=np.float32).reshape(1, size, size, 1).repeat(3, axis=3) / 3
+    small = np.random.default_rng(0).random((1, 4, 4, 3), dtype=np.float32)
+    fake = np.sum(generator(small), axis=3)[0]
+    seen = []
+    for iteration in range(100):
+        step.trained["generator"][1].iterations.assign(iteration % 80)
+        losses, _ = step(tf.constant(small), tf.constant(hr), tf.ones(()))
+        y, x = divmod(round(float(losses["logit_real"])), size)
+        assert float(losses["logit_fake"]) == pytest.approx(fake[y, x], abs=1e-6)
+        seen.append((-y % size, -x % size))
+    assert {y for y, _ in seen} == {x for _, x in seen} == set(range(shift + 1))
+    assert len(set(seen)) > 30  # rows and columns are drawn by themselves
+    assert seen[80:] == seen[:20]  # a resumed run draws them again
 
 
 def test_discriminator_learns_from_the_generator_before_its_update(tmp_path):

@@ -51,6 +51,8 @@ class GanStep:
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
             pixel = pixel_loss(target, sr, c.pixel_loss)
+            if c.random_shift:
+                hr, target, sr = self._shifted(hr, target, sr)
             perceptual = tf.zeros(())
             if self.features is not None:
                 features = self.features(target), self.features(sr)
@@ -75,3 +77,9 @@ class GanStep:
         logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
         losses = dict(zip(self.losses, (pixel, perceptual, adversarial, discriminator, *logits), strict=True))
         return losses, gradients
+
+    def _shifted(self, *images):
+        """The images, rolled by the same random offset: another one at each step, the same again in a resumed run."""
+        step = tf.cast(self.trained["generator"][1].iterations.value, tf.int32)
+        offset = tf.random.stateless_uniform([2], tf.stack([0, step]), 0, self.config.random_shift + 1, tf.int32)
+        return [tf.roll(image, offset, axis=[1, 2]) for image in images]
