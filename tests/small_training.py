@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.models import rrdb_generator, vgg_discriminator
+from esrgan_tf.models import residual_generator
 from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 
@@ -46,11 +46,18 @@ def with_runtime(**changes):
 
 
 def small_generator():
-    return rrdb_generator(filters=4, blocks=1, growth=2)
+    return residual_generator(4, filters=4, blocks=1)
 
 
 def small_discriminator():
-    return vgg_discriminator(32, 4)
+    """Of few variables, as each takes a tenth of a second to compile; with batch statistics, as the real ones."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(16, 3, strides=2, name="conv1")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.LeakyReLU(0.2, name="activation")(x)
+    x = keras.layers.Conv2D(16, 3, strides=2, name="conv2")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
+    return keras.Model(image, keras.layers.Dense(1, name="logit", dtype="float32")(x))
 
 
 def make_phase(name, strategy, generators=small_generator, discriminators=small_discriminator, **config):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, GanConfig, PhaseConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator
+from esrgan_tf.models import compact_generator, residual_generator
 from esrgan_tf.runs.folder import checkpoint_steps
 from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
@@ -22,7 +22,7 @@ from esrgan_tf.training.monitor import Monitor, too_long
 from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
 from tests import reference
 from tests.conftest import REPOSITORY
-from tests.small_training import CONFIG, Store, make_phase, train, with_runtime
+from tests.small_training import CONFIG, Store, make_phase, small_generator, train, with_runtime
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
@@ -216,7 +216,7 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
     phase = make_phase(name, strategy)
     keras.config.set_dtype_policy("float32")
     with strategy.scope():
-        phase.average = rrdb_generator(filters=4, blocks=1, growth=2)
+        phase.average = small_generator()
     phase.average.set_weights(phase.generator.get_weights())
     before = phase.generator.get_weights()
     run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
