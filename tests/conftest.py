@@ -29,6 +29,10 @@ psnr: {{steps: 6, learning_rate: 1e-3}}
 gan: {{steps: 4, perceptual_weight: 0}}
 runtime: {{log_every: 2, validate_every: 4, checkpoint_every: 2}}
 """
+# The same with networks of a third of the variables, each of which takes a tenth of a second to compile.
+TINIER = TINY.replace("{{filters: 8, growth: 4, blocks: 1}}", "{{name: residual, filters: 8, blocks: 1}}").replace(
+    "{{filters: 4}}", "{{name: unet_sn, filters: 4}}"
+)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +55,7 @@ def validation_photos(tmp_path_factory) -> Path:
 def tiny_config(tmp_path_factory, photos, validation_photos) -> Path:
     folder = tmp_path_factory.mktemp("config")
     path = folder / "tiny.yaml"
-    path.write_text(TINY.format(photos=photos, validation=validation_photos, cache=folder / "cache"))
+    path.write_text(TINIER.format(photos=photos, validation=validation_photos, cache=folder / "cache"))
     return path
 
 

@@ -18,7 +18,7 @@ from esrgan_tf.cli.examples import EXAMPLES
 from esrgan_tf.cli.main import COMMANDS
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import as_typed
-from esrgan_tf.models import compact_generator
+from esrgan_tf.models import compact_generator, vgg_discriminator
 from esrgan_tf.weights.pytorch import save_torch
 from tests.conftest import run_process
 
@@ -98,7 +98,7 @@ MISTAKES = {
         (*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "generator.filters=12"),
         "--set generator.filters=12: {run}/psnr/generator.keras has 8",
     ),
-    "gan patch": ((*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=48"), "multiple of 32"),
+    "gan patch": ((*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=36"), "multiple of 8"),
     "absent VGG19": (
         (
             *(*GAN, "--init_from", "{run}/psnr/generator.keras"),
@@ -146,7 +146,7 @@ MISTAKES = {
     "discriminator for other patches": (
         (
             *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "data.hr_patch=64"),
-            *("--discriminator_from", "{run}/gan/discriminator.keras"),
+            *("--discriminator_from", "{tmp}/vgg.keras"),
         ),
         "parameters, for 32x32 pixels; set data.hr_patch=32, not 64",
     ),
@@ -285,6 +285,7 @@ def places(tmp_path_factory, trained_run, tiny_config, photos):
     (tmp / "broken_saved_model").mkdir()
     (tmp / "broken_saved_model" / "saved_model.pb").write_bytes(b"\x08\x01 but then no more")
     (tmp / "damaged.safetensors").write_bytes(b"\x08\x01")
+    vgg_discriminator(32, filters=4).save(tmp / "vgg.keras")
     save_torch(compact_generator(filters=4, blocks=1, channels=1), tmp / "gray.safetensors")
     Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "small" / "photo.png")
     (tmp / "broken.yaml").write_text("psnr: [")
@@ -550,7 +551,7 @@ def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
         last[phase] = dict(zip(header.split(","), rows[-1].split(","), strict=True))
     for fact in (
         "alpha 0.8: 0.2 of the PSNR network, 0.8 of the GAN network",
-        "RRDBNet, 8 filters, 1 blocks, growth 4",
+        "residual network, 8 filters, 1 blocks",
         "a folder of images, low resolution made by antialiased bicubic reduction",
         "4 patches of 32x32 pixels",
         f"| psnr | 6 | 0.001, step | {float(last['psnr']['psnr']):.2f} |",

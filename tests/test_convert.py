@@ -73,9 +73,10 @@ def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
     np.testing.assert_allclose(served, 255 * np.asarray(model(image)), rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_path, run_main):
     """Real-ESRGAN's, published as netD: the second phase learns from it, and what it has become is PyTorch's again."""
-    save_torch(randomise(unet_sn_discriminator(4)), tmp_path / "netD.pth")
+    save_torch(randomise(unet_sn_discriminator(6)), tmp_path / "netD.pth")
     shutil.copytree(trained_run / "psnr", tmp_path / "run" / "psnr")
     shutil.copy(trained_run / "config.yaml", tmp_path / "run")
     status, out, err = run_main(
@@ -83,14 +84,14 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, trained_run, tmp_pat
         *("--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6", "--set", "runtime.precision=mixed_bfloat16"),
     )  # fmt: skip
     assert status == 0, err
-    assert "netD.pth: UNetDiscriminatorSN: 4 filters" in out  # the configuration has another
+    assert "netD.pth: UNetDiscriminatorSN: 6 filters" in out  # the configuration has another
     saved = tmp_path / "run" / "gan" / "discriminator.keras"
     for a, b in zip(load_discriminator(tmp_path / "netD.pth").trainable_weights,
                     load_discriminator(saved).trainable_weights, strict=True):  # fmt: skip
         assert 0 < np.abs(np.asarray(a) - np.asarray(b)).max() < 2e-6
     status, out, err = run_main("convert", saved, tmp_path / "back.safetensors")
     assert status == 0, err
-    assert "UNetDiscriminatorSN: 4 filters" in out
+    assert "UNetDiscriminatorSN: 6 filters" in out
     assert "its tensors named as in BasicSR" in out
     status, out, err = run_main(
         "train", "--phase", "gan", "--config", tiny_config, "--run_dir", tmp_path / "next",
@@ -378,7 +379,7 @@ def test_a_scale_of_three_needs_only_its_patch(tiny_config, tmp_path, run_main):
 def test_a_set_that_agrees_with_the_file_is_welcome(tiny_config, tmp_path, run_main):
     save_torch(rrdb_generator(2, filters=4, blocks=1, growth=2), tmp_path / "x2.safetensors")
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
-    agreeing = ("--set", "generator.unshuffle=2", "--set", "generator.scale=2", "--set", "psnr.steps=1")
+    agreeing = ("--set", "generator.name=rrdb", "--set", "generator.unshuffle=2", "--set", "generator.scale=2", "--set", "psnr.steps=1")
     status, _, err = run_main(*command, "--init_from", tmp_path / "x2.safetensors", *agreeing)
     assert status == 0, err
 
@@ -430,6 +431,7 @@ def test_the_card_says_what_training_started_from(published, tiny_config, tmp_pa
     assert "| phase gan started from | published.pth |" in card
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_learns_from_a_published_start(published, tiny_config, tmp_path, run_main):
     """Both phases on the compact network, the second from the first; and the card knows where that came from."""
     path, model = published
