@@ -379,7 +379,16 @@ def test_a_scale_of_three_needs_only_its_patch(tiny_config, tmp_path, run_main):
 def test_a_set_that_agrees_with_the_file_is_welcome(tiny_config, tmp_path, run_main):
     save_torch(rrdb_generator(2, filters=4, blocks=1, growth=2), tmp_path / "x2.safetensors")
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
-    agreeing = ("--set", "generator.name=rrdb", "--set", "generator.unshuffle=2", "--set", "generator.scale=2", "--set", "psnr.steps=1")
+    agreeing = (
+        "--set",
+        "generator.name=rrdb",
+        "--set",
+        "generator.unshuffle=2",
+        "--set",
+        "generator.scale=2",
+        "--set",
+        "psnr.steps=1",
+    )
     status, _, err = run_main(*command, "--init_from", tmp_path / "x2.safetensors", *agreeing)
     assert status == 0, err
 

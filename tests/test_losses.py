@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from esrgan_tf.training.losses import (
+    grid_loss,
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,
@@ -100,3 +101,36 @@ def test_large_logits_stay_finite(loss):
     value, (_, of_fake) = gradients(lambda real, fake: loss(200.0 * real, 200.0 * fake))
     assert np.isfinite(value)
     assert np.isfinite(of_fake).all()
+
+
+def test_the_grid_loss_is_the_mean_of_each_place():
+    """Written out: windows of 8 input pixels on a side, 2 x 3 of them in 9 x 10 input pixels."""
+    rng = np.random.default_rng(0)
+    hr, sr = (rng.random((2, 36, 40, 3), dtype=np.float32) for _ in range(2))
+    difference, terms = (sr - hr).astype(np.float64), []
+    for image in difference:
+        for top in range(2):
+            for left in range(3):
+                window = image[4 * top : 4 * (top + 8), 4 * left : 4 * (left + 8)]
+                places = np.stack([window[dy::4, dx::4].mean((0, 1)) for dy in range(4) for dx in range(4)])
+                terms.append(np.abs(places - places.mean(0)))
+    assert float(grid_loss(hr, sr, 4)) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
+    rng = np.random.default_rng(1)
+    hr = rng.random((1, 16 * scale, 16 * scale, 3), dtype=np.float32)
+    brighter = hr + 0.1
+    assert float(grid_loss(hr, brighter, scale)) == pytest.approx(0, abs=1e-6)
+    dotted = hr.copy()
+    dotted[:, ::scale, ::scale] += 0.1  # the first of each place: 0.1 (1 - 1/n) there, and 0.1/n at the n - 1 others
+    n = scale**2
+    assert float(grid_loss(hr, dotted, scale)) == pytest.approx(0.2 * (n - 1) / n**2, rel=1e-3)
+    noise = 0.1 * rng.standard_normal(hr.shape).astype(np.float32)
+    assert float(grid_loss(hr, hr + noise, scale)) < 0.15 * np.abs(noise).mean()
+
+
+def test_the_grid_loss_of_patches_smaller_than_its_window():
+    hr = np.zeros((1, 16, 16, 3), np.float32)
+    assert float(grid_loss(hr, hr, 4)) == 0

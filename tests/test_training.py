@@ -17,7 +17,7 @@ from esrgan_tf.models import compact_generator, residual_generator
 from esrgan_tf.runs.folder import checkpoint_steps
 from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, run_phase
-from esrgan_tf.training.losses import relativistic_discriminator_loss
+from esrgan_tf.training.losses import grid_loss, relativistic_discriminator_loss
 from esrgan_tf.training.monitor import Monitor, too_long
 from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
 from tests import reference
@@ -117,6 +117,23 @@ def test_moving_average_warms_up(tmp_path, monkeypatch):
         expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now, strict=True)]
     for a, b in zip(phase.average.get_weights(), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_grid_term_is_weighed_and_reported():
+    """Twice the weight adds the same gradient once more; without one there is no column."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    lr, hr = (tf.constant(x / np.float32(255)) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
+    gradients = {}
+    for weight in (0.0, 1.0, 2.0):
+        step = make_phase("gan", strategy, grid_weight=weight, adversarial_weight=0.0).step
+        losses, both = step(lr, hr, tf.ones(()))
+        assert tuple(losses) == step.losses
+        assert ("grid" in losses) == (weight > 0)
+        gradients[weight] = np.concatenate([np.ravel(g) for g in both["generator"]])
+    assert float(losses["grid"]) == pytest.approx(float(grid_loss(hr, step.generator(lr), 4)), rel=1e-5)
+    added = gradients[1.0] - gradients[0.0]
+    assert np.abs(added).max() > 1e-4
+    np.testing.assert_allclose(gradients[2.0] - gradients[0.0], 2 * added, rtol=1e-3, atol=1e-6)
 
 
 def test_the_judges_see_real_and_fake_images_shifted_alike():

@@ -107,6 +107,7 @@ class GanConfig(PhaseConfig):
     decay_steps: tuple[int, ...] = (50_000, 100_000, 200_000, 300_000)
     pixel_weight: Annotated[float, NotNegative] = 1e-2
     perceptual_weight: Annotated[float, NotNegative] = 1.0
+    grid_weight: Annotated[float, NotNegative] = 0.0
     random_shift: Annotated[int, NotNegative] = 0
     perceptual_layers: Weights = field(default_factory=lambda: {"conv5_4": 1.0})
     perceptual_loss: Norm = "l1"

@@ -7,6 +7,7 @@ import tensorflow as tf
 from esrgan_tf.config import GanConfig
 from esrgan_tf.images.filters import unsharp_mask
 from esrgan_tf.training.losses import (
+    grid_loss,
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,
@@ -32,6 +33,8 @@ class GanStep:
         """`features` is `vgg19_features` of the configured layers; None leaves the perceptual term out."""
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config = config
+        if config.grid_weight:
+            self.losses = ("pixel", "grid", *self.losses[1:])
         self.trained = {
             "generator": (generator, optimizer(config, generator, config.optimizer)),
             "discriminator": (discriminator, optimizer(config, discriminator)),
@@ -51,6 +54,7 @@ class GanStep:
         with tf.GradientTape() as tape:
             sr = self.generator(lr, training=True)
             pixel = pixel_loss(target, sr, c.pixel_loss)
+            grid = grid_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.grid_weight else tf.zeros(())
             if c.random_shift:
                 hr, target, sr = self._shifted(hr, target, sr)
             perceptual = tf.zeros(())
@@ -63,6 +67,7 @@ class GanStep:
             else:
                 adversarial = plain_generator_loss(self.discriminator(sr, training=True))
             total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
+            total += c.grid_weight * grid
             scaled = loss_scale * total
         gradients = {"generator": tape.gradient(scaled, self.generator.trainable_variables)}
 
@@ -75,7 +80,9 @@ class GanStep:
         gradients["discriminator"] = tape.gradient(scaled, self.discriminator.trainable_variables)
 
         logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
-        losses = dict(zip(self.losses, (pixel, perceptual, adversarial, discriminator, *logits), strict=True))
+        grids = (grid,) if c.grid_weight else ()
+        values = (pixel, *grids, perceptual, adversarial, discriminator, *logits)
+        losses = dict(zip(self.losses, values, strict=True))
         return losses, gradients
 
     def _shifted(self, *images):

@@ -7,11 +7,28 @@ over all replicas by itself.
 
 import tensorflow as tf
 
+GRID_WINDOW = 8
+
 
 def pixel_loss(hr: tf.Tensor, sr: tf.Tensor, norm: str = "l1") -> tf.Tensor:
     """Mean difference of two `[B, H, W, 3]` images in [0, 1]: absolute (`l1`: ESRGAN, section 3.3) or squared (`l2`:
     SRGAN, section 2.2.1)."""
     return _difference(hr, sr, norm)
+
+
+def grid_loss(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
+    """What repeats every `scale` pixels in the difference of two images `[b, scale * h, scale * w, c]`.
+
+    A network that works at the input's size answers even areas with one pattern, repeated for each input pixel, once
+    it is rewarded for texture. Here: of each of the scale^2 places within an input pixel the mean difference over
+    `GRID_WINDOW` input pixels on a side, less the mean of all places; absolute, averaged.
+    """
+    places = tf.nn.space_to_depth(sr - hr, scale)
+    window = min(GRID_WINDOW, *places.shape[1:3])
+    means = tf.nn.avg_pool2d(places, window, 1, "VALID")
+    shape = tf.shape(means)
+    means = tf.reshape(means, tf.concat([shape[:3], [scale**2, sr.shape[3]]], axis=0))
+    return tf.reduce_mean(tf.abs(means - tf.reduce_mean(means, axis=3, keepdims=True)))
 
 
 def perceptual_loss(
