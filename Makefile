@@ -16,7 +16,7 @@ test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/.docs
-	$(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # Reinstalled whenever what is to be installed changes.
 $(VENV)/.demo: $(STATED)
