@@ -53,8 +53,14 @@ class Place:
         _write_configurations(path, data_dir)
         _write_weights(path)
 
-    def run(self, page: str, cold: bool = False) -> None:
-        """All of a page in its order; `cold`: what comes first is started as a shell starts it."""
+    def run(self, page: str, cold: bool = False, eagerly: bool = False) -> None:
+        """All of a page in its order.
+
+        Args:
+            page: its path in the repository.
+            cold: what comes first is started as a shell starts it.
+            eagerly: trainings do not compile their steps, where a page shows what to train and not how it runs.
+        """
         todo = [step for step in steps(page) if step.text not in self._done]
         while todo:
             together = 1
@@ -62,7 +68,7 @@ class Place:
                 together = sum("TF_CONFIG" in step.environment for step in todo)
                 self._run_machines(todo[:together])
             else:
-                self._run_step(todo[0], cold)
+                self._run_step(todo[0], cold, eagerly)
             self._done |= {step.text for step in todo[:together]}
             todo, cold = todo[together:], False
 
@@ -75,9 +81,9 @@ class Place:
 
     def run_line(self, line: str) -> None:
         """A command line that is on no page."""
-        self._run_step(step_of(line), cold=False)
+        self._run_step(step_of(line))
 
-    def _run_step(self, step: Step, cold: bool) -> None:
+    def _run_step(self, step: Step, cold: bool = False, eagerly: bool = False) -> None:
         """Python's commands with TensorFlow imported already, others as a shell starts them."""
         words, environment = list(step.words), dict(step.environment)
         if not words:
@@ -87,8 +93,11 @@ class Place:
             folder = self._scheduler()
             words[0] = folder / "srun"
             environment["PATH"] = os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"]))
-        start = run_process if cold or words[0] not in _OF_PYTHON else self._warm.run
-        result = start(*words, cwd=self.path, env=environment)
+        if cold or words[0] not in _OF_PYTHON:
+            result = run_process(*words, cwd=self.path, env=environment)
+        else:
+            eagerly = eagerly and "train.py" in words
+            result = self._warm.run(*words, cwd=self.path, env=environment, eagerly=eagerly)
         assert result.returncode == 0, f"{step.text}\n{result.stdout}\n{result.stderr}"
 
     def _run_machines(self, machines: list[Step]) -> None:
@@ -137,6 +146,8 @@ def _write_images(path):
 def _write_configurations(path, data_dir):
     """The default one and the recipes: systems and sources as they are, sizes tiny."""
     sizes = yaml.safe_load(TINY.format(photos="null", validation="null", cache=path / "cache"))
+    sizes["psnr"]["steps"] = sizes["gan"]["steps"] = 2
+    sizes["runtime"] = {"log_every": 1, "validate_every": 2, "checkpoint_every": 2}
     sizes["data"] |= {"source": "div2k"} if data_dir is None else {"source": "div2k", "data_dir": str(data_dir)}
     (path / "config.yaml").write_text(yaml.safe_dump(sizes))
     for file in (path / "configs").glob("*.yaml"):

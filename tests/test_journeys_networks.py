@@ -19,4 +19,4 @@ def place(tmp_path_factory, warm):
 def test_page(page, place, request):
     if page == "docs/pytorch.md":
         place.has_run(lambda: request.getfixturevalue("trained_run"))
-    place.run(page)
+    place.run(page, eagerly=True)

@@ -15,7 +15,7 @@ def place(tmp_path_factory, warm, div2k_dir):  # noqa: F811
 
 
 def test_training(place):
-    place.run("docs/training.md")
+    place.run("docs/training.md", eagerly=True)
     assert "DIV2K" in (place.path / "exports" / "div2k" / "MODEL_CARD.md").read_text()
 
 

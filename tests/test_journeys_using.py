@@ -34,9 +34,9 @@ def test_page(page, place, request):
             assert enlarged.size == (200, 160)
 
 
-def test_notebook(place, trained_run):
+def test_notebook(place, request):
     if not (place.path / "saved_model").is_dir():
-        place.has_run(lambda: trained_run)
+        place.has_run(lambda: request.getfixturevalue("trained_run"))
         place.run_line("python export.py --run_dir runs/photos --output saved_model")
     notebook = nbformat.read(place.path / "examples" / "upscale.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place.path / "examples")}}).execute()
@@ -58,7 +58,7 @@ def test_demo(tmp_path, warm, monkeypatch, capfd):
         commands.append(argv[1])
         if len(commands) == 1:
             return cold(argv, cwd=cwd, check=check)
-        result = warm.run(*argv, cwd=cwd)
+        result = warm.run(*argv, cwd=cwd, eagerly=argv[1] == "train.py")
         assert result.returncode == 0, result.stderr
         return result
 
