@@ -1,11 +1,11 @@
-# The two commands of the README, each from a bare clone: `make demo` and `make test`.
+# The two commands of the README, each from a bare clone: `make demo` and `make test`. `make docs` builds the pages.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 STATED := setup.py constraints.txt pyproject.toml
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -15,11 +15,18 @@ test: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
 # Reinstalled whenever what is to be installed changes.
 $(VENV)/.demo: $(STATED)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(PIP) -e '.[demo]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) -e '.[docs]'
 	touch $@
 
 # spandrel asks for torchvision too, which no network of ours needs and which is not built for every PyTorch.
@@ -29,4 +36,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site

@@ -2,6 +2,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1,<2"]
+
 setup(
     name="esrgan-tf",
     version="0.1.0",
@@ -42,7 +44,9 @@ setup(
         ],  # .pth, .pt, .ckpt; before 2.6 its weights-only mode could be tricked (CVE-2025-32434)
         "heif": ["pillow-heif>=1,<2"],  # HEIC; libvips as it comes from PyPI has no decoder for it
         "demo": ["scikit-image>=0.25,<1"],  # free photos
+        "docs": DOCS,
         "dev": [
+            *DOCS,  # a test builds the pages
             "scikit-image>=0.25,<1",  # free photos, and a second opinion on metrics
             "torch>=2.6,<3",
             "pillow-heif>=1,<2",

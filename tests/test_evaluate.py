@@ -176,7 +176,7 @@ def test_lpips_is_given_images_as_it_wants_them(place, run_main, monkeypatch):
 
 @pytest.mark.shared
 def test_published_weights_on_set5(tmp_path, run_main):
-    """The README's figures, computed without this package: PyTorch, NumPy, Pillow."""
+    """The figures of docs/measuring.md, computed without this package: PyTorch, NumPy, Pillow."""
     weights, folder = needs_shared("realesrgan_compact", "realesr-general-x4v3.safetensors"), needs_shared("set5")
     flags = ("--hr_dir", folder / "hr", "--lr_dir", folder / "lr_x4", "--report", tmp_path / "r.json")
     status, _, err = run_main("evaluate", "--model", weights, *flags)
@@ -194,9 +194,9 @@ def test_published_weights_on_set5(tmp_path, run_main):
         expected = np.mean([image[measure] for image in values])
         assert value == pytest.approx(expected, abs=2e-3 if "psnr" in measure else 1e-4)
     assert report["mean"]["bicubic"]["psnr_y"] == pytest.approx(28.43, abs=0.01)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "measuring.md").read_text()
     for value, form in ((report["mean"]["model"]["psnr_y"], ".2f"), (report["mean"]["model"]["ssim_y"], ".4f")):
-        assert format(value, form) in readme
+        assert format(value, form) in page
 
 
 def test_rgb_measures_agree_with_scikit_image():

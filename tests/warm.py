@@ -50,15 +50,19 @@ class Warm:
     def __exit__(self, *_) -> None:
         self._helper.communicate(timeout=60)  # closes its input
 
-    def start(self, *argv, cwd=REPOSITORY, env=()) -> "Run":
-        """Starts `python X.py …`, `python -m X …`, or a command that is installed beside this Python."""
+    def start(self, *argv, cwd=REPOSITORY, env=(), eagerly=False) -> "Run":
+        """Starts `python X.py …`, `python -m X …`, or a command that is installed beside this Python.
+
+        `eagerly`: a training of a few steps then takes half the time, without the seconds of compiling a step.
+        """
         argv, output = [str(part) for part in argv], str(self._folder / str(next(self._number)))
-        pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), stdout=f"{output}.out", stderr=f"{output}.err")
+        files = {"stdout": f"{output}.out", "stderr": f"{output}.err"}
+        pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), eagerly=eagerly, **files)
         return Run(self, argv, pid, Path(f"{output}.out"), Path(f"{output}.err"))
 
-    def run(self, *argv, cwd=REPOSITORY, env=(), timeout=500) -> subprocess.CompletedProcess:
+    def run(self, *argv, cwd=REPOSITORY, env=(), eagerly=False, timeout=500) -> subprocess.CompletedProcess:
         """Starts it and waits for its end."""
-        run = self.start(*argv, cwd=cwd, env=env)
+        run = self.start(*argv, cwd=cwd, env=env, eagerly=eagerly)
         try:
             run.wait(timeout)
         finally:
@@ -128,7 +132,7 @@ def _serve() -> dict | None:
     return None
 
 
-def _run(argv, cwd, env, stdout, stderr):
+def _run(argv, cwd, env, eagerly, stdout, stderr):
     """Becomes the process that a shell would have started, and runs its program."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in enumerate((os.devnull, stdout, stderr)):
@@ -137,6 +141,8 @@ def _run(argv, cwd, env, stdout, stderr):
         os.close(file)
     os.chdir(cwd)
     os.environ.update(env)
+    if eagerly:
+        sys.modules["tensorflow"].config.run_functions_eagerly(True)
     argv = argv[1:] if argv[0] in ("python", sys.executable) else [COMMANDS / argv[0], *argv[1:]]
     if argv[0] == "-m":
         sys.argv, sys.path[0] = argv[1:], os.getcwd()

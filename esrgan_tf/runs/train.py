@@ -40,7 +40,8 @@ def train(
         phase: `psnr`, then `gan`, which starts from the first one's network.
         overrides: which `section.key=value` of the configuration the user set by hand: networks that are given must not
             contradict them.
-        init_from, discriminator_from: files, or names of models, to start from. Their architecture becomes the run's.
+        init_from: a generator's file, or the name of a model, to start from. Its architecture becomes the run's.
+        discriminator_from: the same for the discriminator of phase `gan`.
         allow_changes: go on from a checkpoint that was made with other settings or images.
         models_dir: where downloaded models lie; else `$ESRGAN_TF_MODELS`, else the user's cache.
         stop: asked after each step; None never stops.

@@ -40,7 +40,8 @@ def perceptual_loss(
     """Weighted sum over layers of the mean difference of VGG features (ESRGAN, section 3.3: L_percep; SRGAN, 2.2.1).
 
     Args:
-        hr_features, sr_features: `{layer: [B, h, w, C]}` from `vgg19_features`; gradients flow into `sr_features` only.
+        hr_features: `{layer: [B, h, w, C]}` from `vgg19_features`, of the truth; no gradients flow into them.
+        sr_features: the same of the generator's images.
         layer_weights: `{layer: weight}`.
         norm: `l1` or `l2`, as in `pixel_loss`.
     """

@@ -27,7 +27,9 @@ def upscale(
         image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
             of any kind that `esrgan-tf upscale` reads.
         model: a generator, or what `load_model` takes; None is the packaged one. Gray goes through one for RGB too.
-        tile, overlap, ensemble: as for `Enlarger`.
+        tile: as for `Enlarger`.
+        overlap: as for `Enlarger`.
+        ensemble: as for `Enlarger`.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a

@@ -9,7 +9,8 @@ def interpolate(psnr_model: keras.Model, gan_model: keras.Model, alpha: float) -
     """Returns a new model whose every weight is `(1 - alpha) * psnr + alpha * gan`.
 
     Args:
-        psnr_model, gan_model: generators of the same architecture; neither is changed.
+        psnr_model: a generator; it is not changed.
+        gan_model: another of the same architecture; it is not changed either.
         alpha: 0 is the PSNR network, 1 the GAN network; the paper's default is 0.8.
 
     Raises:

@@ -1,0 +1,77 @@
+"""The pages that people read, in the order of the site, and what each of them tells to run."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+
+import yaml
+
+from tests.conftest import REPOSITORY
+
+# `make` and `pip` install everything from nothing: the build does it, a test in it cannot.
+_NOT_RUN = re.compile(r"make \w+|pip install .*")
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command line of an `sh` block, continued lines joined, or a whole `python` block.
+
+    Attributes:
+        text: as it stands on the page.
+        words: of a command; none of a block.
+        environment: variables that are set before the command.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+def pages() -> list[str]:
+    """The README, then what mkdocs.yml lists: paths in the repository."""
+    return ["README.md", *(f"docs/{path}" for path in _listed(yaml.safe_load(text_of("mkdocs.yml"))["nav"]))]
+
+
+def text_of(path: str) -> str:
+    return (REPOSITORY / path).read_text()
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Each fenced block's language and text."""
+    return _FENCE.findall(text_of(page))
+
+
+def commands(page: str) -> list[str]:
+    """The command lines of a page, continued lines joined, in their order."""
+    return [line for language, text in blocks(page) if language == "sh" for line in _lines(text)]
+
+
+def steps(page: str) -> list[Step]:
+    """What a test runs of a page, in its order."""
+    found = []
+    for language, text in blocks(page):
+        if language == "python":
+            found.append(Step(text))
+        elif language == "sh":
+            found += [step_of(line) for line in _lines(text) if not _NOT_RUN.fullmatch(line)]
+    return found
+
+
+def _lines(text):
+    lines = text.replace("\\\n", " ").splitlines()
+    return [" ".join(line.split("  #")[0].split()) for line in lines if line.strip()]
+
+
+def step_of(line: str) -> Step:
+    environment, words = {}, shlex.split(line)
+    while re.match(r"[A-Z_]+=", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        environment[name] = value
+    return Step(line, tuple(words), environment)
+
+
+def _listed(entries):
+    for entry in entries:
+        for value in entry.values() if isinstance(entry, dict) else (entry,):
+            yield from _listed(value) if isinstance(value, list) else (value,)

@@ -1,0 +1,95 @@
+"""The README and the pages of docs/: complete, linked, run by a test, and built into a site."""
+
+import os
+import re
+import sys
+
+import pytest
+
+from tests import test_journeys_networks, test_journeys_training, test_journeys_using
+from tests.conftest import REPOSITORY, run_process
+from tests.pages import blocks, commands, pages, steps, text_of
+
+JOURNEYS = (test_journeys_using, test_journeys_training, test_journeys_networks)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site, and what building it said; TensorFlow and Keras are not there to import."""
+    folder = tmp_path_factory.mktemp("site")
+    program = "import sys; sys.modules |= dict(tensorflow=None, keras=None); from mkdocs.__main__ import cli; cli()"
+    result = run_process(
+        sys.executable, "-c", program, "build", "--strict", "--site-dir", folder, env={"NO_MKDOCS_2_WARNING": "1"}
+    )
+    return folder, result
+
+
+def test_the_site_builds_without_a_warning(site):
+    folder, result = site
+    assert result.returncode == 0, result.stderr
+    assert "WARNING" not in result.stdout + result.stderr
+    for page in pages()[1:]:
+        assert (folder / os.path.relpath(page, "docs")).with_suffix(".html").is_file()
+
+
+def test_the_site_has_the_docstrings(site):
+    text = (site[0] / "api.html").read_text()
+    for name, words in (
+        ("upscale", "Enlarges a whole image"),
+        ("train", "Trains a phase of a run to its last step"),
+        ("rrdb_generator", "residual-in-residual dense block network"),
+        ("perceptual_loss", "Weighted sum over layers"),
+        ("psnr", "Peak signal-to-noise ratio"),
+    ):
+        assert f'{name}"' in text
+        assert words in text
+
+
+def test_the_site_has_the_files_that_pages_link_to(site):
+    assert (site[0] / "files" / "config.yaml").read_text() == text_of("config.yaml")
+    assert (
+        "What is not in the pixels is guessed"
+        in (site[0] / "files" / "esrgan_tf" / "weights" / "packaged" / "photo.html").read_text()
+    )
+    assert "checkpoint_every: 1000" in re.sub("<.*?>", "", (site[0] / "configuration.html").read_text())
+
+
+def test_the_readme_is_short():
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_the_links_of_the_readme_lead_somewhere(site):
+    links = re.findall(r"(?<!\")\]\((?!https?:)(.*?)\)", text_of("README.md"))
+    assert len(links) > 10
+    for link in links:
+        path, _, heading = link.partition("#")
+        assert (REPOSITORY / path).is_file(), link
+        if heading:
+            assert f'id="{heading}"' in (site[0] / path.removeprefix("docs/")).with_suffix(".html").read_text(), link
+
+
+def test_the_site_has_all_pages():
+    written = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").rglob("*.md")}
+    assert set(pages()) == {"README.md", *written}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_blocks_are_of_a_kind_that_is_run(page):
+    assert {language for language, _ in blocks(page)} <= {"sh", "python", "yaml"}
+    assert text_of(page).count("```") == 2 * len(blocks(page))  # none that the pattern overlooks
+
+
+def test_all_that_pages_tell_to_run_is_run():
+    run = [page for journeys in JOURNEYS for page in journeys.PAGES]
+    assert sorted(run) == sorted(page for page in pages() if steps(page))
+    assert sum(len(steps(page)) for page in run) > 50
+    for journeys in JOURNEYS:
+        assert list(journeys.PAGES) == [page for page in pages() if page in journeys.PAGES]
+
+
+def test_the_commands_of_make():
+    assert {"make demo", "make test"} <= set(commands("README.md"))
+    for target in ("demo", "test", "docs"):
+        planned = run_process("make", "--dry-run", "--always-make", target).stdout
+        assert "-m venv" in planned
+        assert "pip install --quiet -c constraints.txt" in planned
