@@ -9,6 +9,7 @@ import tensorflow as tf
 from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.models import residual_generator
+from esrgan_tf.models.as_pytorch import batch_norm
 from esrgan_tf.runs.stopping import StopRequest
 from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 
@@ -49,11 +50,11 @@ def small_generator():
     return residual_generator(4, filters=4, blocks=1)
 
 
-def small_discriminator():
+def small_discriminator(image_size=32):
     """Of few variables, as each takes a tenth of a second to compile; with batch statistics, as the real ones."""
-    image = keras.Input((32, 32, 3))
+    image = keras.Input((image_size, image_size, 3))
     x = keras.layers.Conv2D(16, 3, strides=2, name="conv1")(image)
-    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = batch_norm("norm")(x)
     x = keras.layers.LeakyReLU(0.2, name="activation")(x)
     x = keras.layers.Conv2D(16, 3, strides=2, name="conv2")(x)
     x = keras.layers.GlobalAveragePooling2D(name="mean")(x)

@@ -90,9 +90,9 @@ def record(strategy, phase_name):
     """
     from esrgan_tf.config import RuntimeConfig
     from esrgan_tf.data import Patches
-    from esrgan_tf.models import compact_generator, srresnet_generator, vgg_discriminator
+    from esrgan_tf.models import compact_generator, srresnet_generator
     from esrgan_tf.training.train_step import TrainStep
-    from tests.small_training import all_weights, make_phase
+    from tests.small_training import all_weights, make_phase, small_discriminator
 
     phase = make_phase(
         phase_name,
@@ -101,7 +101,7 @@ def record(strategy, phase_name):
         generators=lambda: smooth(
             randomise((srresnet_generator if phase_name == "psnr" else compact_generator)(4, 8, 1), deviation=0.2)
         ),
-        discriminators=lambda: smooth(vgg_discriminator(64, 8)),
+        discriminators=lambda: smooth(small_discriminator(64)),
         learning_rate=1e-5,
     )
     step = TrainStep(phase, strategy, RuntimeConfig())
