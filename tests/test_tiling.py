@@ -12,6 +12,7 @@ import tensorflow as tf
 from esrgan_tf import load_model, upscale
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator, srresnet_generator
+from esrgan_tf.upscaling import tiling
 from esrgan_tf.upscaling.receptive_field import receptive_field
 from esrgan_tf.upscaling.tiling import Enlarger, quantise
 from tests.conftest import REPOSITORY, needs_shared, randomise
@@ -82,9 +83,7 @@ def test_receptive_field_is_what_a_changed_pixel_changes(name):
         rows = np.flatnonzero((after != before).any(axis=(0, 2, 3))) // scale
         changed = max(changed, 120 - rows[0], rows[-1] - 123)
     assert changed >= 3
-    # Convolutions behind a pixel shuffle, of 9x9 and of 3x3, count as if before it.
-    more = {"SRResNet": 3, "MSRResNet": 1}.get(name, 0)
-    assert receptive_field(model, 100) - more <= changed <= receptive_field(model, 100)
+    assert changed == receptive_field(model, 100)
     assert receptive_field(model, 2) == 2
 
 
@@ -349,3 +348,31 @@ def test_memory_that_is_never_enough_is_said():
     enlarger._forward = exhausted
     with pytest.raises(UserError, match="memory ran out even for tiles of 32 pixels"):
         enlarger(PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("build", "most"),
+    [
+        (lambda: rrdb_generator(4, filters=8, blocks=1, growth=4), 16 * 8),
+        (lambda: rrdb_generator(2, filters=8, blocks=1, growth=4), 4 * 8),  # of half the rows and columns, 4 times each
+        (lambda: srresnet_generator(4, filters=8, blocks=1), 4 * 4 * 8),  # before the second pixel shuffle, and behind
+        (lambda: srresnet_generator(3, filters=8, blocks=1, batch_norm=False), 9 * 8),
+        (lambda: compact_generator(4, filters=8, blocks=1), 16 * 3),  # the pixel shuffle's result, without convolutions
+        (lambda: residual_generator(8, filters=8, blocks=1), 64 * 3),
+    ],
+)
+def test_the_largest_activations_are_counted(build, most):
+    """By what a network of the real sizes computes, `[H, W, C]` of every tensor, on an image of 8x8 pixels."""
+    model = build()
+    images = [
+        tensor for operation in model.operations for tensor in listed_outputs(operation) if len(tensor.shape) == 4
+    ]
+    values = keras.Model(model.input, images)(np.zeros((1, 8, 8, 3), np.float32))
+    assert max(value.shape[1] * value.shape[2] * value.shape[3] for value in values) == 64 * most
+    scale = np.asarray(model(np.zeros((1, 8, 8, 3), np.float32))).shape[1] // 8
+    expected = 4 * (tiling._ACTIVATIONS * most + tiling._RESULTS * 3 * scale**2)
+    assert tiling._bytes_per_pixel(model, scale) == pytest.approx(expected)
+
+
+def listed_outputs(operation):
+    return operation.output if isinstance(operation.output, list) else [operation.output]

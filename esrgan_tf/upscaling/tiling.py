@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.upscaling.receptive_field import receptive_field
+from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
 # (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
@@ -77,7 +77,7 @@ class Enlarger:
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
-            overlap = receptive_field(model, _MOST_OVERLAP * _packing(model, self.scale))
+            overlap = receptive_field(model, _MOST_OVERLAP * _packing(model))
         self._overlap = -(-overlap // _GRID) * _GRID
         least = self._least_tile() if self._overlap_asked or tile is None else 4 * _GRID
         if tile is None:
@@ -223,19 +223,17 @@ def _available_memory():
 
 
 def _bytes_per_pixel(model, scale):
-    """What the largest activations take for each pixel of the input, from the layers' channels and enlargements."""
-    area, most = 1.0, 0.0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.UpSampling2D):
-            area *= math.prod(layer.size)
-        shape = getattr(layer.output, "shape", ())
-        if len(shape) == 4:
-            most = max(most, area * shape[-1])
-    most /= _packing(model, scale) ** 2  # all areas are that much smaller
+    """What the largest activations take for each pixel of the input, from the tensors' channels and enlargements."""
+    densities = pixel_densities(model)
+    tensors = (tensor for operation in model.operations for tensor in _tensors(operation.output))
+    most = max(densities[id(tensor)] * tensor.shape[-1] for tensor in tensors if len(tensor.shape) == 4)
     return 4 * (_ACTIVATIONS * most + _RESULTS * scale**2 * model.outputs[0].shape[-1])
 
 
-def _packing(model, scale):
-    """How many rows of the input, and columns, the network packs into one: it enlarges so much more than it has to."""
-    area = math.prod(math.prod(x.size) for x in model.layers if isinstance(x, keras.layers.UpSampling2D))
-    return max(1, math.isqrt(area) // scale)
+def _packing(model):
+    """How many rows of the input, and columns, the network packs into one."""
+    return round(1 / math.sqrt(min(pixel_densities(model).values())))
+
+
+def _tensors(output):
+    return output if isinstance(output, list) else [output]
