@@ -893,9 +893,9 @@ def test_a_full_disk(models, tmp_path):
     def limit(size):
         return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    # The first is too little for the unpacked pixels, the second for the file, as noise does not become smaller in it.
-    for size in (noise.size // 2, noise.size):
-        flags = ("--outscale", "1", "--output", tmp_path / "out")
+    # The first is too little for the pixels that the network makes, twice as many a side, the second for the file only.
+    for size in (2 * noise.size, 5 * noise.size):
+        flags = ("--outscale", "4", "--output", tmp_path / "out")
         result = run(models, tmp_path / "a.png", *flags, preexec_fn=limit(size))
         assert result.returncode == 1
         assert result.stderr.startswith(f"esrgan-tf: {tmp_path / 'a.png'}: File too large".encode())

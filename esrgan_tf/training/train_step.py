@@ -24,9 +24,7 @@ class Phase:
     config: PhaseConfig
     step: PsnrStep | GanStep
     generator: keras.Model  # the network that the step updates
-    average: (
-        keras.Model
-    )  # its moving average, float32 and of the same weights at the start: what is validated and saved
+    average: keras.Model  # its moving average in float32, of the same weights at the start: it is validated and saved
     scale: int
 
 
