@@ -87,8 +87,8 @@ def tensors(name):
 def test_alpha_blends_every_weight(alpha):
     faithful, sharp = map(tensors, DIAL)
     blended = {v.path: np.asarray(v) for v in load_dial(alpha).weights}
-    # Written in PyTorch's order of axes, read back in Keras'.
-    for name in ("conv_first", "body.3.conv2", "conv_last"):
+    # In the file the axes are in PyTorch's order.
+    for name in ("conv_first", "body.3.conv2", "conv_body"):
         expected = (1 - alpha) * np.float32(faithful[f"{name}.weight"]) + alpha * np.float32(sharp[f"{name}.weight"])
         path = f"{name.replace('.', '_')}/kernel"
         np.testing.assert_allclose(blended[path], expected.transpose(2, 3, 1, 0), atol=1e-6)
