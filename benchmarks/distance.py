@@ -2,7 +2,7 @@
 
     python -m benchmarks.distance --vgg19 vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 \
       --set Set14=Set14/hr:Set14/lr_x4 --set Set14,degraded=Set14/hr:Set14/degraded \
-      --model faithful --model photo --model realesr-general-x4v3
+      --model faithful --alpha 0.5 --model sharp --model photo --model realesr-general-x4v3
 
 The distance is LPIPS' without its learnt weights (Zhang et al., arXiv 1801.03924, section 3): features of relu1_2,
 relu2_2 and relu3_4, each of unit length over its channels; the squares of their differences summed over channels, and
@@ -27,7 +27,7 @@ from esrgan_tf.images.metrics import psnr
 from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.models import vgg19_features
 from esrgan_tf.upscaling.tiling import Enlarger
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.loading import load_dial, load_model
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_4")
 
@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; else downloaded by Keras")
     parser.add_argument("--set", action="append", required=True, metavar="NAME=HR_DIR:LR_DIR", dest="sets")
     parser.add_argument("--model", action="append", default=[], help="a file, or a name of `esrgan-tf models`")
+    parser.add_argument("--alpha", action="append", default=[], type=float, help="of the blend of faithful and sharp")
     parser.add_argument(
         "--report", type=Path, help="a .json file that keeps results; those that it has are not repeated"
     )
@@ -44,6 +45,7 @@ def main():
     distance = feature_distance(arguments.vgg19)
     results = json.loads(arguments.report.read_text()) if arguments.report and arguments.report.exists() else {}
     makers = {"bicubic": None}
+    makers |= {f"alpha {alpha:g}": lambda alpha=alpha: load_dial(alpha) for alpha in arguments.alpha}
     makers |= {Path(name).stem: lambda name=name: load_model(name) for name in arguments.model}
     for who, make in makers.items():
         missing = [text for text in arguments.sets if text.partition("=")[0] not in results.get(who, {})]

@@ -1,6 +1,6 @@
 """Photos as they are, enlarged by several networks side by side, at full size: what a choice between them is made by.
 
-    python -m benchmarks.sheet portrait.png street.jpg@120,80 --model faithful --model photo --output sheet.png
+    python -m benchmarks.sheet portrait.png street.jpg@120,80 --model faithful --alpha 0.5 --output sheet.png
 
 Of each photo a piece is shown, from the middle or from `@left,top` of its pixels. Bicubic is the first column.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 from esrgan_tf.images.pictures import side_by_side
 from esrgan_tf.images.training_images import bicubic, read_rgb
 from esrgan_tf.upscaling.tiling import Enlarger
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.loading import load_dial, load_model
 
 WIDTH, HEIGHT, AROUND = 140, 105, 24  # of the piece in the photo's pixels, and what is enlarged around it
 
@@ -26,10 +26,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--model", action="append", default=[], help="a file, or a name of `esrgan-tf models`")
+    parser.add_argument("--alpha", action="append", default=[], type=float, help="of the blend of faithful and sharp")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hide", action="store_true", help="no names over the columns")
     arguments = parser.parse_args()
     networks = {Path(name).stem: Enlarger(load_model(name)) for name in arguments.model}
+    networks |= {f"alpha {alpha:g}": Enlarger(load_dial(alpha)) for alpha in arguments.alpha}
     rows = [piece(photo, networks) for photo in arguments.photos]
     titles = ["" if arguments.hide else name for name in ("bicubic", *networks)]
     Image.fromarray(side_by_side(rows, titles, zoom=1)).save(arguments.output)

@@ -7,12 +7,15 @@ import pytest
 import skimage.data
 from PIL import Image
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 import esrgan_tf
+from esrgan_tf.errors import UserError
 from esrgan_tf.images.metrics import psnr
 from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 from esrgan_tf.weights.architecture import recognise_model
-from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+from esrgan_tf.weights.loading import load_dial
+from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
 
 PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # dB over bicubic that none of these networks may fall below
 FAITHFUL = {"faithful"}  # those that are judged by their pixels
@@ -74,3 +77,49 @@ def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
     with Image.open(tmp_path / "photo_x4.jpg") as result:
         assert result.size == (200, 160)
     assert esrgan_tf.upscale(tmp_path / "photo.jpg").size == (200, 160)
+
+
+def tensors(name):
+    return load_file(packaged_models()[name].path)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_alpha_blends_every_weight(alpha):
+    faithful, sharp = map(tensors, DIAL)
+    blended = {v.path: np.asarray(v) for v in load_dial(alpha).weights}
+    # In the file the axes are in PyTorch's order.
+    for name in ("conv_first", "body.3.conv2", "conv_body"):
+        expected = (1 - alpha) * np.float32(faithful[f"{name}.weight"]) + alpha * np.float32(sharp[f"{name}.weight"])
+        path = f"{name.replace('.', '_')}/kernel"
+        np.testing.assert_allclose(blended[path], expected.transpose(2, 3, 1, 0), atol=1e-6)
+
+
+def test_alpha_of_upscale(run_main, tmp_path):
+    pixels = skimage.data.chelsea()[100:140, 100:150]
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    status, out, err = run_main("upscale", tmp_path / "photo.png", "--alpha", "0.25")
+    assert (status, err) == (0, "")
+    assert out.startswith("faithful and sharp, alpha 0.25: the residual network")
+    result = np.asarray(Image.open(tmp_path / "photo_x4.png"))
+    np.testing.assert_array_equal(result, esrgan_tf.upscale(pixels, alpha=0.25))
+    np.testing.assert_array_equal(result, esrgan_tf.upscale(pixels, load_dial(0.25)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--alpha", "1.5"], "--alpha=1.5"),
+        (["--alpha", "0.5", "--model", "faithful"], "faithful.safetensors is a single network"),
+    ],
+)
+def test_alpha_that_blends_nothing_is_refused(flags, words, run_main, tmp_path):
+    Image.fromarray(skimage.data.chelsea()[:20, :20]).save(tmp_path / "photo.png")
+    status, _, err = run_main("upscale", tmp_path / "photo.png", *flags)
+    assert status == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_alpha_of_an_open_network_is_refused():
+    with pytest.raises(UserError, match="single network"):
+        esrgan_tf.upscale(np.zeros((8, 8, 3), np.uint8), load_dial(0.5), alpha=0.5)

@@ -893,7 +893,7 @@ def test_a_full_disk(models, tmp_path):
     def limit(size):
         return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    # The first is too little for the pixels that the network makes, twice as many a side, the second for the file only.
+    # Whether it ends early in the result or late.
     for size in (2 * noise.size, 5 * noise.size):
         flags = ("--outscale", "4", "--output", tmp_path / "out")
         result = run(models, tmp_path / "a.png", *flags, preexec_fn=limit(size))

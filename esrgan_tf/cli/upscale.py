@@ -13,7 +13,7 @@ from esrgan_tf.errors import UserError, listed
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.upscaling.places import Naming, check_inputs, not_readable, plan
 from esrgan_tf.weights.named import scale_of
-from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
 
 FLAGS = flags.FlagValues()
 _INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
@@ -28,6 +28,11 @@ flags.DEFINE_string(
     f"Left out, {DEFAULT}, which is in the package; else a name of `models`, .keras file, SavedModel folder, run "
     "folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_float(
+    "alpha", None,
+    "Without --model, a blend of the packaged networks, from faithful (0) to sharp (1); of a run, its two phases.",
+    flag_values=FLAGS, lower_bound=0.0, upper_bound=1.0,
 )  # fmt: skip
 flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
 flags.DEFINE_integer(
@@ -81,14 +86,14 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.images.image_files import in_words
         from esrgan_tf.upscaling.files import upscale_file
         from esrgan_tf.upscaling.tiling import Enlarger
-        from esrgan_tf.weights.loading import load_model
+        from esrgan_tf.weights.loading import load_dial, load_model
         from esrgan_tf.weights.pytorch import describe
 
-    model = load_model(path)
+    model = load_dial(FLAGS.alpha) if default and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
     enlarger = Enlarger(model, FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
     if jobs is None:
         jobs, skipped = plan(inputs, naming, enlarger.scale)
-    _tell(f"{FLAGS.model or DEFAULT}: {describe(model)}")
+    _tell(f"{_title()}: {describe(model)}")
     began, failed = time.monotonic(), []
     ending, by_model = FLAGS.format and f".{FLAGS.format}", FLAGS.alpha_upscaler == "model"
     lines = Lines(len(jobs), say)
@@ -112,6 +117,11 @@ def main(argv: list[str]) -> None:
     _summarise(jobs, skipped, sum(map(len, left_out.values())), len(failed), time.monotonic() - began)
     if failed:
         raise SystemExit(1)
+
+
+def _title():
+    title = FLAGS.model or (DEFAULT if FLAGS.alpha is None else " and ".join(DIAL))
+    return title if FLAGS.alpha is None else f"{title}, alpha {FLAGS.alpha:g}"
 
 
 def _progress(bar) -> Callable[[int, int], None]:

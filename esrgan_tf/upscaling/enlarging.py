@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.images.image_files import read_picture, without_hidden_colours
 from esrgan_tf.upscaling.tiling import Enlarger
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.loading import load_dial, load_model
 from esrgan_tf.weights.packaged import DEFAULT, packaged_models
 
 
@@ -20,6 +20,7 @@ def upscale(
     tile: int | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
+    alpha: float | None = None,
 ) -> np.ndarray | Image.Image:
     """Enlarges a whole image.
 
@@ -30,6 +31,8 @@ def upscale(
         tile: as for `Enlarger`.
         overlap: as for `Enlarger`.
         ensemble: as for `Enlarger`.
+        alpha: without `model`, a blend of the packaged networks, 0 is `faithful`, 1 is `sharp`; with the path of a
+            run, of its two phases.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
@@ -41,33 +44,35 @@ def upscale(
     if isinstance(image, np.ndarray):
         if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
             raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
-        colour, alpha, profile = image, None, None
+        colour, transparency, profile = image, None, None
     elif isinstance(image, Image.Image):
-        colour, alpha, profile = _of_pillow(image)
+        colour, transparency, profile = _of_pillow(image)
     elif isinstance(image, str | Path):
-        colour, alpha, profile = _of_file(Path(image))
+        colour, transparency, profile = _of_file(Path(image))
     else:
         raise UserError(f"the image is a {type(image).__name__}; expected an array, a Pillow image or a path")
     if model is None:
-        model = _default()
-    if isinstance(model, str | Path):
-        model = load_model(model)
+        model = _packaged(alpha)
+    elif isinstance(model, str | Path):
+        model = load_model(model, alpha)
+    elif alpha is not None:
+        raise UserError("alpha blends the packaged networks, or the phases of a run, and the model is a single network")
     if not isinstance(model, keras.Model):
         raise UserError(f"the model is a {type(model).__name__}; expected a Keras model, a path or a name")
     result = _enlarger(model, tile, overlap, ensemble)(colour)
     if isinstance(image, np.ndarray):
         return result
     result = Image.fromarray(result.squeeze(axis=2) if result.shape[2] == 1 else result)
-    if alpha is not None:
-        result.putalpha(Image.fromarray(alpha[..., 0]).resize(result.size, Image.Resampling.BICUBIC))
+    if transparency is not None:
+        result.putalpha(Image.fromarray(transparency[..., 0]).resize(result.size, Image.Resampling.BICUBIC))
     if profile:
         result.info["icc_profile"] = profile  # which Pillow writes into what it saves
     return result
 
 
-@functools.cache
-def _default():
-    return load_model(packaged_models()[DEFAULT].path)
+@functools.lru_cache(maxsize=2)
+def _packaged(alpha):
+    return load_model(packaged_models()[DEFAULT].path) if alpha is None else load_dial(alpha)
 
 
 @functools.lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from esrgan_tf.weights.architecture import build, recognise_model, recognise_var
 from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.named import find_model
+from esrgan_tf.weights.packaged import DIAL, packaged_models
 from esrgan_tf.weights.pytorch import describe, load_torch_network
 from esrgan_tf.weights.state_dicts import READABLE
 
@@ -22,7 +23,7 @@ _EXPECTED = (
 )
 
 
-def load_model(path: str | Path) -> keras.Model:
+def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
     """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped, whatever the file holds.
 
     Args:
@@ -30,14 +31,31 @@ def load_model(path: str | Path) -> keras.Model:
             of a SavedModel that `export_saved_model` wrote, or a run folder: the interpolation that would be exported,
             or the PSNR network while there is no other. Or the name of a packaged or published model, as
             `esrgan_tf.weights.named.find_model` finds and downloads it.
+        alpha: of a run of both phases: 0 is the PSNR network, 1 the GAN network; None is what the run would export.
 
     Raises:
-        UserError: nothing there or of that name, not one of these, or a network that is none of ours.
+        UserError: nothing there or of that name, not one of these, a network that is none of ours, or `alpha` for what
+            is no run of both phases.
     """
-    model = load_network(path)
+    if alpha is None:
+        model = load_network(path)
+    else:
+        path = find_model(path)
+        if not _is_run(path):
+            raise UserError(f"alpha blends both phases of a run, and {path} is a single network")
+        model = _from_run(path, alpha)
     if _is_discriminator(model):
         raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
     return model
+
+
+def load_dial(alpha: float) -> keras.Model:
+    """The packaged networks for clean images, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
+
+    Raises:
+        UserError: `alpha` outside [0, 1].
+    """
+    return interpolate(*(load_model(packaged_models()[name].path) for name in DIAL), alpha)
 
 
 def load_discriminator(path: str | Path) -> keras.Model:
@@ -55,7 +73,7 @@ def load_discriminator(path: str | Path) -> keras.Model:
 def load_network(path: str | Path) -> keras.Model:
     """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there."""
     path = find_model(path)
-    if path.is_dir() and (path / "config.yaml").is_file():
+    if _is_run(path):
         return _from_run(path)
     if path.is_dir():
         return _from_saved_model(path)
@@ -78,16 +96,22 @@ def load_network(path: str | Path) -> keras.Model:
     return model
 
 
-def _from_run(path):
+def _is_run(path):
+    return path.is_dir() and (path / "config.yaml").is_file()
+
+
+def _from_run(path, alpha=None):
     psnr, gan = (path / phase / "generator.keras" for phase in ("psnr", "gan"))
     found = [generator for generator in (psnr, gan) if generator.is_file()]
     if not found:
         first = as_typed("train", "--phase", "psnr", "--run_dir", path)
         raise UserError(f"{path} has no generator yet; first run: {first}")
+    if alpha is not None and len(found) == 1:
+        raise UserError(f"alpha blends both phases of a run, and {path} has phase {found[0].parent.name} only")
     models = [load_model(generator) for generator in found]
     if len(models) == 1:
         return models[0]
-    return interpolate(*models, load_config(path / "config.yaml").export.alpha)
+    return interpolate(*models, load_config(path / "config.yaml").export.alpha if alpha is None else alpha)
 
 
 def _from_saved_model(path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 DEFAULT = "photo"  # what people enlarge is noisy and compressed; docs/box has the reasons
+DIAL = ("faithful", "sharp")  # between which alpha blends, from 0 to 1
 _FOLDER = Path(__file__).with_name("packaged")
 
 
