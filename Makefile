@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
-STATED := setup.py constraints.txt pyproject.toml
+STATED := pyproject.toml constraints.txt
 
 .PHONY: demo test clean
 
