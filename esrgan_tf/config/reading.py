@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,7 +19,7 @@ from esrgan_tf.schema import OneOf, as_plain, converted, keys_of, nearest
 OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
 PATHS = (*OF_A_MACHINE, "gan.vgg_weights")
 
-_SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+_SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(Config)}
 _TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # the sections whose keys follow from their name
 # A run of before families had keys of their own recorded all there were, whatever its network.
 _RECORDED_ONCE = {"filters", "growth", "blocks", "scale", "unshuffle", "plus", "batch_norm"}
@@ -42,7 +43,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
         UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
     """
     of_file = _read(path) if path is not None else {}
-    given = {}
+    given: dict[str, dict] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
         section, _, key = name.strip().partition(".")
@@ -73,7 +74,7 @@ def with_section(config: Config, section: str, values: dict) -> Config:
 
 def with_absolute_paths(config: Config) -> Config:
     """`config` with its relative paths, which begin in the working directory, made absolute; `~` stays."""
-    sections = {}
+    sections: dict[str, dict[str, str]] = {}
     for key in PATHS:
         section, name = key.split(".")
         value = value_of(config, key)

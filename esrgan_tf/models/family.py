@@ -40,15 +40,28 @@ class Options:
     def check(self) -> None:
         """Raises UserError where keys do not suit one another."""
 
+    def description(self, parameters: int) -> str:
+        """One line, for people."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class GeneratorOptions(Options):
-    """Of a network that maps images to images. Each has a field `scale`, and `filters` and `blocks`."""
+    """Of a network that maps images to images. Each has the fields `filters`, `blocks` and `scale`, in its own order.
+
+    One whose images need not be RGB also has a field `channels`.
+    """
+
+    if TYPE_CHECKING:
+        filters: int
+        blocks: int
+        scale: int
 
     @property
     def channels_in_and_out(self) -> tuple[int, int]:
         """Of the images."""
-        return self.channels, self.channels
+        channels = getattr(self, "channels", 3)
+        return channels, channels
 
     @property
     def packing(self) -> int:
@@ -84,7 +97,7 @@ class DiscriminatorOptions(Options):
 
     def for_images(self, size: int) -> "DiscriminatorOptions":
         """The same, for images of `size` pixels on a side, where the network depends on that."""
-        return dataclasses.replace(self, image_size=size) if hasattr(self, "image_size") else self
+        return dataclasses.replace(self, **({"image_size": size} if hasattr(self, "image_size") else {}))
 
     def description(self, parameters: int) -> str:
         """One line, for people."""

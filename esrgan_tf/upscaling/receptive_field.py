@@ -22,7 +22,8 @@ def receptive_field(model: keras.Model, most: int) -> int:
         model: a functional model of images `[B, H, W, C]` of any size, enlarged by a whole number.
         most: no more than this is told, for networks that look farther and for layers that are not known.
     """
-    reach, rate = {}, {}  # by tensor: input pixels on each side; and pixels of the tensor for each of the input
+    reach: dict[int, float] = {}  # by tensor: input pixels on each side
+    rate: dict[int, float] = {}  # and pixels of the tensor for each of the input
     for operation in model.operations:
         outputs = operation.output if isinstance(operation.output, list) else [operation.output]
         if all(keras.backend.standardize_dtype(tensor.dtype).startswith("int") for tensor in outputs):

@@ -152,7 +152,7 @@ class Enlarger:
     def _enlarge(self, batch):
         if not self._ensemble:
             return self._forward(batch).numpy()
-        total = 0.0
+        total: float | np.ndarray = 0.0
         for turns in range(4):
             for flip in (False, True):
                 turned = np.rot90(batch, turns, axes=(1, 2))
@@ -228,7 +228,7 @@ def _bytes_per_pixel(model, scale):
     for layer in model.layers:
         if isinstance(layer, keras.layers.UpSampling2D):
             area *= math.prod(layer.size)
-        shape = getattr(layer.output, "shape", ())
+        shape: tuple = getattr(layer.output, "shape", ())
         if len(shape) == 4:
             most = max(most, area * shape[-1])
     most /= _packing(model, scale) ** 2  # all areas are that much smaller

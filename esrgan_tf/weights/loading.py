@@ -87,7 +87,7 @@ def _from_run(path):
     models = [load_model(generator) for generator in found]
     if len(models) == 1:
         return models[0]
-    return interpolate(*models, load_config(path / "config.yaml").export.alpha)
+    return interpolate(models[0], models[1], load_config(path / "config.yaml").export.alpha)
 
 
 def _from_saved_model(path):
