@@ -13,7 +13,7 @@ from esrgan_tf.config.together import check_together
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import replacing
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
-from esrgan_tf.schema import OneOf, as_plain, converted, keys_of, nearest
+from esrgan_tf.schema import as_plain, converted, keys_of, nearest
 
 # Where a machine keeps its things: no number depends on it.
 OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
@@ -176,15 +176,19 @@ def _converted(cls, key, value, section):
     try:
         return converted(cls, key, value, section)
     except UserError as error:
-        able = [
-            name
-            for name, family in _TABLES.get(section, {}).items()
-            if key == "scale"
-            and value in next(mark for mark in keys_of(family.options)[key][1] if isinstance(mark, OneOf))
-        ]
+        families = _TABLES.get(section, {}) if key == "scale" else {}
+        able = [name for name, family in families.items() if _takes(family.options, key, value)]
         if not able:
             raise
         raise UserError(f"{error} for {cls.name}; {listed(able)} can") from error
+
+
+def _takes(cls, key, value):
+    try:
+        converted(cls, key, value, key)
+    except UserError:
+        return False
+    return True
 
 
 _NAMES = {(section, "name") for section in _TABLES}

@@ -47,19 +47,17 @@ class Options:
 
 @dataclass(frozen=True)
 class GeneratorOptions(Options):
-    """Of a network that maps images to images. Each has the fields `filters`, `blocks` and `scale`, in its own order.
+    """Of a network that maps images to images. Each has a field `scale`, with the values of its own.
 
-    One whose images need not be RGB also has a field `channels`.
+    A message tells of its `filters`, `blocks` and `channels` where it has such fields.
     """
 
     if TYPE_CHECKING:
-        filters: int
-        blocks: int
         scale: int
 
     @property
     def channels_in_and_out(self) -> tuple[int, int]:
-        """Of the images."""
+        """Of the images; RGB where no field tells."""
         channels = getattr(self, "channels", 3)
         return channels, channels
 
@@ -70,7 +68,7 @@ class GeneratorOptions(Options):
 
     def sizes(self) -> list[str]:
         """In words."""
-        return [f"{self.filters} filters", f"{self.blocks} blocks"]
+        return [f"{getattr(self, key)} {key}" for key in ("filters", "blocks") if hasattr(self, key)]
 
     def packed(self) -> list[str]:
         """In words, where pixels are packed."""
