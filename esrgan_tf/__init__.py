@@ -1,8 +1,7 @@
 """ESRGAN for TensorFlow 2 and Keras 3: train it, publish it as a SavedModel, enlarge images with it."""
 
 import importlib
-
-__version__ = "0.1.0"
+import importlib.metadata
 
 _PUBLIC = {
     "export_saved_model": "esrgan_tf.publish.serving",
@@ -19,6 +18,11 @@ def __getattr__(name: str):
     # Imported on first use: the command line reports a mistake before TensorFlow's seconds of loading.
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name == "__version__":
+        try:
+            return importlib.metadata.version("esrgan-tf")
+        except importlib.metadata.PackageNotFoundError:  # a clone that nobody installed
+            return "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

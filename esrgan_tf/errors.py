@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -32,9 +33,9 @@ def as_typed(command: str, *arguments: object) -> str:
     return f"{start} {shlex.join(map(str, arguments))}".rstrip()
 
 
-def listed(names: list[str], limit: int = 5) -> str:
+def listed(names: Collection[object], limit: int = 5) -> str:
     """Joins `names` for a one-line message, cutting a long list: `a, b, c and 17 more`."""
-    names = [str(name) for name in names]
-    if len(names) <= limit:
-        return ", ".join(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+    texts = [str(name) for name in names]
+    if len(texts) <= limit:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:limit])} and {len(texts) - limit} more"

@@ -45,9 +45,13 @@ Pair = tuple[float, float]  # the smaller first
 Weights = dict[str, float]
 
 
-@functools.cache
 def keys_of(section: type) -> dict[str, tuple]:
     """`{key: (its type, its bounds)}` of a section, in order."""
+    return _keys_of(section)
+
+
+@functools.cache
+def _keys_of(section):
     hints = typing.get_type_hints(section, include_extras=True)
     keys = {}
     for f in dataclasses.fields(section):
@@ -95,11 +99,13 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names)}"
 
 
-def as_plain(values) -> dict:
+def as_plain(values: typing.Any) -> typing.Any:
     """All keys of a section, or of sections in one, as YAML knows them: dictionaries, lists, texts and numbers."""
     if dataclasses.is_dataclass(values):
-        named = {"name": values.name} if hasattr(type(values), "name") else {}
-        return named | {key: as_plain(getattr(values, key)) for key in keys_of(type(values))}
+        name = getattr(values, "name", None)
+        return ({} if name is None else {"name": name}) | {
+            key: as_plain(getattr(values, key)) for key in keys_of(type(values))
+        }
     if isinstance(values, dict):
         return {key: as_plain(value) for key, value in values.items()}
     return list(values) if isinstance(values, tuple) else values
@@ -152,8 +158,8 @@ def _to_type(wanted, value):
         items = tuple(_to_type(kind, item) for item in value) if isinstance(value, list | tuple) else (_WRONG,)
         ordered = wanted != Pair or (len(items) == 2 and _WRONG not in items and items[0] <= items[1])
         return items if ordered and _WRONG not in items else _WRONG
-    items = {name: _to_float(weight) for name, weight in value.items()} if isinstance(value, dict) else {}
-    return items if items and _WRONG not in items.values() else _WRONG
+    weights = {name: _to_float(weight) for name, weight in value.items()} if isinstance(value, dict) else {}
+    return weights if weights and _WRONG not in weights.values() else _WRONG
 
 
 def _to_float(value):

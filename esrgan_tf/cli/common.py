@@ -74,7 +74,7 @@ def named_model(values: flags.FlagValues, flag: str) -> Path:
         UserError: as `find_model`.
     """
     try:
-        return find_model(values[flag].value, values.models_dir)
+        return find_model(getattr(values, flag), values.models_dir)
     except UserError as error:
         raise UserError(f"--{flag}: {error}") from error
 

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
             f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
         )
     check_new(output)
-    inputs = [find_model(name, FLAGS.models_dir) for name in inputs]
+    paths = [find_model(name, FLAGS.models_dir) for name in inputs]
 
     with quiet_tensorflow():
         from esrgan_tf.publish.serving import export_saved_model
@@ -44,10 +44,10 @@ def main(argv: list[str]) -> None:
 
     check_torch(output)
     models = []
-    for path in inputs:
+    for path in paths:
         models.append((load_network if output.suffix else load_model)(path))  # a SavedModel is of a generator
         print(f"{path}: {describe(models[-1])}", flush=True)
-    model = interpolate(*models, FLAGS.alpha) if len(models) == 2 else models[0]
+    model = interpolate(models[0], models[1], FLAGS.alpha) if len(models) == 2 else models[0]
 
     if output.suffix in WRITABLE:
         written = save_torch(model, output)

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.weights.loading import load_model
 
     models = [load_model(path) for path in paths]
-    model = interpolate(*models, alpha) if len(models) == 2 else models[0]
+    model = interpolate(models[0], models[1], alpha) if len(models) == 2 else models[0]
     card = None
     if FLAGS.model is None:
         records = {path.parent.name: path.parent / "metrics.csv" for path in paths}

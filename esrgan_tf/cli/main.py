@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import io
 import sys
 
 from esrgan_tf import __version__
@@ -52,5 +53,6 @@ def _version(package):
 
 def entry_point() -> None:
     """The console command `esrgan-tf`."""
-    sys.stdout.reconfigure(line_buffering=True, errors="replace")  # in a log file, too, each line is there at once
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")  # in a log file, too, each line is there at once
     sys.exit(main())

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     if FLAGS.download is not None:
         print(_downloaded(FLAGS.download, folder))
         return
-    models = [*packaged_models().values(), *published_models().values()]
+    models: list[Packaged | Published] = [*packaged_models().values(), *published_models().values()]
     found = [facts for facts in (_facts(model, folder) for model in models) if _matches(facts, FLAGS.search or "")]
     found.sort(key=lambda facts: ("packaged", "downloaded", "published").index(facts["where"]))
     if FLAGS.json:

@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -16,7 +17,7 @@ from esrgan_tf.weights.named import scale_of
 from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
 
 FLAGS = flags.FlagValues()
-_INTEGER = {"flag_values": FLAGS, "lower_bound": 0}
+_INTEGER: dict[str, Any] = {"flag_values": FLAGS, "lower_bound": 0}
 flags.DEFINE_string(
     "output", None,
     "File for a single input, else folder; - is standard output. Left out, photo.jpg becomes photo_x4.jpg beside it, "

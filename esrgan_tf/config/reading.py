@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,13 +13,13 @@ from esrgan_tf.config.together import check_together
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import replacing
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
-from esrgan_tf.schema import OneOf, as_plain, converted, keys_of, nearest
+from esrgan_tf.schema import as_plain, converted, keys_of, nearest
 
 # Where a machine keeps its things: no number depends on it.
 OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
 PATHS = (*OF_A_MACHINE, "gan.vgg_weights")
 
-_SECTIONS = {f.name: f.default_factory for f in dataclasses.fields(Config)}
+_SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(Config)}
 _TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # the sections whose keys follow from their name
 # A run of before families had keys of their own recorded all there were, whatever its network.
 _RECORDED_ONCE = {"filters", "growth", "blocks", "scale", "unshuffle", "plus", "batch_norm"}
@@ -42,7 +43,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
         UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
     """
     of_file = _read(path) if path is not None else {}
-    given = {}
+    given: dict[str, dict] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
         section, _, key = name.strip().partition(".")
@@ -73,7 +74,7 @@ def with_section(config: Config, section: str, values: dict) -> Config:
 
 def with_absolute_paths(config: Config) -> Config:
     """`config` with its relative paths, which begin in the working directory, made absolute; `~` stays."""
-    sections = {}
+    sections: dict[str, dict[str, str]] = {}
     for key in PATHS:
         section, name = key.split(".")
         value = value_of(config, key)
@@ -175,15 +176,19 @@ def _converted(cls, key, value, section):
     try:
         return converted(cls, key, value, section)
     except UserError as error:
-        able = [
-            name
-            for name, family in _TABLES.get(section, {}).items()
-            if key == "scale"
-            and value in next(mark for mark in keys_of(family.options)[key][1] if isinstance(mark, OneOf))
-        ]
+        families = _TABLES.get(section, {}) if key == "scale" else {}
+        able = [name for name, family in families.items() if _takes(family.options, key, value)]
         if not able:
             raise
         raise UserError(f"{error} for {cls.name}; {listed(able)} can") from error
+
+
+def _takes(cls, key, value):
+    try:
+        converted(cls, key, value, key)
+    except UserError:
+        return False
+    return True
 
 
 _NAMES = {(section, "name") for section in _TABLES}

@@ -139,8 +139,8 @@ class Config:
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     degradation_1: DegradationRoundConfig = field(default_factory=DegradationRoundConfig)
     degradation_2: DegradationRoundConfig = field(default_factory=SecondRoundConfig)
-    generator: GeneratorOptions = field(default_factory=rrdb.FAMILY.options)  # each family has its own keys
-    discriminator: DiscriminatorOptions = field(default_factory=vgg.FAMILY.options)
+    generator: GeneratorOptions = field(default_factory=rrdb.RRDB)  # each family has its own keys
+    discriminator: DiscriminatorOptions = field(default_factory=vgg.VGG)
     psnr: PhaseConfig = field(default_factory=PhaseConfig)
     gan: GanConfig = field(default_factory=GanConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

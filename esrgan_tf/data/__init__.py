@@ -7,13 +7,14 @@ from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.store import ImageStore, Source, open_store
+from esrgan_tf.data.store import Images, ImageStore, Source, open_store
 from esrgan_tf.data.synthetic import synthetic_source
 
 __all__ = [
     "Degradation",
     "DegradedStore",
     "ImageStore",
+    "Images",
     "Patches",
     "Source",
     "div2k_source",

@@ -47,11 +47,14 @@ class Kernel:
         """float32 `[size, size]`, of sum 1 (section 3.1, and 3.3 for `sinc`)."""
         y, x = np.mgrid[: self.size, : self.size] - self.size // 2
         if self.kind == "sinc":
+            assert self.cutoff is not None
             distance = np.hypot(x, y)
             distance[self.size // 2, self.size // 2] = 1.0  # the limit there follows
             values = self.cutoff * _bessel_j1(self.cutoff * distance) / (2 * np.pi * distance)
             values[self.size // 2, self.size // 2] = self.cutoff**2 / (4 * np.pi)
         else:
+            assert self.sigma is not None
+            assert self.beta is not None
             angle = self.rotation or 0.0
             along = (np.cos(angle) * x + np.sin(angle) * y) / self.sigma[0]
             across = (-np.sin(angle) * x + np.cos(angle) * y) / self.sigma[1]

@@ -21,16 +21,16 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
     name = f"div2k/bicubic_x{scale}"
     if scale not in (2, 4, 8):
         raise UserError(f"DIV2K has no bicubic_x{scale}; set generator.scale to 2, 4 or 8, or use data.source=folder")
-    data_dir = Path(data_dir).expanduser()
-    builder = tfds.builder(name, data_dir=str(data_dir))
+    folder = Path(data_dir).expanduser()
+    builder = tfds.builder(name, data_dir=str(folder))
     try:
-        if not builder.is_prepared() and not any((data_dir / "downloads").rglob("*.zip")):
+        if not builder.is_prepared() and not any((folder / "downloads").rglob("*.zip")):
             _reach(builder.info.homepage)
         builder.download_and_prepare()
     except Exception as error:  # the builder's errors (network, checksum, archive) have no common base class
         raise UserError(
-            f"{name} is not in {data_dir} and cannot be downloaded or unpacked ({_first_line(error)}); put the "
-            f"official zip files into {data_dir / 'downloads' / 'manual'}, or train on your own photos with "
+            f"{name} is not in {folder} and cannot be downloaded or unpacked ({_first_line(error)}); put the "
+            f"official zip files into {folder / 'downloads' / 'manual'}, or train on your own photos with "
             "data.source=folder"
         ) from error
 
@@ -45,7 +45,7 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
     facts = {
         "source": "div2k",
         "builder": builder.info.full_name,
-        "data_dir": str(data_dir.resolve()),
+        "data_dir": str(folder.resolve()),
         "split": split,
         "examples": info.num_examples,
         "bytes": info.num_bytes,

@@ -50,7 +50,7 @@ def folder_source(
             work = zip(hr_files, lr_files, strict=True)
             while chunk := list(itertools.islice(work, _AT_ONCE)):
                 for (hr_file, _), result in zip(
-                    chunk, pool.map(lambda files: _read(*files, scale), chunk), strict=True
+                    chunk, pool.map(lambda pair: _read(pair[0], pair[1], scale), chunk), strict=True
                 ):
                     if isinstance(result, str):
                         problems.append(result)

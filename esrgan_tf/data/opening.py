@@ -7,7 +7,7 @@ from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.store import ImageStore, open_store
+from esrgan_tf.data.store import Images, open_store
 from esrgan_tf.data.synthetic import synthetic_source
 
 
@@ -22,8 +22,8 @@ class TrainingData:
     """
 
     patches: Patches
-    validation: ImageStore | DegradedStore | None
-    samples: ImageStore | DegradedStore
+    validation: Images | None
+    samples: Images
 
 
 def open_data(config: Config) -> TrainingData:
@@ -40,10 +40,10 @@ def open_data(config: Config) -> TrainingData:
     patches = Patches(store, scale, data.hr_patch, data.batch_size, seed, degradation, margin)
     measured = None if validation is None else open_store(validation, data.cache_dir)
     samples = measured or store
-    if degradation is not None and data.val_lr_dir is None:
-        samples = DegradedStore(samples, degradation, seed)
-        measured = measured and samples
-    return TrainingData(patches, measured, samples)
+    if degradation is None or data.val_lr_dir is not None:
+        return TrainingData(patches, measured, samples)
+    degraded = DegradedStore(samples, degradation, seed)
+    return TrainingData(patches, measured and degraded, degraded)
 
 
 def _sources(config):

@@ -8,7 +8,7 @@ import hashlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -111,7 +111,9 @@ class Patches:
                     self._unreadable.add(image)
         raise UserError("none of the training images can be read any more; look after the disk of data.cache_dir")
 
-    def batches(self, start: int, stop: int, part: slice = slice(None)) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(
+        self, start: int, stop: int, part: slice = slice(None)
+    ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
         """The batches of steps `start` … `stop - 1`, or the same part of each, cut ahead of time by threads.
 
         Plain threads, because Python inside `tf.data` deadlocks: to collect an iterator over several devices TensorFlow

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +27,23 @@ class Source:
     facts: dict
     count: int
     pairs: Callable[[], Iterator[Pair]]
+
+
+class Images(Protocol):
+    """Whole pairs, to measure on and to look at; `i` counts `names`."""
+
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def lr(self, i: int) -> np.ndarray:
+        """Low resolution `[h, w, 3]`, uint8."""
+
+    def hr(self, i: int) -> np.ndarray:
+        """High resolution `[scale * h, scale * w, 3]`, uint8."""
+
+    def hr_size(self, i: int) -> tuple[int, int]:
+        """Height and width of `hr(i)`."""
 
 
 class ImageStore:

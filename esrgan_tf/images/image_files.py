@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
-_SAVE = {
+_SAVE: dict[str, dict[str, Any]] = {
     ".png": {"compression": 4},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".webp": {"Q": 95},

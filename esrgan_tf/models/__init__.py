@@ -5,8 +5,13 @@ Builders are imported when they are asked for, `from esrgan_tf.models import rrd
 
 from esrgan_tf.models import compact, residual, rrdb, srgan, srresnet, unet_sn, vgg
 
-GENERATORS = {family.name: family for family in (rrdb.FAMILY, compact.FAMILY, srresnet.FAMILY, residual.FAMILY)}
-DISCRIMINATORS = {family.name: family for family in (vgg.FAMILY, srgan.FAMILY, unet_sn.FAMILY)}
+
+def _table(*packages):
+    return {package.FAMILY.name: package.FAMILY for package in packages}
+
+
+GENERATORS = _table(rrdb, compact, srresnet, residual)
+DISCRIMINATORS = _table(vgg, srgan, unet_sn)
 FAMILIES = {**GENERATORS, **DISCRIMINATORS}
 
 _BUILDERS = {family.builder: family for family in FAMILIES.values()}

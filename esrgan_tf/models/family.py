@@ -40,15 +40,26 @@ class Options:
     def check(self) -> None:
         """Raises UserError where keys do not suit one another."""
 
+    def description(self, parameters: int) -> str:
+        """One line, for people."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class GeneratorOptions(Options):
-    """Of a network that maps images to images. Each has a field `scale`, and `filters` and `blocks`."""
+    """Of a network that maps images to images. Each has a field `scale`, with the values of its own.
+
+    A message tells of its `filters`, `blocks` and `channels` where it has such fields.
+    """
+
+    if TYPE_CHECKING:
+        scale: int
 
     @property
     def channels_in_and_out(self) -> tuple[int, int]:
-        """Of the images."""
-        return self.channels, self.channels
+        """Of the images; RGB where no field tells."""
+        channels = getattr(self, "channels", 3)
+        return channels, channels
 
     @property
     def packing(self) -> int:
@@ -57,7 +68,7 @@ class GeneratorOptions(Options):
 
     def sizes(self) -> list[str]:
         """In words."""
-        return [f"{self.filters} filters", f"{self.blocks} blocks"]
+        return [f"{getattr(self, key)} {key}" for key in ("filters", "blocks") if hasattr(self, key)]
 
     def packed(self) -> list[str]:
         """In words, where pixels are packed."""
@@ -84,7 +95,7 @@ class DiscriminatorOptions(Options):
 
     def for_images(self, size: int) -> "DiscriminatorOptions":
         """The same, for images of `size` pixels on a side, where the network depends on that."""
-        return dataclasses.replace(self, image_size=size) if hasattr(self, "image_size") else self
+        return dataclasses.replace(self, **({"image_size": size} if hasattr(self, "image_size") else {}))
 
     def description(self, parameters: int) -> str:
         """One line, for people."""

@@ -10,7 +10,7 @@ Tensors = dict[str, tuple[str, tuple[int, ...]]]  # {PyTorch's name: (the Keras 
 
 def conv(name: str, path: str, outputs: int, inputs: int, size: int, bias: bool = True) -> Tensors:
     """A convolution's kernel, and its bias if it has one."""
-    result = {f"{name}.weight": (f"{path}/kernel", (outputs, inputs, size, size))}
+    result: Tensors = {f"{name}.weight": (f"{path}/kernel", (outputs, inputs, size, size))}
     return result | ({f"{name}.bias": (f"{path}/bias", (outputs,))} if bias else {})
 
 
@@ -45,7 +45,8 @@ def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int
         raise UserError(f"there is no {name}")
     if len(shapes[name]) != 4 or 0 in shapes[name]:
         raise UserError(f"{name} has the shape {shapes[name]}, which no convolution has")
-    return shapes[name][:2]
+    outputs, inputs, _, _ = shapes[name]
+    return outputs, inputs
 
 
 def side_of(shapes: Mapping[str, tuple[int, ...]], layer: str, channels: int) -> int:

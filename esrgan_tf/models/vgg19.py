@@ -73,17 +73,16 @@ def vgg19_features(layer_names: Iterable[str] = ("conv5_4",), weights: str = "im
 
 
 def _trained_vgg19(weights: str) -> keras.Model:
-    if weights != "imagenet":
-        weights = Path(weights).expanduser()
-    if weights != "imagenet" and not weights.is_file():
+    source = weights if weights == "imagenet" else Path(weights).expanduser()
+    if isinstance(source, Path) and not source.is_file():
         raise UserError(
-            f"gan.vgg_weights: no file {weights.absolute()}; give Keras' "
+            f"gan.vgg_weights: no file {source.absolute()}; give Keras' "
             "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 or the word imagenet to download it"
         )
     try:
-        return keras.applications.VGG19(include_top=False, weights=weights)
+        return keras.applications.VGG19(include_top=False, weights=source)
     except Exception as error:  # Keras raises a bare Exception when a download fails; the cause stays attached
         raise UserError(
-            f"gan.vgg_weights={weights}: the VGG19 weights cannot be loaded ({str(error).splitlines()[0]}); give the "
+            f"gan.vgg_weights={source}: the VGG19 weights cannot be loaded ({str(error).splitlines()[0]}); give the "
             "path of vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or set gan.perceptual_weight=0 to do without"
         ) from error

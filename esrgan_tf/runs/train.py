@@ -138,7 +138,7 @@ def _strategy(start: Start, cluster, stop, say):
 
 def _given_networks(start: Start, say):
     """The start with the networks' architectures, where files give them, and those networks."""
-    from esrgan_tf.weights.architecture import recognise_model
+    from esrgan_tf.weights.architecture import Architecture, recognise_model
     from esrgan_tf.weights.loading import load_discriminator, load_model
 
     generator = None if start.generator is None else (start.generator, load_model(start.generator))
@@ -146,9 +146,9 @@ def _given_networks(start: Start, say):
     if start.discriminator is not None:
         discriminator = start.discriminator, load_discriminator(start.discriminator)
     if start.given:
-        recognised = [None, None]
+        recognised: list[Architecture | None] = [None, None]
         for i, (given, named) in enumerate(((generator, start.init_from), (discriminator, start.discriminator_from))):
-            if named is not None:
+            if named is not None and given is not None:
                 recognised[i] = recognise_model(given[1])
                 say(f"{given[0]}: {recognised[i]}")
         start = start.with_networks(*recognised)

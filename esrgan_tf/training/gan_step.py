@@ -21,7 +21,7 @@ from esrgan_tf.training.optimizers import optimizer
 class GanStep:
     """Call it in a replica context with the replica's share of a batch."""
 
-    losses = ("pixel", "perceptual", "adversarial", "discriminator", "logit_real", "logit_fake")
+    losses: tuple[str, ...] = ("pixel", "perceptual", "adversarial", "discriminator", "logit_real", "logit_fake")
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.config import Config, save_config
-from esrgan_tf.data import ImageStore, Patches
+from esrgan_tf.data import Images, Patches
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import flush
 from esrgan_tf.runs.stopping import Diverged, MachineLost, Stopped, StopRequest
@@ -23,8 +23,8 @@ from esrgan_tf.training.validation import comparison, enlarger, validate
 def run_phase(
     phase: Phase,
     patches: Patches,
-    validation: ImageStore | None,
-    samples: ImageStore,
+    validation: Images | None,
+    samples: Images,
     run_dir: Path,
     config: Config,
     strategy: tf.distribute.Strategy,
@@ -107,7 +107,7 @@ def run_phase(
                 # Machines stop at the same step, so they count votes: of the step before, which is done by now.
                 asked = stop.reason() is not None if machines == 1 else last is not None and float(last[-1]) > 0
             last = window[-1]
-            if chief:
+            if monitor is not None:
                 monitor.advance(step)
             log, save, measure = (
                 asked or step == steps or step % every == 0
@@ -123,7 +123,7 @@ def run_phase(
                 raise Diverged(_advice(step - int(train_step.in_a_row.numpy()) + IN_A_ROW, phase, config, checkpoints))
             if save:
                 checkpoints.check_finite()
-            if chief:
+            if monitor is not None:
                 values["skipped"] = int(train_step.skipped.numpy())
                 values["learning_rate"] = train_step.learning_rate()
                 values["images_per_second"] = len(window) * patches.batch_size / seconds

@@ -77,9 +77,9 @@ class Monitor:
                 self.say(f"step {step}: psnr {values['psnr']:.2f} dB, ssim {values['ssim']:.4f}")
 
     def _left(self, step, elapsed):
-        first, then = self._first
-        if step == first:
+        if self._first is None or step == self._first[0]:
             return ""
+        first, then = self._first
         return f", {tqdm.format_interval((elapsed - then) / (step - first) * (self._steps - step))} left"
 
     def say(self, text: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from esrgan_tf.data.store import ImageStore
+from esrgan_tf.data.store import Images
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.images.metrics import psnr, ssim, to_uint8
 from esrgan_tf.images.training_images import bicubic
@@ -13,7 +13,7 @@ Enlarge = Callable[[np.ndarray], np.ndarray]  # uint8 [h, w, 3] to uint8 [scale 
 _SSIM_WINDOW = 11
 
 
-def check_sizes(store: ImageStore, scale: int) -> None:
+def check_sizes(store: Images, scale: int) -> None:
     """Refuses validation images that are too small to measure, before training starts."""
     least = 2 * scale + _SSIM_WINDOW
     small = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < least]
@@ -22,7 +22,7 @@ def check_sizes(store: ImageStore, scale: int) -> None:
 
 
 def validate(
-    enlarge: Enlarge, store: ImageStore, scale: int, interrupted: Callable[[], object] = lambda: None
+    enlarge: Enlarge, store: Images, scale: int, interrupted: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
     """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped; nothing once interrupted.
 
@@ -39,7 +39,7 @@ def validate(
     return {"psnr": float(psnrs[finite].mean()) if finite.any() else float("inf"), "ssim": float(ssims.mean())}
 
 
-def comparison(enlarge: Enlarge, store: ImageStore, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
+def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
     """Rows of low resolution, bicubic, ours, truth: the middle `side` pixels of the first images, uint8 RGB."""
     rows = []
     lr_side = side // scale

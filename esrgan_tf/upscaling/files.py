@@ -51,8 +51,8 @@ def upscale_file(
     out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
     image_files.check_result(out_width, out_height, kind)
     exact = (out_height, out_width) == (height * enlarger.scale, width * enlarger.scale)
-    by_model = picture.alpha is not None and alpha_by_model
-    by_model = by_model and picture.alpha.min() < picture.alpha.max()  # a network keeps no constant to the last bit
+    # A network keeps no constant to the last bit.
+    by_model = alpha_by_model and picture.alpha is not None and bool(picture.alpha.min() < picture.alpha.max())
     total = height * width * (1 + by_model)
     progress(0, total)
 

@@ -142,7 +142,7 @@ def _inside(folder, recursive) -> Iterator[Path]:
 
 def not_readable(inputs: list[str], recursive: bool) -> dict[str, list[Path]]:
     """Images in the folders among `inputs` that cannot be read here: `{what would help: their names}`."""
-    found = {}
+    found: dict[str, list[Path]] = {}
     for folder in map(Path, inputs):
         for file in _inside(folder, recursive) if folder.is_dir() else ():
             if words := help_for(file):
@@ -163,13 +163,15 @@ def _settled(pairs, naming):
     if naming.skip_existing:  # *.png names results of the time before, too
         results = {target.resolve() for source, target in pairs if target.exists()}
         pairs = [(source, target) for source, target in pairs if source is None or source.resolve() not in results]
-    sources, by_target, existing = {path.resolve() for path, _ in pairs if path is not None}, {}, []
+    sources = {path.resolve() for path, _ in pairs if path is not None}
+    by_target: dict[Path, Job] = {}
+    existing = []
     # Those that keep their ending keep their name: beside a.png, a.bmp becomes a_bmp.png.
     for source, target in sorted(pairs, key=_changes_ending):
         if target.resolve() in sources:
             raise UserError(f"{target} is an input; choose another --output, or a --suffix")
         before = by_target.get(target.resolve())
-        if before is not None and before.source.resolve() == source.resolve():
+        if before is not None and before.source and before.source.resolve() == source.resolve():
             continue  # named twice
         if before is not None and _changes_ending((source, target)):
             target = target.with_name(f"{target.stem}_{source.suffix[1:]}{target.suffix}")

@@ -22,7 +22,8 @@ def receptive_field(model: keras.Model, most: int) -> int:
         model: a functional model of images `[B, H, W, C]` of any size, enlarged by a whole number.
         most: no more than this is told, for networks that look farther and for layers that are not known.
     """
-    densities, reach = pixel_densities(model), {}  # reach, by tensor: input pixels on each side
+    densities = pixel_densities(model)
+    reach: dict[int, float] = {}  # by tensor: input pixels on each side
     for operation, before, outputs in _on_images(model):
         far = max((reach.get(id(tensor), 0.0) for tensor in before), default=0.0)
         fine = math.sqrt(max((densities[id(tensor)] for tensor in before), default=1.0))
@@ -41,7 +42,7 @@ def receptive_field(model: keras.Model, most: int) -> int:
 
 def pixel_densities(model: keras.Model) -> dict[int, float]:
     """By `id` of each tensor of images in a functional model: how many pixels it has for each pixel of the input."""
-    densities = {}
+    densities: dict[int, float] = {}
     for operation, before, outputs in _on_images(model):
         density = max((densities[id(tensor)] for tensor in before), default=1.0)
         if isinstance(operation, layers.Conv2D | layers.AveragePooling2D):

@@ -55,7 +55,8 @@ def load_dial(alpha: float) -> keras.Model:
     Raises:
         UserError: `alpha` outside [0, 1].
     """
-    return interpolate(*(load_model(packaged_models()[name].path) for name in DIAL), alpha)
+    faithful, sharp = (load_model(packaged_models()[name].path) for name in DIAL)
+    return interpolate(faithful, sharp, alpha)
 
 
 def load_discriminator(path: str | Path) -> keras.Model:
@@ -111,7 +112,8 @@ def _from_run(path, alpha=None):
     models = [load_model(generator) for generator in found]
     if len(models) == 1:
         return models[0]
-    return interpolate(*models, load_config(path / "config.yaml").export.alpha if alpha is None else alpha)
+    alpha = load_config(path / "config.yaml").export.alpha if alpha is None else alpha
+    return interpolate(models[0], models[1], alpha)
 
 
 def _from_saved_model(path):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from esrgan_tf.errors import UserError, first_line
@@ -258,7 +259,7 @@ def _quiet(logger):
 def _reason(error):
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {TIMEOUT[0]:g} seconds"
@@ -284,7 +285,9 @@ def _difference(model, path):
 
 
 def _model(record):
-    values = {key: tuple(value or ()) if key in ("size", "tags") else value for key, value in record.items()}
+    values: dict[str, Any] = {
+        key: tuple(value or ()) if key in ("size", "tags") else value for key, value in record.items()
+    }
     author = values.pop("author")
     names = [values.pop("name")]
     in_url = _in_url(values["url"])

@@ -59,7 +59,7 @@ def tensors(options: Compact, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters, channels = options.filters, options.channels
     last = 2 * (1 + options.blocks)
-    result = {}
+    result: Tensors = {}
     for i in range(1 + last):
         name, path = STYLES[style_name].format(i=i), f"body_{i}"
         if i % 2:

@@ -99,7 +99,7 @@ def tensors(options: RRDB, style_name: str) -> Tensors:
     filters, growth = options.filters, options.growth
     inputs = options.in_channels * options.packing**2
     names = _layer_names(STYLES[style_name], options.blocks, _stages(options))
-    result = {}
+    result: Tensors = {}
     for layer, name in names.items():
         dense = re.fullmatch(r"body_\d+_rdb\d_conv(\d)(x1)?", layer)
         if dense and dense[2]:

@@ -38,7 +38,8 @@ def tensors(options: SRGAN, style: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters, side = options.filters, options.image_size // 16
     torch = style == "SRGAN-PyTorch"
-    result, inputs = {}, 3
+    result: Tensors = {}
+    inputs = 3
     for number, (stage, outputs) in zip((0, 2, 5, 8, 11, 14, 17, 20), _layers(filters), strict=True):
         name = f"features.{number}" if torch else f"conv{stage}"
         result |= conv(name, f"conv{stage}", outputs, inputs, 3, bias=number == 0)

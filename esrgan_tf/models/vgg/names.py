@@ -32,7 +32,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
 def tensors(options: VGG, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters = options.filters
-    result, inputs = {}, 3
+    result: Tensors = {}
+    inputs = 3
     for stage, factor in enumerate((1, 2, 4, 8, 8)):
         outputs = factor * filters
         for number, size, channels in ((0, 3, inputs), (1, 4, outputs)):
