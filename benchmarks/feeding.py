@@ -21,7 +21,8 @@ import tensorflow as tf
 from benchmarks.training import MemoryStore
 from esrgan_tf.config import load_config
 from esrgan_tf.data import Degradation, Patches
-from esrgan_tf.data.degradations import degrade, draw_recipe
+from esrgan_tf.data.degradations import degrade
+from esrgan_tf.data.recipes import draw_recipe
 from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 
 BATCH, PATCH, SCALE = 16, 256, 4

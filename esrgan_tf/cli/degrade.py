@@ -54,7 +54,8 @@ def main(argv: list[str]) -> None:
     with quiet_tensorflow():
         import numpy as np
 
-        from esrgan_tf.data.degradations import degrade, draw_recipe
+        from esrgan_tf.data.degradations import degrade
+        from esrgan_tf.data.recipes import draw_recipe
         from esrgan_tf.images.training_images import crop_to_multiple, image_files, read_rgb
 
     files = [source] if source.is_file() else image_files(source)

@@ -1,181 +1,25 @@
-"""Low resolution as the world makes it: the second-order degradation of Real-ESRGAN (Wang et al., arXiv 2107.10833).
+"""Low resolution as the world makes it: recipes of degradation (Real-ESRGAN, arXiv 2107.10833), applied to images.
 
-Blur, resize, noise and JPEG, twice, then a sinc filter. First a recipe is drawn, plain numbers that `esrgan-tf degrade`
-writes beside its results; then it is applied. Each image of a batch has its own recipe, a pure function of the numbers
-that seed it, so the authors' pool of training pairs, which mixes batches because theirs share their sizes, has no use.
+Each image of a batch has its own recipe, a pure function of the numbers that seed it, so the authors' pool of training
+pairs, which mixes batches because theirs share their sizes, has no use.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import Config, DegradationRoundConfig, as_plain
+from esrgan_tf.config import Config
+from esrgan_tf.data.recipes import METHODS, Kernel, Recipe, Round, draw_recipe
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.images.filters import blur, unsharp_mask
 
-METHODS = ("area", "bilinear", "bicubic")
 _METHODS = {
     "area": tf.image.ResizeMethod.AREA,
     "bilinear": tf.image.ResizeMethod.BILINEAR,
     "bicubic": tf.image.ResizeMethod.BICUBIC,
 }
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What a blur kernel is computed from.
-
-    Attributes:
-        kind: `isotropic`, `anisotropic`, `generalised_…`, `plateau_…`, or `sinc`.
-        size: pixels on a side, odd.
-        sigma: pixels, along the axes of the ellipse; equal where isotropic; none for `sinc`.
-        rotation: radians, of the first axis; none where isotropic.
-        beta: shape; 1 is a Gaussian, none for `sinc`.
-        cutoff: radians a pixel, of `sinc`.
-    """
-
-    kind: str
-    size: int
-    sigma: tuple[float, float] | None = None
-    rotation: float | None = None
-    beta: float | None = None
-    cutoff: float | None = None
-
-    def pixels(self) -> np.ndarray:
-        """float32 `[size, size]`, of sum 1 (section 3.1, and 3.3 for `sinc`)."""
-        y, x = np.mgrid[: self.size, : self.size] - self.size // 2
-        if self.kind == "sinc":
-            assert self.cutoff is not None
-            distance = np.hypot(x, y)
-            distance[self.size // 2, self.size // 2] = 1.0  # the limit there follows
-            values = self.cutoff * _bessel_j1(self.cutoff * distance) / (2 * np.pi * distance)
-            values[self.size // 2, self.size // 2] = self.cutoff**2 / (4 * np.pi)
-        else:
-            assert self.sigma is not None
-            assert self.beta is not None
-            angle = self.rotation or 0.0
-            along = (np.cos(angle) * x + np.sin(angle) * y) / self.sigma[0]
-            across = (-np.sin(angle) * x + np.cos(angle) * y) / self.sigma[1]
-            power = (along**2 + across**2) ** self.beta
-            values = 1 / (1 + power) if self.kind.startswith("plateau") else np.exp(-0.5 * power)
-        return (values / values.sum()).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Round:
-    """Blur, resize, noise and JPEG.
-
-    Attributes:
-        kernel: None leaves the blur out.
-        scale: of the image's size in the first round, of the low resolution's in the second.
-        method: of the resize, one of `METHODS`.
-        noise: `gaussian` or `poisson`.
-        strength: sigma of 255 for Gaussian noise, times the noise of light for Poisson's.
-        gray: the same noise in all colours.
-        quality: JPEG's.
-    """
-
-    kernel: Kernel | None
-    scale: float
-    method: str
-    noise: str
-    strength: float
-    gray: bool
-    quality: int
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One image's degradation.
-
-    Attributes:
-        kernel: the last, a sinc filter; None leaves it out.
-        method: of the last resize, to the low resolution.
-        jpeg_last: whether JPEG of the second round follows the last resize and filter, or comes before.
-        seed: of the noise.
-    """
-
-    sharpen: bool
-    first: Round
-    second: Round
-    kernel: Kernel | None
-    method: str
-    jpeg_last: bool
-    seed: int
-
-    def as_plain(self) -> dict:
-        """What YAML knows: dictionaries, texts and numbers, without what is not used."""
-
-        def used(values):
-            return {k: used(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}
-
-        return used(as_plain(self))
-
-
-def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
-    """Draws every parameter from the ranges of the sections `degradation`, `degradation_1` and `degradation_2`."""
-    last = config.degradation
-    return Recipe(
-        sharpen=last.sharpen,
-        first=_draw_round(config.degradation_1, rng),
-        second=_draw_round(config.degradation_2, rng),
-        kernel=_draw_sinc(last.sinc_sizes, last.sinc_cutoff, last.sinc_cutoff, rng)
-        if rng.random() < last.sinc_probability
-        else None,
-        method=str(rng.choice(METHODS)),
-        jpeg_last=bool(rng.random() < last.jpeg_last),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _draw_round(config: DegradationRoundConfig, rng) -> Round:
-    kernel = _draw_kernel(config, rng) if rng.random() < config.blur_probability else None
-    least, most = config.resize_scale
-    direction = _choose(config.resize, rng)
-    scale = {"up": rng.uniform(1.0, most), "down": rng.uniform(least, 1.0), "keep": 1.0}[direction]
-    gaussian = rng.random() < config.gaussian_probability
-    low, high = config.jpeg_quality
-    return Round(
-        kernel=kernel,
-        scale=scale,
-        method=str(rng.choice(METHODS)),
-        noise="gaussian" if gaussian else "poisson",
-        strength=rng.uniform(*(config.gaussian_sigma if gaussian else config.poisson_scale)),
-        gray=bool(rng.random() < config.gray_probability),
-        quality=round(rng.uniform(low, high)),
-    )
-
-
-def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
-    if rng.random() < config.sinc_probability:
-        return _draw_sinc(config.blur_sizes, config.sinc_cutoff, config.sinc_cutoff_large, rng)
-    kind, size = _choose(config.blur_kinds, rng), int(rng.choice(config.blur_sizes))
-    sigma, rotation, beta = rng.uniform(*config.blur_sigma), None, 1.0
-    sigmas = (sigma, sigma)
-    if kind.endswith("anisotropic"):
-        sigmas, rotation = (sigma, rng.uniform(*config.blur_sigma)), rng.uniform(-np.pi, np.pi)
-    if kind.startswith(("generalised", "plateau")):
-        least, most = config.generalised_beta if kind.startswith("generalised") else config.plateau_beta
-        beta = rng.uniform(least, 1.0) if rng.random() < 0.5 else rng.uniform(1.0, most)
-    return Kernel(kind, size, sigmas, rotation, beta)
-
-
-def _draw_sinc(sizes, cutoff, cutoff_of_large, rng) -> Kernel:
-    size = int(rng.choice(sizes))
-    return Kernel("sinc", size, cutoff=np.pi * rng.uniform(*(cutoff if size < 13 else cutoff_of_large)))
-
-
-def _choose(weights, rng):
-    values = np.array(list(weights.values()))
-    return str(rng.choice(list(weights), p=values / values.sum()))
-
-
-def _bessel_j1(x):
-    """By Bessel's integral, in float64: over a whole period the trapezoidal rule converges as fast as a series."""
-    angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    return np.cos(angles - x[..., None] * np.sin(angles)).mean(axis=-1)
 
 
 class Degradation:
@@ -220,86 +64,150 @@ class DegradedStore:
 def degrade(hr: np.ndarray, recipes: Sequence[Recipe], scale: int) -> np.ndarray:
     """Applies a recipe to each of uint8 `[B, H, W, 3]`: uint8 `[B, H / scale, W / scale, 3]`, rounded down."""
     with tf.device("CPU:0"):
-        return _degrade(hr, scale, *_stacked(recipes)).numpy()
+        return _degrade(hr, scale, _stacked(recipes)).numpy()
 
 
-def _stacked(recipes):
-    """The numbers of all recipes, one array a parameter; kernels are laid into the middle of equally large ones."""
-    kernels = [(part.kernel for part in (recipe.first, recipe.second, recipe)) for recipe in recipes]
-    pixels = [[np.ones((1, 1), np.float32) if k is None else k.pixels() for k in row] for row in kernels]
-    largest = max(len(values) for row in pixels for values in row)
-    padded = np.array([[np.pad(values, (largest - len(values)) // 2) for values in row] for row in pixels])
-    sizes = np.array([[len(values) for values in row] for row in pixels], np.int32)
-    rounds = [(recipe.first, recipe.second) for recipe in recipes]
-    last = [[recipe.sharpen, recipe.jpeg_last] for recipe in recipes]
-    methods = [[METHODS.index(part.method) for part in (r.first, r.second, r)] for r in recipes]
-    return (
-        padded,
-        sizes,
-        np.array([[part.scale for part in row] for row in rounds], np.float32),
-        np.array(methods, np.int32),
-        np.array([[part.noise == "gaussian" for part in row] for row in rounds]),
-        np.array([[part.strength for part in row] for row in rounds], np.float32),
-        np.array([[part.gray for part in row] for row in rounds]),
-        np.array([[part.quality for part in row] for row in rounds], np.int32),
-        np.array(last),
-        np.array([recipe.seed for recipe in recipes], np.int32),
+class _Filter(NamedTuple):
+    """A kernel, as the compiled graph takes it.
+
+    Attributes:
+        pixels: `[K, K]`, the kernel in the middle of zeros, K that of the largest kernel of the batch.
+        size: the kernel's own pixels on a side; 1 is no filter.
+    """
+
+    pixels: tf.Tensor
+    size: tf.Tensor
+
+
+class _RoundNumbers(NamedTuple):
+    """A `Round`, as the compiled graph takes it: names are numbers."""
+
+    filter: _Filter
+    scale: tf.Tensor
+    method: tf.Tensor
+    gaussian: tf.Tensor
+    strength: tf.Tensor
+    gray: tf.Tensor
+    quality: tf.Tensor
+
+
+class _Numbers(NamedTuple):
+    """A `Recipe`, as the compiled graph takes it; or those of a batch, stacked; or their types."""
+
+    sharpen: tf.Tensor
+    first: _RoundNumbers
+    second: _RoundNumbers
+    filter: _Filter
+    method: tf.Tensor
+    jpeg_last: tf.Tensor
+    seed: tf.Tensor
+
+
+def _of_batch(dtype, rank=0):
+    return tf.TensorSpec([None] * (1 + rank), dtype)
+
+
+_FILTERS = _Filter(pixels=_of_batch(tf.float32, rank=2), size=_of_batch(tf.int32))
+_ROUNDS = _RoundNumbers(
+    filter=_FILTERS,
+    scale=_of_batch(tf.float32),
+    method=_of_batch(tf.int32),
+    gaussian=_of_batch(tf.bool),
+    strength=_of_batch(tf.float32),
+    gray=_of_batch(tf.bool),
+    quality=_of_batch(tf.int32),
+)
+_RECIPES = _Numbers(
+    sharpen=_of_batch(tf.bool),
+    first=_ROUNDS,
+    second=_ROUNDS,
+    filter=_FILTERS,
+    method=_of_batch(tf.int32),
+    jpeg_last=_of_batch(tf.bool),
+    seed=_of_batch(tf.int32),
+)
+
+
+def _stacked(recipes: Sequence[Recipe]) -> _Numbers:
+    """The numbers of all recipes, an array `[B, …]` each, of the types of `_RECIPES`."""
+    kernels = [part.kernel for r in recipes for part in (r.first, r.second, r) if part.kernel is not None]
+    largest = max((kernel.size for kernel in kernels), default=1)
+    numbers = [_numbers(recipe, largest) for recipe in recipes]
+    return tf.nest.map_structure(lambda spec, *of: np.array(of, spec.dtype.as_numpy_dtype), _RECIPES, *numbers)
+
+
+def _numbers(recipe: Recipe, largest: int) -> _Numbers:
+    return _Numbers(
+        sharpen=recipe.sharpen,
+        first=_round_numbers(recipe.first, largest),
+        second=_round_numbers(recipe.second, largest),
+        filter=_filter(recipe.kernel, largest),
+        method=METHODS.index(recipe.method),
+        jpeg_last=recipe.jpeg_last,
+        seed=recipe.seed,
     )
+
+
+def _round_numbers(part: Round, largest: int) -> _RoundNumbers:
+    return _RoundNumbers(
+        filter=_filter(part.kernel, largest),
+        scale=part.scale,
+        method=METHODS.index(part.method),
+        gaussian=part.noise == "gaussian",
+        strength=part.strength,
+        gray=part.gray,
+        quality=part.quality,
+    )
+
+
+def _filter(kernel: Kernel | None, largest: int) -> _Filter:
+    pixels = np.ones((1, 1), np.float32) if kernel is None else kernel.pixels()
+    return _Filter(np.pad(pixels, (largest - len(pixels)) // 2), len(pixels))
 
 
 # One graph for all recipes and sizes, so that the threads that make batches spend next to no time in Python.
 @tf.function(
-    input_signature=[
-        tf.TensorSpec(shape, dtype)
-        for shape, dtype in (
-            ((None, None, None, 3), tf.uint8),
-            ((), tf.int32),
-            ((None, 3, None, None), tf.float32),
-            ((None, 3), tf.int32),
-            ((None, 2), tf.float32),
-            ((None, 3), tf.int32),
-            ((None, 2), tf.bool),
-            ((None, 2), tf.float32),
-            ((None, 2), tf.bool),
-            ((None, 2), tf.int32),
-            ((None, 2), tf.bool),
-            ((None,), tf.int32),
-        )
-    ]
+    input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32), _RECIPES],
 )
-def _degrade(hr, scale, *numbers):
+def _degrade(hr, scale, recipes):
     return tf.map_fn(
-        lambda one: _degraded(one[0], scale, *one[1:]),
-        (hr, *numbers),
+        lambda one: _degraded(one[0], scale, one[1]),
+        (hr, recipes),
         fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
         parallel_iterations=16,
     )
 
 
-def _degraded(hr, scale, kernels, sizes, scales, methods, gaussian, strengths, gray, qualities, flags, seed):
+def _degraded(hr, scale, recipe: _Numbers):
     """One image `[H, W, 3]`, uint8 to uint8."""
-    sharpen, jpeg_last = flags[0], flags[1]
     size = tf.shape(hr)[:2]
     low = size // scale
     x = tf.cast(hr, tf.float32) / 255.0
-    x = tf.cond(sharpen, lambda: unsharp_mask(x[None])[0], lambda: x)
+    x = tf.cond(recipe.sharpen, lambda: unsharp_mask(x[None])[0], lambda: x)
+    x = _blurred_resized_noisy(x, size, recipe.first, tf.stack([recipe.seed, 0]))
+    x = compressed(x, recipe.first.quality)
+    x = _blurred_resized_noisy(x, low, recipe.second, tf.stack([recipe.seed, 1]))
 
-    def kernel(i):
-        edge = (tf.shape(kernels)[1] - sizes[i]) // 2
-        return kernels[i, edge : edge + sizes[i], edge : edge + sizes[i]]
-
-    for i, of in enumerate((size, low)):
-        x = filtered(x, kernel(i))
-        x = resized(x, tf.maximum(1, tf.cast(tf.cast(of, tf.float32) * scales[i], tf.int32)), methods[i])
-        x = noisy(x, gaussian[i], strengths[i], gray[i], tf.stack([seed, i]))
-        if i == 0:
-            x = compressed(x, qualities[i])
+    def jpeg(x):
+        return compressed(x, recipe.second.quality)
 
     def finished(x):
-        return filtered(resized(x, low, methods[2]), kernel(2))
+        return filtered(resized(x, low, recipe.method), _kernel(recipe.filter))
 
-    x = tf.cond(jpeg_last, lambda: compressed(finished(x), qualities[1]), lambda: finished(compressed(x, qualities[1])))
-    return eight_bits(x)
+    return eight_bits(tf.cond(recipe.jpeg_last, lambda: jpeg(finished(x)), lambda: finished(jpeg(x))))
+
+
+def _blurred_resized_noisy(x, size, part: _RoundNumbers, seed):
+    """A round before its JPEG; its resize is to `part.scale` times `size`."""
+    x = filtered(x, _kernel(part.filter))
+    size = tf.maximum(1, tf.cast(tf.cast(size, tf.float32) * part.scale, tf.int32))
+    return noisy(resized(x, size, part.method), part.gaussian, part.strength, part.gray, seed)
+
+
+def _kernel(laid: _Filter):
+    """`[size, size]`, without the zeros around."""
+    edge = (tf.shape(laid.pixels)[0] - laid.size) // 2
+    return laid.pixels[edge : edge + laid.size, edge : edge + laid.size]
 
 
 def filtered(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

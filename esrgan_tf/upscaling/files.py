@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.images import image_files
+from esrgan_tf.images import image_files, result_files
 from esrgan_tf.upscaling.tiling import Enlarger, quantise
 
 
@@ -49,32 +49,39 @@ def upscale_file(
         )
     factor = enlarger.scale if outscale is None else outscale
     out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
-    image_files.check_result(out_width, out_height, kind)
-    exact = (out_height, out_width) == (height * enlarger.scale, width * enlarger.scale)
+    result_files.check_result(out_width, out_height, kind)
     # A network keeps no constant to the last bit.
     by_model = alpha_by_model and picture.alpha is not None and bool(picture.alpha.min() < picture.alpha.max())
     total = height * width * (1 + by_model)
     progress(0, total)
-
-    # At the network's own size the result is quantised tile by tile; else it is resized first, in float.
-    dtype = picture.colour.dtype if exact else np.dtype(np.float32)
     folder = None if target is None else target.parent
 
     with contextlib.ExitStack() as canvases:
 
         def enlarged(pixels, before):
-            size = (height * enlarger.scale, width * enlarger.scale, pixels.shape[2])
-            canvas = canvases.enter_context(image_files.Canvas(*size, dtype, folder))
-            for row, column, piece in enlarger.tiles(pixels, lambda done: progress(before + done, total)):
-                canvas.paint(row, column, piece if dtype.kind == "f" else quantise(piece, dtype))
-            if exact:
-                return canvas.image()
-            resized = image_files.resized(canvas.image(), out_width, out_height)
-            return image_files.quantised(resized, picture.colour.dtype)
+            return _enlarged(
+                pixels, enlarger, out_width, out_height, folder, canvases, lambda done: progress(before + done, total)
+            )
 
         colour, alpha = enlarged(picture.colour, 0), None
         if by_model:
             alpha = enlarged(picture.alpha, height * width)
         elif picture.alpha is not None:
-            alpha = image_files.resized(image_files.from_array(picture.alpha), out_width, out_height)
-        return image_files.write_picture(colour, alpha, picture, kind, target)
+            alpha = result_files.resized(result_files.from_array(picture.alpha), out_width, out_height)
+        return result_files.write_picture(colour, alpha, picture, kind, target)
+
+
+def _enlarged(pixels, enlarger, width, height, folder, canvases, progress):
+    """`[H, W, C]` as an image of libvips of another size, read from a canvas that `canvases` closes.
+
+    At the network's own size it is quantised tile by tile; else it is resized first, in float.
+    """
+    own_height, own_width = (side * enlarger.scale for side in pixels.shape[:2])
+    exact = (width, height) == (own_width, own_height)
+    dtype = pixels.dtype if exact else np.dtype(np.float32)
+    canvas = canvases.enter_context(result_files.Canvas(own_height, own_width, pixels.shape[2], dtype, folder))
+    for row, column, piece in enlarger.tiles(pixels, progress):
+        canvas.paint(row, column, quantise(piece, dtype) if exact else piece)
+    if exact:
+        return canvas.image()
+    return result_files.quantised(result_files.resized(canvas.image(), width, height), pixels.dtype)
