@@ -1,11 +1,12 @@
-# The two commands of the README, each from a bare clone: `make demo` and `make test`. `make docs` builds the pages.
+# The two commands of the README, each from a bare clone: `make demo` and `make test`. `make docs` builds the pages,
+# `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page on it.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 STATED := setup.py constraints.txt pyproject.toml
 
-.PHONY: demo test docs clean
+.PHONY: demo test docs keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -17,6 +18,9 @@ test: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+keys: $(VENV)/.demo
+	$(VENV)/bin/python docs/keys.py
 
 # Reinstalled whenever what is to be installed changes.
 $(VENV)/.demo: $(STATED)

@@ -1,6 +1,7 @@
 """Writes what the annotations of the configuration's keys say (esrgan_tf/config/sections.py, and options.py of each
 network) into config.yaml and docs/configuration.md: `make keys`."""
 
+import math
 import textwrap
 from pathlib import Path
 
@@ -24,9 +25,9 @@ _HEAD = f"""\
 #   python train.py --phase gan       {Config().gan.steps:9,} steps: ESRGAN
 #   python export.py --output saved_model
 #
-# Change a value here, in a file given with --config (only what differs need stand there), or with --set section.key=value.
-# A relative path begins in the folder where the command is given, in a file too; the run keeps it absolute and goes on
-# from any folder.
+# Change a value here, in a file given with --config (only what differs need stand there), or with
+# --set section.key=value. A relative path begins in the folder where the command is given, in a file too; the run keeps
+# it absolute and goes on from any folder.
 """
 
 
@@ -38,12 +39,11 @@ def rendered() -> dict[Path, str]:
 
 
 def _recipe(config):
-    shown = set()
-    sections = []
+    sections, shown = [], set()
     for title in keys_of(Config):
-        values = getattr(config, title)
-        names = [OneOf(**{name: family.options.whose for name, family in _TABLES.get(title, {}).items()})]
-        sections.append(_section(title, values, meaning_of(Config, title), names, shown))
+        families = OneOf(**{name: family.options.whose for name, family in _TABLES.get(title, {}).items()})
+        name = [families, "docs/configuration.md has the keys of each"]
+        sections.append(_section(title, getattr(config, title), meaning_of(Config, title), name, shown))
     return "\n".join([_HEAD, *sections])
 
 
@@ -51,34 +51,41 @@ def _other_networks():
     blocks = ["\nWhat `generator` and `discriminator` hold where their `name` is another:\n"]
     for title, table in _TABLES.items():
         for family in table.values():
-            options = family.options()
-            if options != getattr(Config(), title):
-                blocks.append(f"```yaml\n{_section(title, options, [], [options.whose], set())}```\n")
+            if family.name != getattr(Config(), title).name:
+                blocks.append(f"```yaml\n{_section(title, family.options(), [], [family.options.whose], set())}```\n")
     return "\n".join(blocks)
 
 
-def _section(title, values, meaning, name_means, shown):
-    """A section as YAML; what `shown`, which grows, has of a key is not said of it again."""
-    lines = _explained(f"{title}:", meaning, "")
+def _section(title, values, meaning, meaning_of_name, shown):
+    """A section as YAML. What was `shown` of a key, as of phase `psnr` when it comes to `gan`, is not repeated."""
+    lines = _explained(f"{title}:", meaning)
     for key, value in as_plain(values).items():
-        parts = name_means if key == "name" else meaning_of(type(values), key)
-        new = [part for part in parts if (key, str(part)) not in shown]
-        shown |= {(key, str(part)) for part in new} if key != "name" else set()
-        written = yaml.safe_dump({key: value}, default_flow_style=None, sort_keys=False, width=_WIDTH - 4)
-        lines += _explained(textwrap.indent(written.rstrip(), "  "), new, "  ")
+        parts = meaning_of_name if key == "name" else meaning_of(type(values), key)
+        lines += _explained(_written(key, value), [part for part in parts if (key, str(part)) not in shown])
+        shown.update((key, str(part)) for part in parts)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _explained(written, parts, indent):
+def _written(key, value):
+    """A key with its value on a line, or on several where that is too long."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).splitlines()[0]
+    start = f"  {key}: "
+    return "\n".join(textwrap.wrap(start + text, _WIDTH, subsequent_indent=" " * (len(start) + 1)))
+
+
+def _explained(written, parts):
     """Lines with their comment behind them, or above where it is too long for that."""
     comment = ""
-    for before, part in zip([None, *parts], parts, strict=False):
-        introduced = isinstance(before, str) and isinstance(part, OneOf)
-        comment += ("" if before is None else ": " if introduced else "; ") + str(part)
+    for before, part in zip(["", *parts], parts, strict=False):
+        comment += (": " if isinstance(part, OneOf) else "; ") if before else ""
+        comment += str(part)
     line = f"{written:{_COLUMN - 2}}  # {comment}"
-    if not comment or "\n" not in written and len(line) <= _WIDTH:
-        return [line if comment else written]
-    return [*textwrap.wrap(comment, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "), written]
+    if not comment:
+        return [written]
+    if "\n" not in written and len(line) <= _WIDTH:
+        return [line]
+    start = " " * (len(written) - len(written.lstrip())) + "# "
+    return [*textwrap.wrap(comment, _WIDTH, initial_indent=start, subsequent_indent=start), written]
 
 
 if __name__ == "__main__":

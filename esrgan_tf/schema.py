@@ -1,7 +1,7 @@
 """What a key of the configuration may hold and what it means, which both stand in its annotation.
 
-A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1), "its meaning"] = 1000`, but those
-that are marked `Inferred`, which files and other sections tell.
+A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1), "its meaning"] = 1000`, but
+those that are marked `Inferred`, which files and other sections tell.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ def AtLeast(least: float) -> Between:
 
 
 class OneOf:
-    """The only values that there are, those that need a word on them by name: `OneOf("div2k", folder="your images")`."""
+    """The only values that there are, the last of them with a word on each: `OneOf("div2k", folder="your images")`."""
 
     def __init__(self, *choices, **explained: str):
         self._choices = {**dict.fromkeys(choices, ""), **explained}
