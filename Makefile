@@ -1,5 +1,6 @@
 # From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make docs`
-# builds the pages.
+# builds the pages; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page
+# on it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ STATED := pyproject.toml constraints.txt
 # By `pytest --durations=0`: files that train nothing, open no large network, and take less than ten seconds each.
 QUICK := config data enlarging files filters losses metrics models_command patches project published validation
 
-.PHONY: demo test quick style types docs clean
+.PHONY: demo test quick style types docs keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -28,6 +29,9 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+keys: $(VENV)/.demo
+	$(VENV)/bin/python docs/keys.py
 
 # Reinstalled whenever what is to be installed changes.
 $(VENV)/.demo: $(STATED)

@@ -1,7 +1,7 @@
-"""What a key of the configuration may hold: its type and bounds, which stand in its annotation.
+"""What a key of the configuration may hold and what it means, which both stand in its annotation.
 
-A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1)] = 1000`, but those that are
-marked `Inferred`, which files and other sections tell.
+A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1), "its meaning"] = 1000`, but
+those that are marked `Inferred`, which files and other sections tell.
 """
 
 import dataclasses
@@ -29,11 +29,20 @@ def AtLeast(least: float) -> Between:
     return Between(least, None)
 
 
-class OneOf(tuple):
-    """The only values that there are."""
+class OneOf:
+    """The only values that there are, the last of them with a word on each: `OneOf("div2k", folder="your images")`."""
 
-    def __new__(cls, *choices):
-        return super().__new__(cls, choices)
+    def __init__(self, *choices, **explained: str):
+        self._choices = {**dict.fromkeys(choices, ""), **explained}
+
+    def __iter__(self):
+        return iter(self._choices)
+
+    def __str__(self):
+        texts = {choice: "null" if choice is None else str(choice) for choice in self}
+        return " | ".join(
+            f"{texts[choice]} ({word})" if word else texts[choice] for choice, word in self._choices.items()
+        )
 
 
 class Inferred:
@@ -46,7 +55,7 @@ Weights = dict[str, float]
 
 
 def keys_of(section: type) -> dict[str, tuple]:
-    """`{key: (its type, its bounds)}` of a section, in order."""
+    """`{key: (its type, its marks: bounds, choices, meaning)}` of a section, in order."""
     return _keys_of(section)
 
 
@@ -61,6 +70,16 @@ def _keys_of(section):
         if Inferred not in marks:
             keys[f.name] = wanted, tuple(marks)
     return keys
+
+
+def meaning_of(section: type, key: str) -> list[str | OneOf]:
+    """The texts and choices that explain a key, in order.
+
+    A section that only changes the default of a key of its base has the base's.
+    """
+    bases = [cls for cls in section.__mro__ if dataclasses.is_dataclass(cls) and key in keys_of(cls)]
+    explained = [[mark for mark in keys_of(cls)[key][1] if isinstance(mark, str | OneOf)] for cls in bases]
+    return next((marks for marks in explained if marks), [])
 
 
 def converted(section: type, key: str, value, title: str):

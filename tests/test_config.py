@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 
@@ -15,6 +16,8 @@ from esrgan_tf.config import (
     with_absolute_paths,
 )
 from esrgan_tf.errors import UserError
+from esrgan_tf.models import FAMILIES
+from esrgan_tf.schema import keys_of, meaning_of
 from tests.conftest import REPOSITORY
 
 
@@ -25,6 +28,17 @@ def test_the_file_and_the_defaults_are_the_same():
 def test_the_file_is_complete():
     tree = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     assert [f"{section}.{key}" for section, entries in tree.items() for key in entries] == keys(Config())
+
+
+def test_what_explains_keys_is_what_their_annotations_say():
+    for path, text in runpy.run_path(str(REPOSITORY / "docs" / "keys.py"))["rendered"]().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is not what the annotations say: run `make keys`"
+
+
+def test_every_key_has_a_meaning():
+    sections = [type(getattr(Config(), section)) for section in keys_of(Config)]
+    for section in [*sections, *(family.options for family in FAMILIES.values())]:
+        assert [key for key in keys_of(section) if not meaning_of(section, key)] == [], section
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.name)

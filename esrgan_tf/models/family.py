@@ -22,10 +22,12 @@ class Options:
     Attributes:
         name: of the family, in `generator.name` or `discriminator.name`.
         known_as: how a message lists the family.
+        whose: what the explained configuration says beside its name.
     """
 
     name: ClassVar[str]
     known_as: ClassVar[str]
+    whose: ClassVar[str]
 
     @property
     def title(self) -> str:
@@ -91,7 +93,7 @@ class DiscriminatorOptions(Options):
 
     multiple: ClassVar[int]
 
-    filters: Positive = 64
+    filters: Annotated[Positive, "channels of the first stage; the deepest has eight times as many"] = 64
 
     def for_images(self, size: int) -> "DiscriminatorOptions":
         """The same, for images of `size` pixels on a side, where the network depends on that."""

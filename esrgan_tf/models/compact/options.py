@@ -13,8 +13,9 @@ class Compact(GeneratorOptions):
 
     name: ClassVar[str] = "compact"
     known_as: ClassVar[str] = "SRVGGNetCompact"
+    whose: ClassVar[str] = "Real-ESRGAN's"
 
-    filters: Positive = 64
-    blocks: Positive = 16
-    scale: Annotated[int, OneOf(1, 2, 3, 4, 8, 16)] = 4
+    filters: Annotated[Positive, "channels between the convolutions"] = 64
+    blocks: Annotated[Positive, "convolutions between the first and the last (16 or 32 published)"] = 16
+    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4, 8, 16)] = 4
     channels: Annotated[int, Inferred] = 3

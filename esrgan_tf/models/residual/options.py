@@ -13,10 +13,11 @@ class Residual(GeneratorOptions):
 
     name: ClassVar[str] = "residual"
     known_as: ClassVar[str] = "the residual network of esrgan-tf"
+    whose: ClassVar[str] = "the packaged models'"
 
-    filters: Positive = 64
-    blocks: Positive = 9
-    scale: Annotated[int, OneOf(1, 2, 3, 4, 8, 16)] = 4
+    filters: Annotated[Positive, "channels between the blocks"] = 64
+    blocks: Annotated[Positive, "of two convolutions each"] = 9
+    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4, 8, 16)] = 4
     channels: Annotated[int, Inferred] = 3
 
     @property

@@ -16,13 +16,18 @@ class RRDB(GeneratorOptions):
 
     name: ClassVar[str] = "rrdb"
     known_as: ClassVar[str] = "RRDBNet"
+    whose: ClassVar[str] = "ESRGAN's"
 
-    filters: Positive = 64
-    growth: Positive = 32
-    blocks: Positive = 23
-    scale: Annotated[int, OneOf(*SCALES)] = 4
-    unshuffle: Annotated[int | None, OneOf(None, *UNSHUFFLES)] = None
-    plus: bool = False
+    filters: Annotated[Positive, "channels between the blocks"] = 64
+    growth: Annotated[Positive, "channels that each convolution of a dense block adds"] = 32
+    blocks: Annotated[Positive, "of three residual dense blocks each"] = 23
+    scale: Annotated[int, "times larger", OneOf(*SCALES)] = 4
+    unshuffle: Annotated[
+        int | None,
+        OneOf(None, *UNSHUFFLES),
+        "packs 2x2 or 4x4 input pixels into channels; null: Real-ESRGAN's, 4 / scale",
+    ] = None
+    plus: Annotated[bool, "ESRGAN+ (arXiv 2001.08073): residuals inside the dense blocks"] = False
     in_channels: Annotated[int, Inferred] = 3
     out_channels: Annotated[int, Inferred] = 3
 

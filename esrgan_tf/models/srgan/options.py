@@ -12,6 +12,7 @@ class SRGAN(DiscriminatorOptions):
 
     name: ClassVar[str] = "srgan"
     known_as: ClassVar[str] = "SRGAN's discriminator"
+    whose: ClassVar[str] = "SRGAN's"
     multiple: ClassVar[int] = 16
 
     image_size: Annotated[int, Inferred] = 96

@@ -17,11 +17,12 @@ class SRResNet(GeneratorOptions):
 
     name: ClassVar[str] = "srresnet"
     known_as: ClassVar[str] = "SRResNet or MSRResNet"
+    whose: ClassVar[str] = "SRGAN's"
 
-    filters: Positive = 64
-    blocks: Positive = 16
-    scale: Annotated[int, OneOf(2, 3, 4, 8)] = 4
-    batch_norm: bool = True
+    filters: Annotated[Positive, "channels between the blocks"] = 64
+    blocks: Annotated[Positive, "of two convolutions each"] = 16
+    scale: Annotated[int, "times larger", OneOf(2, 3, 4, 8), "3 only without batch_norm, 8 only with it"] = 4
+    batch_norm: Annotated[bool, "false is BasicSR's MSRResNet"] = True
     channels: Annotated[int, Inferred] = 3
 
     @property

@@ -12,4 +12,5 @@ class UNetSN(DiscriminatorOptions):
 
     name: ClassVar[str] = "unet_sn"
     known_as: ClassVar[str] = "UNetDiscriminatorSN"
+    whose: ClassVar[str] = "Real-ESRGAN's: a U-Net, a logit a pixel"
     multiple: ClassVar[int] = 8

@@ -12,6 +12,7 @@ class VGG(DiscriminatorOptions):
 
     name: ClassVar[str] = "vgg"
     known_as: ClassVar[str] = "VGGStyleDiscriminator"
+    whose: ClassVar[str] = "ESRGAN's"
     multiple: ClassVar[int] = 32
 
     image_size: Annotated[int, Inferred] = 128
