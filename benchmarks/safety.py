@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,9 +23,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import Config, GanConfig, PhaseConfig
-from esrgan_tf.models import rrdb_generator, vgg_discriminator
-from esrgan_tf.training import GanStep, Phase, PsnrStep
+from esrgan_tf.config import Config
+from esrgan_tf.models.rrdb.options import RRDB
+from esrgan_tf.training.building import build_phase
 from esrgan_tf.training.checkpoints import Checkpoints, save_model
 from esrgan_tf.training.monitor import Monitor
 from esrgan_tf.training.train_step import TrainStep
@@ -78,19 +79,11 @@ def measure(phase_name, size, steps):
     keras.utils.set_random_seed(0)
     sizes, batch_size, patch = SIZES[size]
     strategy = tf.distribute.MirroredStrategy()
-    config = Config()
-
-    def make():
-        with strategy.scope():
-            generator, average = (rrdb_generator(**sizes) for _ in range(2))
-            phase_config = PhaseConfig() if phase_name == "psnr" else GanConfig()
-            if phase_name == "psnr":
-                step = PsnrStep(generator, phase_config)
-            else:
-                step = GanStep(generator, vgg_discriminator(patch), None, phase_config)
-            return Phase(phase_name, phase_config, step, generator, average, 4)
-
-    ours, theirs = make(), make()
+    config = Config(generator=RRDB(**sizes))
+    data, gan = replace(config.data, hr_patch=patch), replace(config.gan, perceptual_weight=0.0)
+    config = replace(config, data=data, gan=gan)
+    with strategy.scope():
+        ours, theirs = (build_phase(phase_name, config) for _ in range(2))
     train_step = TrainStep(ours, strategy, config.runtime)
     jit = any("GPU" in device for device in strategy.extended.worker_devices)
 

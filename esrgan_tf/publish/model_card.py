@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from esrgan_tf.config import Config
+from esrgan_tf.config import Config, GanConfig
 from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
 
 _DATA = {
@@ -33,26 +33,9 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
         records: `{phase: metrics.csv}` of the phases that went into the export.
     """
     data, generator, scale = config.data, config.generator, config.generator.scale
-    given = (
-        ""
-        if config.degradation.kind == "second_order"
-        else f", low resolution {'given' if data.lr_dir else 'made by antialiased bicubic reduction'}"
-    )
-    if data.source == "div2k" and given:
-        given = ", bicubic reduction"
-    rows = [_row(phase, path, getattr(config, phase)) for phase, path in records.items()]
-    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in config.gan.perceptual_layers.items())
-    gan, squared = config.gan, {"l1": "", "l2": ", squared"}
-    objective = (
-        f"Phase `gan` weighs its losses {gan.pixel_weight:g} (pixel{squared[gan.pixel_loss]}), "
-        f"{gan.perceptual_weight:g} (perceptual{f', VGG19 {layers}' if gan.perceptual_weight else ''}"
-        f"{squared[gan.perceptual_loss]}), {gan.adversarial_weight:g} (adversarial"
-        f"{', not relativistic' if gan.adversarial_loss == 'plain' else ''})."
-    )
-    if gan.sharpen_targets:
-        objective += " Targets of pixel and perceptual losses are sharpened."
     kind = config.degradation.kind
     likewise = "" if kind == "none" or data.val_lr_dir else ", with low resolution degraded as in training"
+    rows = "\n".join(_row(phase, path, getattr(config, phase)) for phase, path in records.items())
     return f"""# {name}
 
 Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al., arXiv 1809.00219).
@@ -62,17 +45,17 @@ Enlarges RGB images {scale} times. A generator of the ESRGAN family (Wang et al.
 | architecture | {", ".join([generator.title, *generator.sizes(), *generator.packed()])} |
 | parameters | {parameters:,} |
 | interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network, {alpha:g} of the GAN network, weight by weight |
-{_starts(records)}| trained on | {_DATA[data.source].format(given=given)}{_DEGRADED[kind]} |
+{_starts(records)}| trained on | {_trained_on(config)}{_DEGRADED[kind]} |
 | batch | {data.batch_size} patches of {data.hr_patch}x{data.hr_patch} pixels |
 
 ## Training
 
 | phase | steps | learning rate | validation PSNR | validation SSIM |
 | --- | --- | --- | --- | --- |
-{chr(10).join(rows)}
+{rows}
 
 PSNR in dB and SSIM on the luma of whole validation images, {scale} border pixels cropped, measured on each phase's own
-network before interpolation{likewise}. {objective if "gan" in records else ""}
+network before interpolation{likewise}. {_objective(config.gan) if "gan" in records else ""}
 
 ## Use
 
@@ -93,6 +76,32 @@ enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [
 The network invents plausible detail. Do not read text, faces or measurements from its output as if they had been
 photographed. {_LIMITS[kind]}
 """
+
+
+def _trained_on(config: Config) -> str:
+    data, given = config.data, ""
+    if config.degradation.kind != "second_order":
+        if data.source == "div2k":
+            given = ", bicubic reduction"
+        else:
+            given = f", low resolution {'given' if data.lr_dir else 'made by antialiased bicubic reduction'}"
+    return _DATA[data.source].format(given=given)
+
+
+def _objective(gan: GanConfig) -> str:
+    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in gan.perceptual_layers.items())
+    squared = {"l1": "", "l2": ", squared"}
+    objective = (
+        f"Phase `gan` weighs its losses {gan.pixel_weight:g} (pixel{squared[gan.pixel_loss]}), "
+        f"{gan.perceptual_weight:g} (perceptual{f', VGG19 {layers}' if gan.perceptual_weight else ''}"
+        f"{squared[gan.perceptual_loss]}), {gan.adversarial_weight:g} (adversarial"
+        f"{', not relativistic' if gan.adversarial_loss == 'plain' else ''})."
+    )
+    if gan.grid_weight:
+        objective += f" A loss on what repeats with every input pixel weighs {gan.grid_weight:g}."
+    if gan.sharpen_targets:
+        objective += " Targets of pixel and perceptual losses are sharpened."
+    return objective
 
 
 def _starts(records: dict[str, Path]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from esrgan_tf.config import OF_A_MACHINE, Config, as_plain, keys, value_of
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.runs.cluster import read_cluster
+from esrgan_tf.runs.cluster import Cluster, read_cluster
 from esrgan_tf.runs.folder import checkpoint_images, checkpoint_steps, held, note_start
 from esrgan_tf.runs.history import device_names, facts
 from esrgan_tf.runs.start import Start, decide, record_start
@@ -56,14 +56,17 @@ def train(
         esrgan_tf.runs.stopping.Stopped: `stop` had a reason; a checkpoint is saved.
         esrgan_tf.runs.stopping.Failed: losses that are not finite again and again, or a machine that is gone.
     """
-    stop = StopRequest() if stop is None else stop
     cluster = read_cluster(os.environ)
     start = decide(phase, Path(run_dir), config, overrides, init_from, discriminator_from, allow_changes, models_dir)
     for note in start.notes():
         say(f"note: {note}")
     if init_from is not None and not start.begun:
         find_model(init_from, models_dir)  # downloaded, if need be
+    return _trained(start, cluster, StopRequest() if stop is None else stop, command, say)
 
+
+def _trained(start: Start, cluster: Cluster | None, stop: StopRequest, command, say):
+    """Does what was decided."""
     with quiet_tensorflow():
         from esrgan_tf.data.opening import open_data
         from esrgan_tf.training import run_phase
@@ -78,7 +81,7 @@ def train(
     start, generator, discriminator = _given_networks(start, say)
     config = start.config
     with until_training(machines), strategy.scope():
-        networks = build_phase(phase, config, generator, discriminator)
+        phase = build_phase(start.phase, config, generator, discriminator)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(until_training(machines))
@@ -90,13 +93,12 @@ def train(
         if data.validation is None:
             say("no validation images: set data.val_hr_dir to see PSNR and SSIM while training")
         else:
-            check_sizes(data.validation, networks.scale)
+            check_sizes(data.validation, phase.scale)
         _tell_of(data, config, say)
         if chief:
-            _record(
-                start, networks.config.steps, {"phase": phase, **facts(command, devices), "config": as_plain(config)}
-            )
-        run_phase(networks, data.patches, data.validation, data.samples, start.run_dir, config, strategy, stop)
+            entry = {"phase": start.phase, **facts(command, devices), "config": as_plain(config)}
+            _record(start, phase.config.steps, entry)
+        run_phase(phase, data.patches, data.validation, data.samples, start.run_dir, config, strategy, stop)
     return start.folder / "generator.keras"
 
 

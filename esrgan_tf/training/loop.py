@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,106 +47,176 @@ def run_phase(
         UserError: the checkpoint does not fit, or XLA on several devices (the run is as before); out of memory; the
             machines do not see the same checkpoints; the run folder cannot be written.
     """
-    folder, runtime = run_dir / phase.name, config.runtime
-    replicas = strategy.num_replicas_in_sync
-    machines = replicas // len(strategy.extended.worker_devices)
-    chief = strategy.extended.should_checkpoint
-    train_step = TrainStep(phase, strategy, runtime)
-    checkpoints = Checkpoints(
-        folder / "checkpoints", train_step.state(), config, patches.digest, runtime.keep_checkpoints
-    )
-
-    # 1. Always resume where there is something to resume from.
-    start, steps = checkpoints.restore(), phase.config.steps
-    if machines > 1:
-        with _device_errors(patches, machines, checkpoints):
-            check_agreement(strategy, start, f"do not see the same checkpoints; share the disk of {folder}")
-            check_agreement(strategy, patches.digest, "do not see the same images; share the disk they are on")
+    loop = _Loop(phase, patches, run_dir, config, strategy, stop)
+    start, steps = loop.resumed(), phase.config.steps
     if start >= steps:
         print(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
         return
     if start:
         print(f"resuming phase {phase.name} at step {start}")
-
-    # 2. The global batch of a step depends on the seed and the step alone, however many replicas share it.
-    share = patches.batch_size // replicas
-    here = _replicas_here(strategy)
-    mine = slice(here[0] * share, (here[-1] + 1) * share)
-
-    def distributed(array):
-        def of(context):
-            first = context.replica_id_in_sync_group * share - mine.start
-            return tf.constant(array[first : first + share])
-
-        return strategy.experimental_distribute_values_from_function(of)
-
-    def vote():
-        asked = tf.constant(float(stop.reason() is not None))
-        return strategy.experimental_distribute_values_from_function(lambda _: asked)
-
     enlarge = enlarger(tf.function(phase.average, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)]))
+    monitor = loop.begun(start)  # nothing can be refused any more: from here on the run exists
 
-    # 3. Nothing can be refused any more: from here on the run exists.
-    monitor = None
-    if chief:
-        with _writing(folder, checkpoints):
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            flush(folder)
-            save_config(config, run_dir / "config.yaml")
-            without_gpu = all("CPU" in device for device in strategy.extended.worker_devices)
-            monitor = Monitor(folder, train_step.columns, start, steps, without_gpu)
+    def measure():
+        return _measure(enlarge, validation, samples, phase.scale, stop, monitor)
 
-    # 4. Train. Values stay on the device until they are written, so that the host never waits for a step.
-    window: list[tf.Tensor] = []
-    last = None
-    began, stop.finish_step = time.monotonic(), True
-    with contextlib.closing(patches.batches(start, steps, mine)) as batches, _closing(monitor):
+    stop.finish_step, runtime = True, config.runtime
+    with contextlib.closing(patches.batches(start, steps, loop.mine)) as batches, _closing(monitor):
         for step, (lr, hr) in enumerate(batches, start=start + 1):
-            with _device_errors(patches, machines, checkpoints):
-                window.append(train_step(distributed(lr), distributed(hr), vote()))
-                # Machines stop at the same step, so they count votes: of the step before, which is done by now.
-                asked = stop.reason() is not None if machines == 1 else last is not None and float(last[-1]) > 0
-            last = window[-1]
+            asked = loop.trained(lr, hr)
             if monitor is not None:
                 monitor.advance(step)
-            log, save, measure = (
+            log, save, validating = (
                 asked or step == steps or step % every == 0
                 for every in (runtime.log_every, runtime.checkpoint_every, runtime.validate_every)
             )
-            if not (log or save or measure):
-                continue
-            with _device_errors(patches, machines, checkpoints):
-                rows = np.stack([values.numpy() for values in window])
-            seconds = time.monotonic() - began
-            values, skipped = _means(rows, train_step.columns, step)
-            if train_step.in_a_row.numpy() >= IN_A_ROW:
-                raise Diverged(_advice(step - int(train_step.in_a_row.numpy()) + IN_A_ROW, phase, config, checkpoints))
-            if save:
-                checkpoints.check_finite()
-            if monitor is not None:
-                values["skipped"] = int(train_step.skipped.numpy())
-                values["learning_rate"] = train_step.learning_rate()
-                values["images_per_second"] = len(window) * patches.batch_size / seconds
-                if skipped:
-                    monitor.say(f"not finite and skipped: {'steps' if skipped[1:] else 'step'} {listed(skipped)}")
-                picture = None
-                if measure and not asked:
-                    scores, picture = _measure(enlarge, validation, samples, phase.scale, stop, monitor)
-                    values |= scores
-                with _writing(folder, checkpoints):
-                    if picture is not None:
-                        monitor.sample(step, picture)
-                    # The checkpoint comes last: were this cut in between, all of it would be done again.
-                    monitor.record(step, values)
-                    if save:
-                        monitor.flush()
-                        save_model(phase.average, folder / "generator.keras")
-                        if "discriminator" in phase.step.trained:
-                            save_model(phase.step.trained["discriminator"][0], folder / "discriminator.keras")
-                        checkpoints.save()
+            if log or save or validating:
+                loop.written(step, monitor, save, measure if validating and not asked else None)
             if asked and step < steps:
                 raise Stopped(f"{stop.reason() or 'another machine'}: stopped and saved at step {step} of {steps}")
-            window, began = [], time.monotonic()
+
+
+class _Loop:
+    """What the steps of a phase share: the state, the shares of a batch, and what is not written yet."""
+
+    def __init__(self, phase, patches, run_dir, config, strategy, stop):
+        self._phase, self._patches, self._config, self._strategy, self._stop = phase, patches, config, strategy, stop
+        self._run_dir, self._folder = run_dir, run_dir / phase.name
+        replicas = strategy.num_replicas_in_sync
+        self._machines = replicas // len(strategy.extended.worker_devices)
+        self._step = TrainStep(phase, strategy, config.runtime)
+        self._checkpoints = Checkpoints(
+            self._folder / "checkpoints", self._step.state(), config, patches.digest, config.runtime.keep_checkpoints
+        )
+        # The global batch of a step depends on the seed and the step alone, however many replicas share it.
+        self._share = patches.batch_size // replicas
+        here = _replicas_here(strategy)
+        self.mine = slice(here[0] * self._share, (here[-1] + 1) * self._share)  # of a batch, on this machine
+        # Values stay on the device until they are written, so that the host never waits for a step.
+        self._window: list[tf.Tensor] = []
+        self._last: tf.Tensor | None = None
+        self._since = 0.0  # seconds of the monotonic clock, when the window began
+
+    def resumed(self) -> int:
+        """Restores the newest checkpoint, if there is one, and returns its step; all machines see the same one."""
+        start = self._checkpoints.restore()
+        if self._machines > 1:
+            with self._device_errors():
+                check_agreement(
+                    self._strategy, start, f"do not see the same checkpoints; share the disk of {self._folder}"
+                )
+                check_agreement(
+                    self._strategy, self._patches.digest, "do not see the same images; share the disk they are on"
+                )
+        return start
+
+    def begun(self, start: int) -> Monitor | None:
+        """Makes the run's folder, on the chief, and returns what keeps its records."""
+        self._since = time.monotonic()
+        if not self._strategy.extended.should_checkpoint:
+            return None
+        with self._writing():
+            (self._folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            flush(self._folder)
+            save_config(self._config, self._run_dir / "config.yaml")
+            without_gpu = all("CPU" in device for device in self._strategy.extended.worker_devices)
+            return Monitor(self._folder, self._step.columns, start, self._phase.config.steps, without_gpu)
+
+    def trained(self, lr: np.ndarray, hr: np.ndarray) -> bool:
+        """Takes a step on this machine's part of a batch. True where training is to stop behind it."""
+        with self._device_errors():
+            self._window.append(self._step(self._distributed(lr), self._distributed(hr), self._vote()))
+            # Machines stop at the same step, so they count votes: of the step before, which is done by now.
+            if self._machines == 1:
+                asked = self._stop.reason() is not None
+            else:
+                asked = self._last is not None and float(self._last[-1]) > 0
+        self._last = self._window[-1]
+        return asked
+
+    def written(
+        self,
+        step: int,
+        monitor: Monitor | None,
+        save: bool,
+        measure: Callable[[], tuple[dict, np.ndarray | None]] | None,
+    ) -> None:
+        """Records the steps since the last time, with measurements where `measure` is given, and a checkpoint."""
+        with self._device_errors():
+            rows = np.stack([values.numpy() for values in self._window])
+        seconds = time.monotonic() - self._since
+        values, skipped = _means(rows, self._step.columns, step)
+        in_a_row = int(self._step.in_a_row.numpy())
+        if in_a_row >= IN_A_ROW:
+            raise Diverged(_advice(step - in_a_row + IN_A_ROW, self._phase, self._config, self._checkpoints))
+        if save:
+            self._checkpoints.check_finite()
+        if monitor is not None:
+            values["skipped"] = int(self._step.skipped.numpy())
+            values["learning_rate"] = self._step.learning_rate()
+            values["images_per_second"] = len(rows) * self._patches.batch_size / seconds
+            if skipped:
+                monitor.say(f"not finite and skipped: {'steps' if skipped[1:] else 'step'} {listed(skipped)}")
+            scores, picture = ({}, None) if measure is None else measure()
+            with self._writing():
+                if picture is not None:
+                    monitor.sample(step, picture)
+                # The checkpoint comes last: were this cut in between, all of it would be done again.
+                monitor.record(step, values | scores)
+                if save:
+                    monitor.flush()
+                    self._save()
+        self._window, self._since = [], time.monotonic()
+
+    def _save(self):
+        save_model(self._phase.average, self._folder / "generator.keras")
+        if "discriminator" in self._phase.step.trained:
+            save_model(self._phase.step.trained["discriminator"][0], self._folder / "discriminator.keras")
+        self._checkpoints.save()
+
+    def _distributed(self, array):
+        def of(context):
+            first = context.replica_id_in_sync_group * self._share - self.mine.start
+            return tf.constant(array[first : first + self._share])
+
+        return self._strategy.experimental_distribute_values_from_function(of)
+
+    def _vote(self):
+        asked = tf.constant(float(self._stop.reason() is not None))
+        return self._strategy.experimental_distribute_values_from_function(lambda _: asked)
+
+    @contextlib.contextmanager
+    def _device_errors(self) -> Iterator[None]:
+        """Turns what a step dies of into what to do about it."""
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            batch_size, hr_patch = self._patches.batch_size, self._patches.hr_patch
+            raise UserError(
+                f"out of memory: lower data.batch_size (now {batch_size}) or data.hr_patch (now {hr_patch}), "
+                "or use runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
+            ) from error
+        except LOST as error:
+            if self._machines == 1:
+                raise
+            raise MachineLost(
+                f"{lost(error)}; {self._checkpoints.newest()}: give the same command on all of them again"
+            ) from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns a disk that is full, read-only or gone into a line that says what is safe."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            if not self._folder.is_dir():
+                raise UserError(
+                    f"{self._folder} is gone, and its checkpoints with it; the same command starts anew"
+                ) from error
+            raise UserError(
+                f"cannot write to {self._folder}: {_reason(error)}; {self._checkpoints.newest()}: "
+                "mend it and give the same command again"
+            ) from error
 
 
 def _replicas_here(strategy):
@@ -186,38 +256,6 @@ def _advice(step, phase, config, checkpoints):
         f"{IN_A_ROW} steps in a row up to step {step} had a loss or a gradient that is not finite; "
         f"{', or '.join(remedies)}, and give the same command with that and --allow_changes; {checkpoints.newest()}"
     )
-
-
-@contextlib.contextmanager
-def _device_errors(patches: Patches, machines: int, checkpoints: Checkpoints) -> Iterator[None]:
-    """Turns what a step dies of into what to do about it."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"out of memory: lower data.batch_size (now {patches.batch_size}) or data.hr_patch (now {patches.hr_patch})"
-            ", or use runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
-        ) from error
-    except LOST as error:
-        if machines == 1:
-            raise
-        raise MachineLost(
-            f"{lost(error)}; {checkpoints.newest()}: give the same command on all of them again"
-        ) from error
-
-
-@contextlib.contextmanager
-def _writing(folder: Path, checkpoints: Checkpoints) -> Iterator[None]:
-    """Turns a disk that is full, read-only or gone into a line that says what is safe."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is gone, and its checkpoints with it; the same command starts anew") from error
-        raise UserError(
-            f"cannot write to {folder}: {_reason(error)}; {checkpoints.newest()}: "
-            "mend it and give the same command again"
-        ) from error
 
 
 def _reason(error):
