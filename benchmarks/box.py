@@ -167,7 +167,7 @@ def terms(settings) -> str:
     layers = ", ".join(f"{weight:g} {layer}" for layer, weight in settings.perceptual_layers.items())
     grids = f"{settings.grid_weight:g} grid, " if settings.grid_weight else ""
     return (
-        f"| losses | {grids} {settings.pixel_weight:g} pixel, {settings.perceptual_weight:g} VGG19 ({layers}), "
+        f"| losses | {grids}{settings.pixel_weight:g} pixel, {settings.perceptual_weight:g} VGG19 ({layers}), "
         f"{settings.adversarial_weight:g} adversarial ({settings.adversarial_loss}) |\n"
     )
 

@@ -112,15 +112,16 @@ class _Loop:
 
     def begun(self, start: int) -> Monitor | None:
         """Makes the run's folder, on the chief, and returns what keeps its records."""
+        monitor = None
+        if self._strategy.extended.should_checkpoint:
+            with self._writing():
+                (self._folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+                flush(self._folder)
+                save_config(self._config, self._run_dir / "config.yaml")
+                without_gpu = all("CPU" in device for device in self._strategy.extended.worker_devices)
+                monitor = Monitor(self._folder, self._step.columns, start, self._phase.config.steps, without_gpu)
         self._since = time.monotonic()
-        if not self._strategy.extended.should_checkpoint:
-            return None
-        with self._writing():
-            (self._folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            flush(self._folder)
-            save_config(self._config, self._run_dir / "config.yaml")
-            without_gpu = all("CPU" in device for device in self._strategy.extended.worker_devices)
-            return Monitor(self._folder, self._step.columns, start, self._phase.config.steps, without_gpu)
+        return monitor
 
     def trained(self, lr: np.ndarray, hr: np.ndarray) -> bool:
         """Takes a step on this machine's part of a batch. True where training is to stop behind it."""
