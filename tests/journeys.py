@@ -28,7 +28,7 @@ from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.models import GENERATORS
 from esrgan_tf.schema import keys_of
 from tests import torch_reference
-from tests.conftest import REPOSITORY, TINY, run_process
+from tests.conftest import REPOSITORY, TINIER, run_process
 from tests.pages import Step, step_of, steps
 from tests.test_replicas import free_ports
 
@@ -144,18 +144,19 @@ def _write_images(path):
 
 
 def _write_configurations(path, data_dir):
-    """The default one and the recipes: systems and sources as they are, sizes tiny."""
-    sizes = yaml.safe_load(TINY.format(photos="null", validation="null", cache=path / "cache"))
+    """The recipes with systems and sources as they are, sizes tiny; the default one with smaller networks still."""
+    sizes = yaml.safe_load(TINIER.format(photos="null", validation="null", cache=path / "cache"))
     sizes["psnr"]["steps"] = sizes["gan"]["steps"] = 2
     sizes["runtime"] = {"log_every": 1, "validate_every": 2, "checkpoint_every": 2}
     sizes["data"] |= {"source": "div2k"} if data_dir is None else {"source": "div2k", "data_dir": str(data_dir)}
     (path / "config.yaml").write_text(yaml.safe_dump(sizes))
+    del sizes["generator"]["name"], sizes["discriminator"]["name"], sizes["data"]["source"]
+    sizes["generator"]["growth"] = 4
     for file in (path / "configs").glob("*.yaml"):
         recipe = yaml.safe_load(file.read_text())
-        source = recipe.get("data", {}).get("source", "div2k")
         for section, values in sizes.items():
             recipe[section] = {**recipe.get(section, {}), **values}
-        recipe["data"]["source"] = source
+        recipe["data"].setdefault("source", "div2k")
         options = GENERATORS[recipe["generator"].get("name", "rrdb")].options
         for key in recipe["generator"].keys() - {"name", *keys_of(options)}:
             del recipe["generator"][key]
