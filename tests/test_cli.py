@@ -425,6 +425,7 @@ def test_a_complete_phase_says_so_and_stays(trained_run, run_main):
     assert below(trained_run) == before
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_remembers_its_configuration(tmp_path, tiny_config, run_main):
     run_main(
         "train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", "--set", "psnr.steps=2"
@@ -487,6 +488,7 @@ def test_a_run_folder_with_a_configuration_of_another_program_is_not_written_to(
     assert (tmp_path / "config.yaml").read_text() == "model: {name: x}\n"
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_without_the_unreadable_images(places, tmp_path, run_main):
     """Those of the validation too; both of one folder have one cache, which is made once."""
     folders = (f"--set=data.{key}={places['tmp'] / 'one_broken'}" for key in ("hr_dir", "val_hr_dir"))
@@ -497,6 +499,7 @@ def test_training_without_the_unreadable_images(places, tmp_path, run_main):
     assert "data: 3 images to train on, 3 to validate on" in out
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):
     home, elsewhere, run = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "run"
     elsewhere.mkdir()
