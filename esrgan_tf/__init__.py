@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 
 _PUBLIC = {
+    "deblur_upscale": "esrgan_tf.upscaling.enlarging",
     "export_saved_model": "esrgan_tf.publish.serving",
     "interpolate": "esrgan_tf.weights.interpolation",
     "load_model": "esrgan_tf.weights.loading",

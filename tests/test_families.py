@@ -66,8 +66,9 @@ def test_the_configuration_has_its_keys_and_no_others(name):
 def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
     family = GENERATORS[name]
     model = built(family)
-    scale = model(random_image(8, 8)).shape[1] // 8
-    lr, hr = random_image(8, 8), random_image(8 * scale, 8 * scale)
+    lr = random_image(8, 8, channels=model.inputs[0].shape[-1])
+    scale = model(lr).shape[1] // 8
+    hr = random_image(8 * scale, 8 * scale)
     _, gradients = PsnrStep(model, PhaseConfig())(lr, hr, tf.ones(()))
     assert all(np.isfinite(g).all() for g in gradients["generator"])
     assert sum(float(np.abs(g).sum()) > 0 for g in gradients["generator"]) > len(gradients["generator"]) // 2

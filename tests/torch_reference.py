@@ -240,6 +240,32 @@ class MSRResNet(nn.Module):
         return x + F.interpolate(image, scale_factor=self.scale, mode="bilinear", align_corners=False)
 
 
+class SRResNetPlus(nn.Module):
+    """DPSR's, named as in KAIR: four channels in, the last the noise level."""
+
+    def __init__(self, scale=4, filters=96, blocks=16):
+        super().__init__()
+        parts = [conv(4, filters), nn.Module()]
+        parts[1].sub = nn.Sequential()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.res = nn.Sequential(conv(filters, filters), nn.ReLU(), conv(filters, filters))
+            parts[1].sub.append(block)
+        parts[1].sub.append(conv(filters, filters))
+        for r in (2, 2) if scale == 4 else (scale,):
+            parts += [conv(filters, r * r * filters), nn.PixelShuffle(r), nn.ReLU()]
+        parts += [conv(filters, filters), nn.ReLU(), nn.Conv2d(filters, 3, 3, padding=1, bias=False)]
+        self.model = nn.Sequential(*parts)
+
+    def forward(self, x):
+        first, body, *tail = self.model
+        *blocks, last = body.sub
+        shallow = x = first(x)
+        for block in blocks:
+            x = x + block.res(x)
+        return nn.Sequential(*tail)(shallow + last(x))
+
+
 class SrganDiscriminator(nn.Module):
     def __init__(self, size=96, filters=64):
         super().__init__()

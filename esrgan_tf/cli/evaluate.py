@@ -58,9 +58,9 @@ def main(argv: list[str]) -> None:
 
     folder_source(FLAGS.hr_dir, None, 1, keys=_KEYS)  # no folder, no image: said before the model is read
     model = load_model(place)
-    if {model.inputs[0].shape[-1], model.outputs[0].shape[-1]} != {3}:
-        raise UserError(f"--model {FLAGS.model}: {describe(model)}; evaluation is on RGB")
     enlarger = Enlarger(model)
+    if {enlarger.channels, model.outputs[0].shape[-1]} != {3}:
+        raise UserError(f"--model {FLAGS.model}: {describe(model)}; evaluation is on RGB")
     protocol = _protocol(enlarger.scale)
     print(f"{FLAGS.model}: {describe(model)}\n{protocol}\n")
     source = folder_source(FLAGS.hr_dir, FLAGS.lr_dir, enlarger.scale, keys=_KEYS)

@@ -12,6 +12,7 @@ from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.quiet import quiet_tensorflow
+from esrgan_tf.upscaling.kernels import check_noise, read_kernel
 from esrgan_tf.upscaling.places import Naming, check_inputs, not_readable, plan
 from esrgan_tf.weights.named import scale_of
 from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
@@ -54,6 +55,16 @@ flags.DEFINE_enum(
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
 flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
+flags.DEFINE_float(
+    "noise", 0.0, "How noisy the image is, of 255, for models that take it (DPSR's); at most 50.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "kernel", None,
+    "What blurred the image: a small picture of what became of a point, or a .npy array. With such a model only; each "
+    "tile is then solved and enlarged 15 times.",
+    flag_values=FLAGS,
+)  # fmt: skip
 define_models_dir(FLAGS)
 _USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 
@@ -61,6 +72,10 @@ _USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 def main(argv: list[str]) -> None:
     """Enlarges as the flags say. See `esrgan-tf upscale --help`."""
     inputs = parse(FLAGS, argv, _USAGE)
+    check_noise(FLAGS.noise, "--noise")
+    kernel = None if FLAGS.kernel is None else read_kernel(FLAGS.kernel)
+    if kernel is not None and (FLAGS.ensemble or FLAGS.batch > 1):
+        raise UserError("--kernel goes with neither --ensemble nor --batch")
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
     if not inputs:
@@ -85,13 +100,18 @@ def main(argv: list[str]) -> None:
         from tqdm import tqdm
 
         from esrgan_tf.images.image_files import in_words
+        from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
         from esrgan_tf.upscaling.files import upscale_file
         from esrgan_tf.upscaling.tiling import Enlarger
         from esrgan_tf.weights.loading import load_dial, load_model
         from esrgan_tf.weights.pytorch import describe
 
     model = load_dial(FLAGS.alpha) if default and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
-    enlarger = Enlarger(model, FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble, notice=say)
+    if kernel is None:
+        sizes = FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble
+        enlarger = Enlarger(model, *sizes, notice=say, noise=FLAGS.noise)
+    else:
+        enlarger = DeblurringEnlarger(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, say)
     if jobs is None:
         jobs, skipped = plan(inputs, naming, enlarger.scale)
     _tell(f"{_title()}: {describe(model)}")

@@ -56,11 +56,12 @@ class DegradationConfig:
         OneOf(
             "none",
             jpeg="of degradation_2.jpeg_quality: SRGAN's",
+            noise="Gaussian, of degradation_2.gaussian_sigma; a network that takes a noise level is told it: DPSR's",
             second_order="Real-ESRGAN's: arXiv 2107.10833, section 3; its values are those of the authors' code and "
             "options/train_realesrgan_x4plus.yml, but for the margin",
         ),
-        "low resolution is then made from hr_dir, or with jpeg compressed, also to validate on, unless val_lr_dir "
-        "holds it; `esrgan-tf degrade` shows what two rounds do",
+        "low resolution is then made from hr_dir, or with jpeg compressed, with noise spoilt, also to validate on, "
+        "unless val_lr_dir holds it; `esrgan-tf degrade` shows what two rounds do",
     ] = "none"
     margin: Annotated[
         NotNegative,

@@ -27,12 +27,21 @@ class Degradation:
 
     def __init__(self, config: Config):
         self._config, self._scale = config, config.generator.scale
+        taken, made = config.generator.channels_in_and_out
+        self._tells_level = taken == made + 1
 
     def __call__(self, lr: np.ndarray, hr: np.ndarray, seeds: Sequence[Sequence[int]]) -> np.ndarray:
-        """New low resolution for a batch of pairs, uint8 `[B, H / scale, W / scale, 3]`, each from its own seed."""
+        """New low resolution for a batch of pairs, uint8 `[B, H / scale, W / scale, 3]`, each from its own seed.
+
+        Noise has a fourth channel for generators that take its level: the standard deviation, of 255.
+        """
         rngs = [np.random.default_rng(seed) for seed in seeds]
         share = self._config.degradation.clean_probability
         clean = np.array([share > 0 and rng.random() < share for rng in rngs])
+        if self._config.degradation.kind == "noise":
+            return np.stack(
+                [self._noisy(image, 0 if kept else None, rng) for image, kept, rng in zip(lr, clean, rngs, strict=True)]
+            )
         if self._config.degradation.kind == "jpeg":
             low, high = self._config.degradation_2.jpeg_quality
             with tf.device("CPU:0"):
@@ -40,6 +49,16 @@ class Degradation:
         else:
             degraded = degrade(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
         return np.where(clean[:, None, None, None], lr, degraded)
+
+    def _noisy(self, image, level, rng):
+        """uint8 `[h, w, 3]` to the same with noise, and perhaps its level; whole numbers, which 8 bits hold."""
+        if level is None:
+            level = round(rng.uniform(*self._config.degradation_2.gaussian_sigma))
+        noise = level * rng.standard_normal(image.shape, np.float32)
+        result = np.rint(np.clip(image + noise, 0, 255)).astype(np.uint8)
+        if not self._tells_level:
+            return result
+        return np.concatenate([result, np.full_like(result[..., :1], level)], axis=-1)
 
 
 class DegradedStore:

@@ -54,7 +54,7 @@ def run_phase(
         return
     if start:
         print(f"resuming phase {phase.name} at step {start}")
-    enlarge = enlarger(tf.function(phase.average, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)]))
+    enlarge = enlarger(phase.average)
     monitor = loop.begun(start)  # nothing can be refused any more: from here on the run exists
 
     def measure():

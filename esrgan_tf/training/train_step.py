@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import PhaseConfig, RuntimeConfig
 from esrgan_tf.errors import UserError
+from esrgan_tf.models.noise_level import with_noise_level
 from esrgan_tf.training.gan_step import GanStep
 from esrgan_tf.training.psnr_step import PsnrStep
 
@@ -70,7 +71,8 @@ class TrainStep:
         """One step.
 
         Args:
-            lr, hr: distributed values, each replica's share of the batch: uint8 `[b, h, w, 3]` and the enlarged.
+            lr, hr: distributed values, each replica's share of the batch: uint8 `[b, h, w, 3]`, or 4 channels with a
+                noise level, and the enlarged.
             stop: distributed values, 1.0 where the machine was asked to stop, else 0.0.
 
         Returns:
@@ -97,6 +99,7 @@ class TrainStep:
         share = 1.0 / context.num_replicas_in_sync
         loss_scale = tf.convert_to_tensor(self._loss_scale) if self._half else tf.ones(())
         lr, hr = (tf.cast(images, tf.float32) / 255.0 for images in (lr, hr))
+        lr = with_noise_level(lr, self._phase.generator)  # where the data bring none
         losses, gradients = self._phase.step(lr, hr, loss_scale)
         values = tf.stack([*losses.values(), stop])
         flat = [share * values, *(share / loss_scale * g for network in gradients.values() for g in network)]

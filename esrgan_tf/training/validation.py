@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from esrgan_tf.data.store import Images
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.images.metrics import psnr, ssim, to_uint8
 from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.models.noise_level import with_noise_level
 
-Enlarge = Callable[[np.ndarray], np.ndarray]  # uint8 [h, w, 3] to uint8 [scale * h, scale * w, 3]
+Enlarge = Callable[
+    [np.ndarray], np.ndarray
+]  # uint8 [h, w, 3], or 4 with a noise level, to uint8 [scale * h, scale * w, 3]
 _SSIM_WINDOW = 11
 
 
@@ -49,16 +54,20 @@ def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, sid
         lr = np.ascontiguousarray(lr[top : top + lr_side, left : left + lr_side])
         height, width = lr.shape[0] * scale, lr.shape[1] * scale
         hr = store.hr(i)[top * scale : top * scale + height, left * scale : left * scale + width]
-        pixels = np.repeat(np.repeat(lr, scale, axis=0), scale, axis=1)
-        row = np.concatenate([pixels, bicubic(lr, height, width), enlarge(lr), hr], axis=1)
+        rgb = np.ascontiguousarray(lr[..., :3])  # without a noise level
+        pixels = np.repeat(np.repeat(rgb, scale, axis=0), scale, axis=1)
+        row = np.concatenate([pixels, bicubic(rgb, height, width), enlarge(lr), hr], axis=1)
         rows.append(np.pad(row, ((0, 0), (0, 4 * side - row.shape[1]), (0, 0)), constant_values=255))
     return np.concatenate(rows)
 
 
-def enlarger(forward: Callable) -> Enlarge:
-    """Wraps a generator's forward function, float `[1, h, w, 3]` in [0, 1] to the same enlarged, for 8-bit images."""
+def enlarger(generator: keras.Model) -> Enlarge:
+    """Compiles a generator of float `[1, h, w, C]` in [0, 1] for 8-bit images; a noise level they lack is 0."""
+    signature = [tf.TensorSpec((1, None, None, generator.inputs[0].shape[-1]), tf.float32)]
+    forward = tf.function(generator, input_signature=signature)
 
     def enlarge(image: np.ndarray) -> np.ndarray:
-        return to_uint8(np.asarray(forward(image[None].astype(np.float32) / 255.0))[0])
+        pixels = with_noise_level(image[None].astype(np.float32) / 255.0, generator)
+        return to_uint8(np.asarray(forward(pixels))[0])
 
     return enlarge

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.images.image_files import read_picture, without_hidden_colours
+from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
+from esrgan_tf.upscaling.kernels import read_kernel
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.loading import load_dial, load_model
 from esrgan_tf.weights.packaged import DEFAULT, packaged_models
@@ -21,6 +23,7 @@ def upscale(
     overlap: int | None = None,
     ensemble: bool = False,
     alpha: float | None = None,
+    noise: float = 0.0,
 ) -> np.ndarray | Image.Image:
     """Enlarges a whole image.
 
@@ -33,6 +36,7 @@ def upscale(
         ensemble: as for `Enlarger`.
         alpha: without `model`, a blend of the packaged networks, 0 is `faithful`, 1 is `sharp`; with the path of a
             run, of its two phases.
+        noise: as for `Enlarger`.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
@@ -41,25 +45,70 @@ def upscale(
     Raises:
         UserError: another type of pixels, no image there, or as `load_model` and `Enlarger`.
     """
-    if isinstance(image, np.ndarray):
-        if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
-            raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
-        colour, transparency, profile = image, None, None
-    elif isinstance(image, Image.Image):
-        colour, transparency, profile = _of_pillow(image)
-    elif isinstance(image, str | Path):
-        colour, transparency, profile = _of_file(Path(image))
-    else:
-        raise UserError(f"the image is a {type(image).__name__}; expected an array, a Pillow image or a path")
+    opened = _opened(image)
     if model is None:
         model = _packaged(alpha)
     elif isinstance(model, str | Path):
         model = load_model(model, alpha)
     elif alpha is not None:
         raise UserError("alpha blends the packaged networks, or the phases of a run, and the model is a single network")
+    return _enlarged(image, opened, _enlarger(_keras_model(model), tile, overlap, ensemble, noise))
+
+
+def deblur_upscale(
+    image: np.ndarray | Image.Image | str | Path,
+    model: keras.Model | str | Path,
+    kernel: np.ndarray | str | Path,
+    noise: float,
+    tile: int | None = None,
+    overlap: int | None = None,
+) -> np.ndarray | Image.Image:
+    """Enlarges an image that was blurred by a known kernel after it was reduced (DPSR, arXiv 1903.12529).
+
+    Args:
+        image: as for `upscale`.
+        model: a generator that takes a noise level, or what `load_model` takes of one.
+        kernel: what became of a point, `[h, w]`, of any sum; or the path of an image or `.npy` file of it.
+        noise: standard deviation of the image's noise, of 255, from 0 to 50.
+        tile: as for `Enlarger`.
+        overlap: as for `Enlarger`; None is at least two kernels.
+
+    Returns:
+        As `upscale`.
+
+    Raises:
+        UserError: as `upscale`; a kernel that is none or larger than the image, or a model that takes no noise level.
+    """
+    opened = _opened(image)
+    if isinstance(model, str | Path):
+        model = load_model(model)
+    pixels = read_kernel(kernel) if isinstance(kernel, str | Path) else kernel
+    return _enlarged(image, opened, DeblurringEnlarger(_keras_model(model), pixels, noise, tile, overlap))
+
+
+def _keras_model(model):
     if not isinstance(model, keras.Model):
         raise UserError(f"the model is a {type(model).__name__}; expected a Keras model, a path or a name")
-    result = _enlarger(model, tile, overlap, ensemble)(colour)
+    return model
+
+
+def _opened(image):
+    """`[H, W, C]`, alpha `[H, W, 1]` or None, the colour profile or None."""
+    if isinstance(image, np.ndarray):
+        if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
+            raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
+        return image, None, None
+    if isinstance(image, Image.Image):
+        return _of_pillow(image)
+    if isinstance(image, str | Path):
+        return _of_file(Path(image))
+    raise UserError(f"the image is a {type(image).__name__}; expected an array, a Pillow image or a path")
+
+
+def _enlarged(image, opened, enlarger):
+    """The result, of the image's type."""
+    colour, transparency, profile = opened
+    result = enlarger(colour)
     if isinstance(image, np.ndarray):
         return result
     result = Image.fromarray(result.squeeze(axis=2) if result.shape[2] == 1 else result)
@@ -76,13 +125,13 @@ def _packaged(alpha):
 
 
 @functools.lru_cache(maxsize=2)
-def _enlarger(model, tile, overlap, ensemble):
+def _enlarger(model, tile, overlap, ensemble, noise):
     """Compiled once, for all images of a loop."""
-    return Enlarger(model, tile, overlap, ensemble=ensemble)
+    return Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise)
 
 
 def _of_file(path):
-    """`[H, W, 1 or 3]`, alpha `[H, W, 1]` or None, the colour profile or None."""
+    """As `_opened`."""
     if not path.is_file():
         raise UserError(f"no image file {path}")
     picture = read_picture(path)
@@ -93,7 +142,7 @@ def _of_file(path):
 
 
 def _of_pillow(image):
-    """As `_of_file`."""
+    """As `_opened`."""
     if image.mode.startswith(("I", "F")):
         raise UserError(
             f"the image has pixels of mode {image.mode}, not of 8 bits; give them as a uint16 array [H, W, C]"

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
+from esrgan_tf.upscaling.kernels import check_noise
 from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
@@ -39,20 +41,23 @@ class Enlarger:
     them) and a quarter of the tile.
 
     Args:
-        model: a generator of float32 `[B, H, W, C]` in [0, 1].
+        model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with one channel more for the noise level.
         tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
         overlap: input pixels of surroundings, rounded up to a multiple of 4; None: chosen by the network, as above.
         batch: how many tiles are computed at once.
         ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
         notice: called with a line when memory runs out and smaller tiles are tried.
+        noise: standard deviation of the image's noise, of 255, for generators that take it.
+        least_overlap: if `overlap` is None, it is at least so large.
 
     Attributes:
         scale: how many times larger the result is.
-        channels: that the generator takes.
+        channels: of the images that the generator takes, without the noise level.
         tile: as above; smaller once memory has run out.
 
     Raises:
-        UserError: a tile that its overlap fills, or numbers below their least.
+        UserError: a tile that its overlap fills, numbers below their least, or a noise level for a generator that takes
+            none.
     """
 
     def __init__(
@@ -63,21 +68,31 @@ class Enlarger:
         batch: int = 1,
         ensemble: bool = False,
         notice: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        noise: float = 0.0,
+        least_overlap: int = 0,
     ):
         if overlap is not None and overlap < 0:
             raise UserError(f"overlap {overlap}: the least is 0")
         if batch < 1:
             raise UserError(f"batch {batch}: the least is 1")
-        self.channels = model.inputs[0].shape[-1]
+        check_noise(noise)
+        if noise and not takes_noise_level(model):
+            raise UserError(f"noise {noise:g}: the model takes no noise level, as DPSR's network does")
+        self.noise = noise
+        self.channels = model.inputs[0].shape[-1] - takes_noise_level(model)
         self._batch, self._ensemble, self._notice = batch, ensemble, notice
         signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
-        self._forward = tf.function(lambda image: model(image, training=False), input_signature=signature)
+        self._forward = tf.function(
+            lambda image: model(with_noise_level(image, model, noise / 255), training=False),
+            input_signature=signature,
+            autograph=False,
+        )
         side = 2 * _GRID
         small = self._forward(np.zeros((1, side, side, self.channels), np.float32))
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
-            overlap = receptive_field(model, _MOST_OVERLAP * _packing(model))
+            overlap = max(least_overlap, receptive_field(model, _MOST_OVERLAP * _packing(model)))
         self._overlap = -(-overlap // _GRID) * _GRID
         least = self._least_tile() if self._overlap_asked or tile is None else 4 * _GRID
         if tile is None:
@@ -108,11 +123,12 @@ class Enlarger:
         height, width, channels = image.shape
         if channels != self.channels and (channels, self.channels, self._out_channels) != (1, 3, 3):
             raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
+        self.check(height, width)
         top = 0
         while top < height:
             try:
                 bottom = top
-                for piece, (row, column), bottom in self._row_of_tiles(image, top):
+                for piece, (row, column), bottom in self._row_of_tiles(image, top, progress):
                     yield row * self.scale, column * self.scale, piece
                     done = column * self.scale + piece.shape[1]
                     progress(top * width + (bottom - top) * done // self.scale)
@@ -129,7 +145,10 @@ class Enlarger:
             result[row : row + piece.shape[0], column : column + piece.shape[1]] = quantise(piece, image.dtype)
         return result
 
-    def _row_of_tiles(self, image, top):
+    def check(self, height: int, width: int) -> None:
+        """Raises UserError where an image of this size cannot be enlarged."""
+
+    def _row_of_tiles(self, image, top, progress):
         """Yields `(piece, its place in the input, the row below it)` from left to right."""
         height, width = image.shape[:2]
         y = next(_spans(top, height, self.tile, self._overlap))
@@ -141,7 +160,11 @@ class Enlarger:
             batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
             gray = batch.shape[3] < self.channels
             batch = np.repeat(batch, self.channels, axis=3) if gray else batch
-            enlarged = self._enlarge(batch.astype(np.float32) / np.iinfo(image.dtype).max)
+            before, pixels = top * width + (y[2] - top) * same[0][1], (y[2] - top) * (same[-1][2] - same[0][1])
+            enlarged = self._enlarge(
+                batch.astype(np.float32) / np.iinfo(image.dtype).max,
+                lambda part, before=before, pixels=pixels: progress(before + round(part * pixels)),
+            )
             enlarged = enlarged.mean(axis=3, keepdims=True) if gray else enlarged
             for x, piece in zip(same, enlarged, strict=True):
                 rows, keep = (
@@ -149,7 +172,8 @@ class Enlarger:
                 )
                 yield piece[rows, keep], (y[1], x[1]), y[2]
 
-    def _enlarge(self, batch):
+    def _enlarge(self, batch, part_done):
+        """Float `[B, h, w, C]` in [0, 1] to the same enlarged; `part_done` may be told the share that is done."""
         if not self._ensemble:
             return self._forward(batch).numpy()
         total = 0.0

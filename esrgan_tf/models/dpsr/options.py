@@ -1,0 +1,27 @@
+"""Options of DPSR's network."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import GeneratorOptions, Positive
+from esrgan_tf.schema import OneOf
+
+STAGES = {2: (2,), 3: (3,), 4: (2, 2)}  # by the scale: what each up-sampling stage enlarges by
+
+
+@dataclass(frozen=True)
+class DPSR(GeneratorOptions):
+    """Of `dpsr_generator`, which explains them."""
+
+    name: ClassVar[str] = "dpsr"
+    known_as: ClassVar[str] = "DPSR's SRResNet+"
+    whose: ClassVar[str] = "DPSR's"
+
+    filters: Annotated[Positive, "channels between the blocks"] = 96
+    blocks: Annotated[Positive, "of two convolutions each"] = 16
+    scale: Annotated[int, "times larger", OneOf(*STAGES)] = 4
+
+    @property
+    def channels_in_and_out(self) -> tuple[int, int]:
+        """RGB and the noise level in, RGB out."""
+        return 4, 3
