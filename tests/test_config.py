@@ -103,7 +103,7 @@ def test_yaml_booleans_are_on_and_off():
         ("generator.unshuffle=3", "not one of null, 1, 2, 4"),
         ("generator.unshuffle=half", "not a whole number or null"),
         ("generator.plus=3", "not true or false"),
-        ("degradation.kind=heavy", "not one of none, jpeg, second_order"),
+        ("degradation.kind=heavy", "not one of none, jpeg, noise, second_order"),
         ("degradation.sinc_sizes=[7, 8]", r"\[7, 8\] must be odd numbers"),
         ("degradation.sinc_sizes=[]", "at least one"),
         ("degradation_1.blur_sizes=[1, 7]", "1 is too small; the least is 3"),
