@@ -43,6 +43,7 @@ def load_torch_network(path: str | Path) -> keras.Model:
         if tensor.dtype != np.float32:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
     _check_finite(state, path)
+    _check_constants(state, architecture, path)
     return build(architecture, to_keras(architecture, state))
 
 
@@ -98,6 +99,14 @@ def _check_finite(state, where):
     broken = [name for name, tensor in state.items() if not np.isfinite(tensor).all()]
     if broken:
         raise UserError(f"{where}: values that are not finite in {listed(broken, 3)}")
+
+
+def _check_constants(state, architecture, path):
+    """What the network has without a variable, the file must hold too, rounded as bfloat16 does or less."""
+    for name, numbers in architecture.constants.items():
+        if not np.allclose(state[name], numbers, rtol=2**-8, atol=0):
+            held, expected = (", ".join(f"{number:g}" for number in array.flat) for array in (state[name], numbers))
+            raise UserError(f"{path}: {name} holds {held}; {architecture.options.title} is built for {expected} only")
 
 
 def _check_function(model, architecture):
