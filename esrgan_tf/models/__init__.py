@@ -3,14 +3,14 @@
 Builders are imported when they are asked for, `from esrgan_tf.models import rrdb_generator`, and Keras with them.
 """
 
-from esrgan_tf.models import compact, residual, rrdb, srgan, srresnet, unet_sn, vgg
+from esrgan_tf.models import compact, edsr, residual, rrdb, srgan, srresnet, unet_sn, vgg
 
 
 def _table(*packages):
     return {package.FAMILY.name: package.FAMILY for package in packages}
 
 
-GENERATORS = _table(rrdb, compact, srresnet, residual)
+GENERATORS = _table(rrdb, compact, srresnet, residual, edsr)
 DISCRIMINATORS = _table(vgg, srgan, unet_sn)
 FAMILIES = {**GENERATORS, **DISCRIMINATORS}
 

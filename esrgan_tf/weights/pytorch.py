@@ -17,6 +17,8 @@ from esrgan_tf.weights.architecture import (
 )
 from esrgan_tf.weights.state_dicts import read_state_dict, write_state_dict
 
+_BARE = ("the oldest files", "EDSR-PyTorch")  # styles whose programs expect the tensors of a .pth without a wrapper
+
 
 def load_torch(path: str | Path) -> keras.Model:
     """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
@@ -58,8 +60,9 @@ def describe(model: keras.Model) -> str:
 def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     """Writes a network's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
 
-    The names are BasicSR's, and the tensors of a `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs
-    expect; networks that BasicSR does not have get the names of the oldest ESRGAN files, and lie bare as those do.
+    The names are those by which most programs know the network (`style_to_write` of its family), and the tensors of a
+    `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs expect, or bare where those that know the names
+    expect that.
 
     Args:
         path: `.safetensors` or `.pth`.
@@ -87,7 +90,7 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
-        write_state_dict(state, staging, None if styled.style == "the oldest files" else "params")
+        write_state_dict(state, staging, None if styled.style in _BARE else "params")
         written = read_state_dict(staging)
         different = [name for name in state if not np.array_equal(written[name], state[name])]
         if different or len(written) != len(state):
