@@ -1,23 +1,26 @@
 """Every architecture of the table goes every way that there is: a new line in it needs no new test for that."""
 
 import dataclasses
+import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file, save_file
 
 from esrgan_tf import export_saved_model, load_model
 from esrgan_tf.config import GanConfig, PhaseConfig, as_plain, load_config
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, residual_generator
+from esrgan_tf.models.torch_names import constant
 from esrgan_tf.schema import keys_of
 from esrgan_tf.training import GanStep, PsnrStep
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights import architecture
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_network
-from esrgan_tf.weights.pytorch import save_torch
+from esrgan_tf.weights.pytorch import load_torch, save_torch
 from tests.conftest import random_image, randomise
 
 SMALL = {"filters": 4, "growth": 2, "blocks": 1}
@@ -88,6 +91,32 @@ def test_a_discriminator_trains(name):
     losses, gradients = step(random_image(SIZE // 4, SIZE // 4), random_image(SIZE, SIZE), tf.ones(()))
     assert np.isfinite(losses["discriminator"])
     assert all(np.isfinite(g).all() for g in gradients["discriminator"])
+
+
+def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path):
+    """Such as a mean colour; here the packaged models' network has one."""
+    plain = GENERATORS["residual"]
+
+    def tensors(options, style):
+        result = plain.names.tensors(options, style)
+        return result | constant("grey", (0.5, 0.25), (2, 1)) if style == "esrgan_tf" else result
+
+    names = types.SimpleNamespace(**{**vars(plain.names), "tensors": tensors})
+    monkeypatch.setattr(architecture, "FAMILIES", {"residual": dataclasses.replace(plain, names=names)})
+    model = randomise(residual_generator(2, filters=4, blocks=1))
+    path = tmp_path / "weights.safetensors"
+    assert str(save_torch(model, path)) == str(recognise_model(model))  # the constant counts as no parameter
+    state = load_file(path)
+    np.testing.assert_array_equal(state["grey"], [[0.5], [0.25]])
+    for before, after in zip(model.weights, load_torch(path).weights, strict=True):
+        np.testing.assert_array_equal(before, after)
+    save_file({**state, "grey": np.float32([[0.5], [0.75]])}, path)
+    with pytest.raises(UserError, match=r"grey holds 0\.5, 0\.75; the residual network is built for 0\.5, 0\.25 only$"):
+        load_torch(path)
+    del state["grey"]
+    save_file(state, path)
+    with pytest.raises(UserError, match=r"the file lacks grey$"):
+        load_torch(path)
 
 
 def test_two_that_fit_one_file_are_our_mistake(monkeypatch):

@@ -266,6 +266,73 @@ class SRResNetPlus(nn.Module):
         return nn.Sequential(*tail)(shallow + last(x))
 
 
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+
+
+class EDSR(nn.Module):
+    """Named as by its authors, for images of 0 to 255; the mean colour is in 1x1 convolutions that are not trained."""
+
+    def __init__(self, scale=4, filters=64, blocks=16, residual_scale=1.0, mean=DIV2K_MEAN):
+        super().__init__()
+        self.residual_scale = residual_scale
+        self.sub_mean, self.add_mean = self.shift(-255, mean), self.shift(255, mean)
+        self.head = nn.Sequential(conv(3, filters))
+        self.body = nn.Sequential()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.body = nn.Sequential(conv(filters, filters), nn.ReLU(), conv(filters, filters))
+            self.body.append(block)
+        self.body.append(conv(filters, filters))
+        self.tail = nn.Sequential(shuffles(scale, filters), conv(filters, 3))
+
+    @staticmethod
+    def shift(times, mean):
+        layer = nn.Conv2d(3, 3, 1).requires_grad_(False)
+        layer.weight.data = torch.eye(3)[:, :, None, None]
+        layer.bias.data = times * torch.tensor(mean)
+        return layer
+
+    def forward(self, x):
+        *blocks, last = self.body
+        shallow = x = self.head(self.sub_mean(x))
+        for block in blocks:
+            x = x + self.residual_scale * block.body(x)
+        return self.add_mean(self.tail(shallow + last(x)))
+
+
+class BasicSREDSR(nn.Module):
+    """BasicSR's, for images of 0 to 1; the mean colour is no tensor of the file."""
+
+    def __init__(self, scale=4, filters=64, blocks=16, residual_scale=1.0):
+        super().__init__()
+        self.residual_scale = residual_scale
+        self.mean = torch.tensor(DIV2K_MEAN)[:, None, None]
+        self.conv_first = conv(3, filters)
+        self.body = nn.Sequential()
+        for _ in range(blocks):
+            block = nn.Module()
+            block.conv1, block.conv2 = conv(filters, filters), conv(filters, filters)
+            self.body.append(block)
+        self.conv_after_body = conv(filters, filters)
+        self.upsample = shuffles(scale, filters)
+        self.conv_last = conv(filters, 3)
+
+    def forward(self, image):
+        shallow = x = self.conv_first(255 * (image - self.mean))
+        for block in self.body:
+            x = x + self.residual_scale * block.conv2(F.relu(block.conv1(x)))
+        x = self.conv_last(self.upsample(shallow + self.conv_after_body(x)))
+        return x / 255 + self.mean
+
+
+def shuffles(scale, filters):
+    """Convolutions and pixel shuffles in turn."""
+    layers = []
+    for r in (2, 2) if scale == 4 else (scale,):
+        layers += [conv(filters, r * r * filters), nn.PixelShuffle(r)]
+    return nn.Sequential(*layers)
+
+
 class SrganDiscriminator(nn.Module):
     def __init__(self, size=96, filters=64):
         super().__init__()
@@ -341,6 +408,8 @@ def randomised(network, seed=0):
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     gains = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if name in gains:
             nn.init.uniform_(parameter, 0.5, 1.5)
         elif parameter.ndim == 1:

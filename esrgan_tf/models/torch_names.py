@@ -2,10 +2,20 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
 
-Tensors = dict[str, tuple[str, tuple[int, ...]]]  # {PyTorch's name: (the Keras variable's path, shape in PyTorch)}
+
+@dataclass(frozen=True)
+class Constant:
+    """What a tensor holds in every file, where the network has no variable for it: numbers in the tensor's order."""
+
+    numbers: tuple[float, ...]
+
+
+# {PyTorch's name: (the Keras variable's path, or a constant; shape in PyTorch)}
+Tensors = dict[str, tuple[str | Constant, tuple[int, ...]]]
 
 
 def conv(name: str, path: str, outputs: int, inputs: int, size: int, bias: bool = True) -> Tensors:
@@ -32,6 +42,11 @@ def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) ->
         f"{name}.weight_u": (f"{path}_sn/vector_u", (outputs,)),
         f"{name}.weight_v": (f"{path}_sn/vector_v", (inputs * size**2,)),
     }
+
+
+def constant(name: str, numbers: tuple[float, ...], shape: tuple[int, ...]) -> Tensors:
+    """A tensor that is the same in every file, and written into each; a file that has other numbers is refused."""
+    return {name: (Constant(numbers), shape)}
 
 
 def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int, int]:

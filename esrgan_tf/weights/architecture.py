@@ -10,6 +10,7 @@ import numpy as np
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.models import FAMILIES
 from esrgan_tf.models.family import Family, Options
+from esrgan_tf.models.torch_names import Constant, Tensors
 
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
@@ -33,9 +34,23 @@ class Architecture:
     style: str
 
     @property
-    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """`{name: (path of the Keras variable, shape in PyTorch)}`, complete."""
+    def tensors(self) -> Tensors:
+        """`{name: (path of the Keras variable or a constant, shape in PyTorch)}`, complete."""
         return self.family.names.tensors(self.options, self.style)
+
+    @property
+    def variables(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Those of `tensors` that are variables."""
+        return {name: (path, shape) for name, (path, shape) in self.tensors.items() if not isinstance(path, Constant)}
+
+    @property
+    def constants(self) -> dict[str, np.ndarray]:
+        """Those of `tensors` that are the same in every file, as PyTorch has them."""
+        return {
+            name: np.array(constant.numbers, np.float32).reshape(shape)
+            for name, (constant, shape) in self.tensors.items()
+            if isinstance(constant, Constant)
+        }
 
     def styled(self, style: str) -> "Architecture":
         """The same network, its tensors named otherwise."""
@@ -47,7 +62,7 @@ class Architecture:
         return self.family.names.style_to_write(self.options)
 
     def __str__(self) -> str:
-        trained = [shape for name, (_, shape) in self.tensors.items() if not name.endswith(_NOT_TRAINED)]
+        trained = [shape for name, (_, shape) in self.variables.items() if not name.endswith(_NOT_TRAINED)]
         return self.options.description(sum(map(math.prod, trained)))
 
 
@@ -153,7 +168,7 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
     """
     weights = {}
     packed = architecture.family.names.packed(architecture.options)
-    for name, (path, _) in architecture.tensors.items():
+    for name, (path, _) in architecture.variables.items():
         tensor = state[name]
         if path in packed:
             axis, channels, r = packed[path]
@@ -169,10 +184,10 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
 
 
 def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `to_keras`."""
-    state = {}
+    """The inverse of `to_keras`, with the constants."""
+    state = architecture.constants
     packed = architecture.family.names.packed(architecture.options)
-    for name, (path, _) in architecture.tensors.items():
+    for name, (path, _) in architecture.variables.items():
         tensor = weights[path]
         if path.endswith("/kernel"):
             tensor = tensor.transpose(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T

@@ -17,6 +17,8 @@ from esrgan_tf.weights.architecture import (
 )
 from esrgan_tf.weights.state_dicts import read_state_dict, write_state_dict
 
+_BARE = ("the oldest files", "EDSR-PyTorch")  # styles whose programs expect the tensors of a .pth without a wrapper
+
 
 def load_torch(path: str | Path) -> keras.Model:
     """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
@@ -43,6 +45,7 @@ def load_torch_network(path: str | Path) -> keras.Model:
         if tensor.dtype != np.float32:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
     _check_finite(state, path)
+    _check_constants(state, architecture, path)
     return build(architecture, to_keras(architecture, state))
 
 
@@ -57,8 +60,9 @@ def describe(model: keras.Model) -> str:
 def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     """Writes a network's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
 
-    The names are BasicSR's, and the tensors of a `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs
-    expect; networks that BasicSR does not have get the names of the oldest ESRGAN files, and lie bare as those do.
+    The names are those by which most programs know the network (`style_to_write` of its family), and the tensors of a
+    `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs expect, or bare where those that know the names
+    expect that.
 
     Args:
         path: `.safetensors` or `.pth`.
@@ -86,7 +90,7 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
-        write_state_dict(state, staging, None if styled.style == "the oldest files" else "params")
+        write_state_dict(state, staging, None if styled.style in _BARE else "params")
         written = read_state_dict(staging)
         different = [name for name in state if not np.array_equal(written[name], state[name])]
         if different or len(written) != len(state):
@@ -98,6 +102,14 @@ def _check_finite(state, where):
     broken = [name for name, tensor in state.items() if not np.isfinite(tensor).all()]
     if broken:
         raise UserError(f"{where}: values that are not finite in {listed(broken, 3)}")
+
+
+def _check_constants(state, architecture, path):
+    """What the network has without a variable, the file must hold too, rounded as bfloat16 does or less."""
+    for name, numbers in architecture.constants.items():
+        if not np.allclose(state[name], numbers, rtol=2**-8, atol=0):
+            held, expected = (", ".join(f"{number:g}" for number in array.flat) for array in (state[name], numbers))
+            raise UserError(f"{path}: {name} holds {held}; {architecture.options.title} is built for {expected} only")
 
 
 def _check_function(model, architecture):

@@ -1,0 +1,110 @@
+"""EDSR in PyTorch: what its tensors are called, and what their shapes tell."""
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.edsr.options import EDSR, RGB_MEAN, SCALES
+from esrgan_tf.models.torch_names import Tensors, constant, conv, kernel_shape
+
+
+@dataclass(frozen=True)
+class Style:
+    """One way of naming the layers. `{i}` is a block, `{blocks}` how many there are, `{n}` an up-sampling convolution.
+
+    PyTorch numbers up-sampling as a list, whose odd layers are pixel shuffles: `{n}` is 0, and at x4 also 2.
+    """
+
+    first: str
+    conv1: str
+    conv2: str
+    body: str
+    up: str
+    last: str
+
+
+_OFFICIAL = Style("head.0", "body.{i}.body.0", "body.{i}.body.2", "body.{blocks}", "tail.0.{n}", "tail.1")
+STYLES = {
+    "EDSR-PyTorch": _OFFICIAL,
+    "EDSR-PyTorch, no mean": _OFFICIAL,  # the network has it all the same
+    "BasicSR": Style("conv_first", "body.{i}.conv1", "body.{i}.conv2", "conv_after_body", "upsample.{n}", "conv_last"),
+    "Keras": Style("conv_first", "body_{i}_conv1", "body_{i}_conv2", "conv_after_body", "upsample_{n}", "conv_last"),
+}
+
+
+def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
+    """The style whose residual blocks are among the tensors' names, and the convolutions before and behind them."""
+    for name, style in STYLES.items():
+        blocks = _blocks(shapes, style)
+        layers = [style.first, style.body.format(blocks=1 + max(blocks, default=0))]
+        layers += ["sub_mean"] if name == "EDSR-PyTorch" else []
+        if blocks and all(f"{layer}.weight" in shapes for layer in layers):
+            return name
+    return None
+
+
+def style_to_write(options: EDSR) -> str:
+    """The authors' own."""
+    return "EDSR-PyTorch"
+
+
+def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> EDSR:
+    """What `edsr_generator` takes to have these tensors, as the first convolution and the up-sampling tell.
+
+    Raises:
+        UserError: one that is needed for that is missing, or has not a convolution's shape.
+    """
+    style = STYLES[style_name]
+    blocks = 1 + max(_blocks(shapes, style))
+    if blocks > len(shapes):
+        raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
+    filters, _ = kernel_shape(shapes, style.first)
+    stages = 0
+    while f"{style.up.format(n=2 * stages)}.weight" in shapes:
+        stages += 1
+    outputs, _ = kernel_shape(shapes, style.up.format(n=0))
+    scale = math.isqrt(outputs // filters) if stages == 1 else 2**stages
+    if scale not in SCALES:
+        raise UserError(f"it enlarges {scale} times by {stages} up-sampling stages, and it is built for {SCALES}")
+    return EDSR(scale=scale, filters=filters, blocks=blocks)
+
+
+def tensors(options: EDSR, style_name: str) -> Tensors:
+    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+    style, filters = STYLES[style_name], options.filters
+    result: Tensors = {}
+    if style_name == "EDSR-PyTorch":  # convolutions of 1x1 there, which are not trained
+        for name, sign in (("sub_mean", -1), ("add_mean", 1)):
+            result |= constant(f"{name}.weight", (1, 0, 0, 0, 1, 0, 0, 0, 1), (3, 3, 1, 1))
+            bias = sign * np.float32(255) * np.array(RGB_MEAN, np.float32)  # rounded as PyTorch does
+            result |= constant(f"{name}.bias", tuple(bias.tolist()), (3,))
+    result |= conv(style.first, "conv_first", filters, 3, 3)
+    for i in range(options.blocks):
+        for number, name in ((1, style.conv1), (2, style.conv2)):
+            result |= conv(name.format(i=i), f"body_{i}_conv{number}", filters, filters, 3)
+    result |= conv(style.body.format(blocks=options.blocks), "conv_after_body", filters, filters, 3)
+    for n, r in _stages(options).items():
+        result |= conv(style.up.format(n=n), f"upsample_{n}", r * r * filters, filters, 3)
+    return result | conv(style.last, "conv_last", 3, filters, 3)
+
+
+def packed(options: EDSR) -> dict[str, tuple[int, int, int]]:
+    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+    return {
+        f"upsample_{n}/{kind}": (0, options.filters, r)
+        for n, r in _stages(options).items()
+        for kind in ("kernel", "bias")
+    }
+
+
+def _stages(options):
+    """`{number of an up-sampling stage: by how much it enlarges}`."""
+    return {0: 2, 2: 2} if options.scale == 4 else {0: options.scale}
+
+
+def _blocks(shapes, style):
+    pattern = re.compile(re.escape(style.conv1).replace(r"\{i\}", r"(\d{1,6})") + r"\.weight")
+    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]

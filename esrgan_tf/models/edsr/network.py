@@ -1,0 +1,49 @@
+"""The enhanced deep residual network EDSR (Lim et al., arXiv 1707.02921, section 3), of one scale."""
+
+import keras
+from keras import layers
+
+from esrgan_tf.models.as_pytorch import conv3x3
+from esrgan_tf.models.edsr.options import RGB_MEAN, SCALES
+from esrgan_tf.models.pixels import pixel_shuffle
+
+
+def edsr_generator(
+    scale: int = 4, filters: int = 64, blocks: int = 16, residual_scale: float = 1.0, mean: bool = True
+) -> keras.Model:
+    """Builds residual blocks without normalisation.
+
+    Maps float RGB `[B, H, W, 3]` in [0, 1] to float32 `[B, scale * H, scale * W, 3]`, not clipped, for any B, H, W. The
+    defaults are the paper's baseline, of 1,517,571 parameters; its large network has 256 filters, 32 blocks and a
+    residual scale of 0.1 (43,089,923 parameters). Layer names follow BasicSR's `edsr_arch.py`, initialisation is
+    PyTorch's default, as in the authors' code (github.com/sanghyun-son/EDSR-PyTorch).
+
+    Args:
+        residual_scale: what a block adds is multiplied by it.
+        mean: subtracts the mean colour of DIV2K first and adds it at the end. It is fixed, no weight. The authors' code
+            and BasicSR's do so; False is for weights that were trained without.
+
+    Raises:
+        ValueError: `scale` is not one of 2, 3, 4.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale {scale}: EDSR enlarges by one of {SCALES}")
+    colour = RGB_MEAN if mean else (0.0, 0.0, 0.0)
+    image = keras.Input((None, None, 3), name="image")  # [B, H, W, 3]
+    # Published weights expect colours of 0 to 255.
+    x = layers.Rescaling(255.0, [-255.0 * c for c in colour], dtype="float32", name="sub_mean")(image)
+    shallow = x = conv3x3(filters, 3, "conv_first")(x)  # [B, H, W, filters]
+    for i in range(blocks):
+        y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
+        y = conv3x3(filters, filters, f"body_{i}_conv2")(y)
+        if residual_scale != 1:
+            y = layers.Rescaling(residual_scale, name=f"body_{i}_scale")(y)
+        x = layers.Add(name=f"body_{i}_add")([x, y])
+    x = conv3x3(filters, filters, "conv_after_body")(x)
+    x = layers.Add(name="body_add")([shallow, x])
+    for n, r in enumerate((2, 2) if scale == 4 else (scale,)):
+        x = conv3x3(r * r * filters, filters, f"upsample_{2 * n}")(x)
+        x = pixel_shuffle(x, r, f"shuffle_{2 * n}")  # [B, r * H, r * W, filters], then r * r * H …
+    x = conv3x3(3, filters, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, 3]
+    x = layers.Rescaling(1 / 255.0, list(colour), dtype="float32", name="add_mean")(x)
+    return keras.Model(image, x, name="edsr_generator")
