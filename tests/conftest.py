@@ -2,6 +2,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -117,6 +118,22 @@ def _eagerly():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def spandrel():
+    """The reader of PyTorch's super-resolution tools. Of torchvision it imports names for other networks only."""
+    stand_in = types.ModuleType("torchvision.transforms.functional")
+    stand_in.InterpolationMode = stand_in.rotate = stand_in.normalize = None
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("torchvision", "torchvision.transforms"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        patch.setitem(sys.modules, stand_in.__name__, stand_in)
+        import spandrel
+        import spandrel.architectures.Compact
+        import spandrel.architectures.ESRGAN
+
+        yield spandrel
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ import torch
 import yaml
 from PIL import Image
 
+from esrgan_tf.config import load_config, save_config
 from esrgan_tf.images.training_images import bicubic
-from esrgan_tf.models import GENERATORS
+from esrgan_tf.models import GENERATORS, dpsr_generator
 from esrgan_tf.schema import keys_of
 from tests import torch_reference
 from tests.conftest import REPOSITORY, TINIER, run_process
@@ -78,6 +79,14 @@ class Place:
         if not (run / "gan" / "generator.keras").is_file():
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(trained(), run)
+
+    def has_network_for_blurred_images(self) -> None:
+        """A run `runs/dpsr` of phase psnr, not trained, and a kernel."""
+        folder = self.path / "runs" / "dpsr" / "psnr"
+        folder.mkdir(parents=True)
+        dpsr_generator(4, 4, 1).save(folder / "generator.keras")
+        save_config(load_config(None, ["generator.name=dpsr"]), folder.parent / "config.yaml")
+        Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(self.path / "kernel.png")
 
     def run_line(self, line: str) -> None:
         """A command line that is on no page."""
@@ -151,7 +160,7 @@ def _write_configurations(path, data_dir):
     sizes["data"] |= {"source": "div2k"} if data_dir is None else {"source": "div2k", "data_dir": str(data_dir)}
     (path / "config.yaml").write_text(yaml.safe_dump(sizes))
     del sizes["generator"]["name"], sizes["discriminator"]["name"], sizes["data"]["source"]
-    sizes["generator"]["growth"] = 4
+    sizes["generator"] |= {"growth": 4, "groups": 1, "reduction": 2}
     for file in (path / "configs").glob("*.yaml"):
         recipe = yaml.safe_load(file.read_text())
         for section, values in sizes.items():

@@ -9,6 +9,7 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models import edsr_generator
 from esrgan_tf.models.edsr.options import EDSR
 from esrgan_tf.weights.architecture import recognise_model
+from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
@@ -181,7 +182,7 @@ def test_the_builders_other_arguments_are_pytorchs(tmp_path):
     assert_same_output(model, network)
 
 
-@pytest.mark.parametrize("arguments", [{"mean": False}, {"residual_scale": 0.5}])
+@pytest.mark.parametrize("arguments", [{"residual_scale": 0.5}])
 def test_what_no_weights_tell_is_not_written(arguments, tmp_path):
     """A reader would take it for the published network."""
     with pytest.raises(UserError, match=r"has the weights of EDSR: .* but computes something else"):
@@ -196,7 +197,7 @@ def test_both_ends_are_float32(mean, precision):
     keras.config.set_dtype_policy(precision)
     model = edsr_generator(2, 4, 1, mean=any(mean))
     image = random_image(4, 3)
-    first = keras.Model(model.input, model.get_layer("conv_first").input)
+    first = keras.Model(model.input, model.get_layer("conv_first" if any(mean) else "conv_first_no_mean").input)
     expected = 255 * (image.astype(np.float64) - mean)
     np.testing.assert_allclose(first(image), expected, rtol=0, atol=1e-4)
     bias = np.array([100.3, -20.7, 0.0])
@@ -226,3 +227,46 @@ def test_impossible_scale_is_refused(scale):
         edsr_generator(scale)
     with pytest.raises(UserError, match=r"generator\.scale: \d is not one of 2, 3, 4"):
         load_config(None, ["generator.name=edsr", f"generator.scale={scale}"])
+
+
+@pytest.mark.parametrize("network", [official, of_basicsr])
+def test_convert_says_what_it_assumes_and_is_told_otherwise(network, tmp_path, run_main):
+    network = network(2, 8, 2, residual_scale=0.3)
+    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    convert = ("convert", tmp_path / "a.safetensors")
+    status, out, err = run_main(*convert, tmp_path / "assumed.keras")
+    assert status == 0, err
+    told = isinstance(network, reference.EDSR)
+    mean = "" if told else ", and the mean colour of DIV2K to be subtracted"
+    assert f"note: the residual scale is taken to be 1{mean}; --residual_scale and --nomean say otherwise\n" in out
+    for ending in (".keras", ".safetensors", ""):
+        status, out, err = run_main(*convert, tmp_path / f"told{ending}", "--residual_scale", "0.3")
+        assert status == 0, err
+        assert "note: the residual scale" not in out
+        assert_same_output(load_model(tmp_path / f"told{ending}"), network)
+
+
+def test_a_network_without_mean_is_told_and_known_again(tmp_path, run_main):
+    network = of_basicsr(2, 8, 2)
+    network.mean = torch.zeros(3, 1, 1)
+    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    for ending in (".keras", ""):
+        status, _, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{ending}", "--nomean")
+        assert status == 0, err
+        assert_same_output(load_model(tmp_path / f"b{ending}"), network)
+        assert "residual scale 1, no mean colour" in describe(load_model(tmp_path / f"b{ending}"))
+
+
+def test_what_cannot_be_told(tmp_path, run_main):
+    save_file(official(2, 4, 1).state_dict(), tmp_path / "edsr.safetensors")
+    save_file(reference.Compact(2, 4, 1).state_dict(), tmp_path / "compact.safetensors")
+    edsr_generator(2, 4, 1).save(tmp_path / "edsr.keras")
+    for name, flag, message in (
+        ("edsr.safetensors", "--nomean", "it holds the mean colour in sub_mean and add_mean; --nomean is for files"),
+        ("compact.safetensors", "--residual_scale=0.1", "--residual_scale and --nomean are for EDSR"),
+        ("edsr.keras", "--residual_scale=0.1", "--residual_scale and --nomean are for PyTorch's files"),
+    ):
+        status, _, err = run_main("convert", tmp_path / name, tmp_path / "new.keras", flag)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"esrgan-tf: {tmp_path / name}: " in err
+        assert message in err

@@ -23,7 +23,7 @@ from esrgan_tf.weights.loading import load_network
 from esrgan_tf.weights.pytorch import load_torch, save_torch
 from tests.conftest import random_image, randomise
 
-SMALL = {"filters": 4, "growth": 2, "blocks": 1}
+SMALL = {"filters": 4, "growth": 2, "blocks": 1, "groups": 1, "reduction": 2}
 SIZE = 32  # what every discriminator divides
 
 

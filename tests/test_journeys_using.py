@@ -26,6 +26,8 @@ def place(tmp_path_factory, warm):
 def test_page(page, place, request):
     if page in ("docs/enlarging.md", "docs/publishing.md"):
         place.has_run(lambda: request.getfixturevalue("trained_run"))
+    if page == "docs/enlarging.md":
+        place.has_network_for_blurred_images()
     place.run(page, cold=page == "README.md")
     if page == "README.md":
         with Image.open(place.path / "photo_x4.jpg") as enlarged:

@@ -14,7 +14,7 @@ from tests.model_server import CONTENT
 PROGRAM = "from esrgan_tf.cli.main import entry_point; entry_point()"
 KEYS = {
     *("name", "aliases", "title", "author", "licence", "date", "architecture", "scale", "in_channels", "out_channels"),
-    *("size", "type", "bytes", "sha256", "url", "tags", "made_for", "parameters", "non_commercial", "readable"),
+    *("size", "type", "bytes", "sha256", "url", "tags", "made_for", "parameters", "non_commercial"),
     *("by_hand", "where", "path"),
 }
 
@@ -49,9 +49,9 @@ def test_all_of_them_are_listed(run_main):
     ]
     assert "CC-BY-NC-SA-4.0 *" in table["2x-AnimeSharpV3"]
     assert "not stated" in table["1x-mdeblur"]
-    assert "not yet" in table["4x-PurePhoto-span"]
+    assert "published" in table["4x-PurePhoto-span"]
     assert "by hand" in table["4x-HDCube"]
-    for mark in ("*: the licence forbids", "published: ", "by hand: ", "not yet: "):
+    for mark in ("*: the licence forbids", "published: ", "by hand: "):
         assert f"\n{mark}" in out
     assert "\ndownloaded: " not in out
 
@@ -87,7 +87,6 @@ def test_json_tells_all(run_main):
             assert told[key] == (list(value) if isinstance(value, tuple) else value)
         assert (told["where"], told["path"]) == ("published", None)
     assert known["2x-AnimeSharpV3"]["non_commercial"] is True
-    assert known["4x-PurePhoto-span"]["readable"] is False
 
 
 SEARCHES = {
@@ -138,7 +137,6 @@ def test_downloading(listed, server, tmp_path, run_main):
 
 MISTAKES = {
     "unknown": (("--download", "4x-PurePhoto"), "no model of the name 4x-PurePhoto; did you mean 4x-PurePhoto-span?"),
-    "unreadable": (("--download", "4x-PurePhoto-span"), "its architecture, span, cannot be read yet"),
     "by hand": (("--download", "4x-HDCube"), "get it from https://github.com/Venomalia/HDcube/tree/main/v1#hdcube"),
     "two things": (("--download", "4x-HDCube", "--json"), "--download goes without --search and --json"),
     "no flag": (("anime",), "models takes flags only; what is 'anime'? To look for it: models --search anime"),

@@ -1,5 +1,7 @@
 """The networks in PyTorch, from the papers' descriptions, their modules nested so that names come out as published."""
 
+import re
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -240,6 +242,114 @@ class MSRResNet(nn.Module):
         return x + F.interpolate(image, scale_factor=self.scale, mode="bilinear", align_corners=False)
 
 
+class RCAN(nn.Module):
+    """Named as by its authors. Without `mean` for images of 0 to 1, else of 0 to 255."""
+
+    def __init__(self, scale=4, filters=64, groups=10, blocks=20, reduction=16, mean=True, unshuffle=1):
+        super().__init__()
+        if mean:
+            self.sub_mean, self.add_mean = EDSR.shift(-255, DIV2K_MEAN), EDSR.shift(255, DIV2K_MEAN)
+        first = conv(3 * unshuffle**2, filters)
+        self.head = nn.Sequential(nn.PixelUnshuffle(unshuffle), first) if unshuffle > 1 else nn.Sequential(first)
+        self.body = nn.Sequential()
+        for _ in range(groups):
+            group = nn.Module()
+            group.body = nn.Sequential()
+            for _ in range(blocks):
+                block, attention = nn.Module(), nn.Module()
+                narrow = filters // reduction
+                attention.conv_du = nn.Sequential(
+                    nn.Conv2d(filters, narrow, 1), nn.ReLU(), nn.Conv2d(narrow, filters, 1)
+                )
+                block.body = nn.Sequential(conv(filters, filters), nn.ReLU(), conv(filters, filters), attention)
+                group.body.append(block)
+            group.body.append(conv(filters, filters))
+            self.body.append(group)
+        self.body.append(conv(filters, filters))
+        self.tail = nn.Sequential(shuffles(scale * unshuffle, filters), conv(filters, 3))
+
+    def forward(self, x):
+        mean = hasattr(self, "sub_mean")
+        shallow = x = self.head(self.sub_mean(x) if mean else x)
+        for group in list(self.body)[:-1]:
+            y = x
+            for block in list(group.body)[:-1]:
+                z = block.body[:3](y)
+                y = y + z * torch.sigmoid(block.body[3].conv_du(z.mean((2, 3), keepdim=True)))
+            x = x + group.body[-1](y)
+        x = self.tail(shallow + self.body[-1](x))
+        return self.add_mean(x) if mean else x
+
+
+def basicsr_names_of_rcan(state, groups, blocks):
+    """The state of an `RCAN` as BasicSR names it, without the mean."""
+    renamed = {}
+    for name, tensor in state.items():
+        if "_mean." in name:
+            continue
+        name = re.sub(r"^body\.(\d+)\.body\.(\d+)\.body\.([02])\.", r"body.\1.residual_group.\2.rcab.\3.", name)
+        for i, j in ((0, 1), (2, 3)):
+            name = re.sub(
+                rf"^body\.(\d+)\.body\.(\d+)\.body\.3\.conv_du\.{i}\.",
+                rf"body.\1.residual_group.\2.rcab.3.attention.{j}.",
+                name,
+            )
+        name = re.sub(rf"^body\.(\d+)\.body\.{blocks}\.", r"body.\1.conv.", name)
+        name = name.replace(f"body.{groups}.weight", "conv_after_body.weight")
+        name = name.replace(f"body.{groups}.bias", "conv_after_body.bias")
+        name = name.replace("head.0.", "conv_first.").replace("tail.0.", "upsample.").replace("tail.1.", "conv_last.")
+        renamed[name] = tensor
+    return renamed
+
+
+class Branches(nn.Module):
+    """A 3x3 convolution of SPAN as it is trained: a 1x1 beside a sequence of 1x1, 3x3 and 1x1."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.sk = nn.Conv2d(inputs, outputs, 1)
+        self.conv = nn.Sequential(
+            nn.Conv2d(inputs, 2 * inputs, 1),
+            nn.Conv2d(2 * inputs, 2 * outputs, 3),
+            nn.Conv2d(2 * outputs, outputs, 1),
+        )
+        self.eval_conv = conv(inputs, outputs)  # as it was at some time; nothing is computed by it
+
+    def forward(self, x):
+        return self.conv(F.pad(x, (1, 1, 1, 1))) + self.sk(x)
+
+
+class SPAN(nn.Module):
+    def __init__(self, scale=4, filters=48, blocks=6, mean=True):
+        super().__init__()
+        if not mean:
+            self.register_buffer("no_norm", torch.zeros(1))
+        self.blocks, self.scale = blocks, scale
+        self.conv_1 = Branches(3, filters)
+        for i in range(1, 1 + blocks):
+            block = nn.Module()
+            for j in (1, 2, 3):
+                setattr(block, f"c{j}_r", Branches(filters, filters))
+            setattr(self, f"block_{i}", block)
+        self.conv_cat = nn.Conv2d(4 * filters, filters, 1)
+        self.conv_2 = Branches(filters, filters)
+        self.upsampler = nn.Sequential(conv(filters, 3 * scale**2), nn.PixelShuffle(scale))
+
+    def forward(self, image):
+        x = image
+        if not hasattr(self, "no_norm"):
+            x = 255 * (image - torch.tensor(DIV2K_MEAN)[:, None, None])
+        x = shallow = self.conv_1(x)
+        for i in range(1, 1 + self.blocks):
+            block = getattr(self, f"block_{i}")
+            inner = F.silu(block.c1_r(x))
+            y = block.c3_r(F.silu(block.c2_r(inner)))
+            x = (y + x) * (torch.sigmoid(y) - 0.5)
+            if i == 1:
+                first = x
+        return self.upsampler(self.conv_cat(torch.cat([shallow, self.conv_2(x), first, inner], 1)))
+
+
 class SRResNetPlus(nn.Module):
     """DPSR's, named as in KAIR: four channels in, the last the noise level."""
 
@@ -328,7 +438,7 @@ class BasicSREDSR(nn.Module):
 def shuffles(scale, filters):
     """Convolutions and pixel shuffles in turn."""
     layers = []
-    for r in (2, 2) if scale == 4 else (scale,):
+    for r in {1: (), 4: (2, 2), 8: (2, 2, 2)}.get(scale, (scale,)):
         layers += [conv(filters, r * r * filters), nn.PixelShuffle(r)]
     return nn.Sequential(*layers)
 

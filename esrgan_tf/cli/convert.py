@@ -18,6 +18,14 @@ flags.DEFINE_float(
 flags.DEFINE_string(
     "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
 )
+flags.DEFINE_float(
+    "residual_scale", None,
+    "Of EDSR in PyTorch's files: what a block adds is multiplied by it. Left out, as published: 0.1 for 256 filters, "
+    "else 1.", flag_values=FLAGS, lower_bound=1e-6,
+)  # fmt: skip
+flags.DEFINE_boolean(
+    "mean", True, "Of EDSR in files that do not tell: whether it subtracts the mean colour of DIV2K.", flag_values=FLAGS
+)
 define_models_dir(FLAGS)
 _NOT_WRITTEN = {*OTHERS, ".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
@@ -38,14 +46,13 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.training.checkpoints import save_model
         from esrgan_tf.weights.formats import check_torch
         from esrgan_tf.weights.interpolation import interpolate
-        from esrgan_tf.weights.loading import load_model, load_network
         from esrgan_tf.weights.pytorch import describe, save_torch
         from esrgan_tf.weights.state_dicts import WRITABLE
 
     check_torch(output)
     models = []
     for path in paths:
-        models.append((load_network if output.suffix else load_model)(path))  # a SavedModel is of a generator
+        models.append(_loaded(path, bool(output.suffix)))
         print(f"{path}: {describe(models[-1])}", flush=True)
     model = interpolate(models[0], models[1], FLAGS.alpha) if len(models) == 2 else models[0]
 
@@ -61,6 +68,20 @@ def main(argv: list[str]) -> None:
     else:
         export_saved_model(model, output)
         print(f"written, reloaded and compared: {output}, a SavedModel")
+
+
+def _loaded(path, discriminators):
+    """The network; of a discriminator only where `discriminators`, as a SavedModel is of a generator."""
+    from esrgan_tf.weights.loading import load_model, load_network
+    from esrgan_tf.weights.pytorch import load_torch, load_torch_network
+    from esrgan_tf.weights.state_dicts import READABLE
+
+    if path.suffix.lower() in READABLE and path.is_file():
+        load = load_torch_network if discriminators else load_torch
+        return load(path, FLAGS.residual_scale, FLAGS.mean, print)
+    if FLAGS.residual_scale is not None or not FLAGS.mean:
+        raise UserError(f"{path}: --residual_scale and --nomean are for PyTorch's files, which do not tell")
+    return (load_network if discriminators else load_model)(path)
 
 
 def _places(arguments: list[str]) -> tuple[list[str], Path]:

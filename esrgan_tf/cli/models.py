@@ -68,7 +68,7 @@ def _facts(model: Packaged | Published, folder: Path) -> dict:
         number = {key: int(model.facts[key]) if key in model.facts else None for key in ("scale", "parameters")}
         known = {key: model.facts.get(key) for key in ("architecture", "licence", "made_for")}
         file = {"type": model.path.suffix[1:], "bytes": model.path.stat().st_size}
-        place = {"readable": True, "by_hand": False, "where": "packaged", "path": str(model.path)}
+        place = {"by_hand": False, "where": "packaged", "path": str(model.path)}
         empty = {**dict.fromkeys(_KEYS), "aliases": (), "size": (), "tags": ()}
         return {**empty, "name": model.name, **known, **number, "non_commercial": False, **file, **place}
     path = folder / model.file
@@ -78,7 +78,6 @@ def _facts(model: Packaged | Published, folder: Path) -> dict:
         "made_for": None,
         "parameters": model.parameters,
         "non_commercial": model.non_commercial,
-        "readable": model.readable,
         "by_hand": model.by_hand,
         "where": "downloaded" if there else "published",
         "path": str(path) if there else None,
@@ -123,7 +122,7 @@ def _width(columns):
 
 def _where(facts, in_full):
     if facts["where"] == "published":
-        return "not yet" if not facts["readable"] else "by hand" if facts["by_hand"] else "published"
+        return "by hand" if facts["by_hand"] else "published"
     return facts["path"] if in_full and facts["where"] == "downloaded" else facts["where"]
 
 
@@ -135,6 +134,5 @@ def _legend(found: list[dict], folder: Path) -> list[str]:
         "downloaded": f"in {folder}",
         "published": "downloaded when it is first used, or with --download NAME",
         "by hand": "lies in an archive or on a page; --download NAME says where, and where to put it",
-        "not yet": "a network that esrgan-tf cannot read yet",
     }
     return lines + [f"{mark}: {meaning}" for mark, meaning in meanings.items() if mark in marks]

@@ -3,14 +3,14 @@
 Builders are imported when they are asked for, `from esrgan_tf.models import rrdb_generator`, and Keras with them.
 """
 
-from esrgan_tf.models import compact, dpsr, edsr, residual, rrdb, srgan, srresnet, unet_sn, vgg
+from esrgan_tf.models import compact, dpsr, edsr, rcan, residual, rrdb, span, srgan, srresnet, unet_sn, vgg
 
 
 def _table(*packages):
     return {package.FAMILY.name: package.FAMILY for package in packages}
 
 
-GENERATORS = _table(rrdb, compact, srresnet, residual, edsr, dpsr)
+GENERATORS = _table(rrdb, compact, srresnet, residual, edsr, rcan, dpsr, span)
 DISCRIMINATORS = _table(vgg, srgan, unet_sn)
 FAMILIES = {**GENERATORS, **DISCRIMINATORS}
 

@@ -14,8 +14,14 @@ class Constant:
     numbers: tuple[float, ...]
 
 
-# {PyTorch's name: (the Keras variable's path, or a constant; shape in PyTorch)}
-Tensors = dict[str, tuple[str | Constant, tuple[int, ...]]]
+class Branch:
+    """Stands for a part of what is one convolution here; the family's `merged` and `branched` tell how."""
+
+
+BRANCH = Branch()
+
+# {PyTorch's name: (the Keras variable's path, or a constant, or a branch; shape in PyTorch)}
+Tensors = dict[str, tuple[str | Constant | Branch, tuple[int, ...]]]
 
 
 def conv(name: str, path: str, outputs: int, inputs: int, size: int, bias: bool = True) -> Tensors:
@@ -47,6 +53,11 @@ def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) ->
 def constant(name: str, numbers: tuple[float, ...], shape: tuple[int, ...]) -> Tensors:
     """A tensor that is the same in every file, and written into each; a file that has other numbers is refused."""
     return {name: (Constant(numbers), shape)}
+
+
+def branches(name: str, outputs: int, inputs: int, size: int) -> Tensors:
+    """The kernel and the bias of a convolution that is part of another."""
+    return {f"{name}.weight": (BRANCH, (outputs, inputs, size, size)), f"{name}.bias": (BRANCH, (outputs,))}
 
 
 def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from keras import layers
 # What computes a pixel from the pixels at its own place, or moves whole pixels as packing and shuffling do.
 _POINTWISE = {
     *("InputLayer", "Identity", "Activation", "ReLU", "LeakyReLU", "PReLU", "BatchNormalization", "Rescaling"),
-    *("Add", "Concatenate", "Split", "Take", "GetItem", "ExtractPatches"),
+    *("Add", "Multiply", "Concatenate", "Split", "Take", "GetItem", "ExtractPatches"),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.models import FAMILIES
 from esrgan_tf.models.family import Family, Options
-from esrgan_tf.models.torch_names import Constant, Tensors
+from esrgan_tf.models.torch_names import BRANCH, Constant, Tensors
 
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
@@ -41,7 +41,7 @@ class Architecture:
     @property
     def variables(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Those of `tensors` that are variables."""
-        return {name: (path, shape) for name, (path, shape) in self.tensors.items() if not isinstance(path, Constant)}
+        return {name: (path, shape) for name, (path, shape) in self.tensors.items() if isinstance(path, str)}
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
@@ -51,6 +51,11 @@ class Architecture:
             for name, (constant, shape) in self.tensors.items()
             if isinstance(constant, Constant)
         }
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether convolutions of the network are stored in parts that merge to them."""
+        return any(kind is BRANCH for kind, _ in self.tensors.values())
 
     def styled(self, style: str) -> "Architecture":
         """The same network, its tensors named otherwise."""
@@ -167,6 +172,8 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
     counted (row, column, channel) where PyTorch counts (channel, row, column).
     """
     weights = {}
+    if architecture.has_branches:
+        state = architecture.family.names.merged(architecture.options, state)
     packed = architecture.family.names.packed(architecture.options)
     for name, (path, _) in architecture.variables.items():
         tensor = state[name]
@@ -184,7 +191,7 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
 
 
 def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `to_keras`, with the constants."""
+    """The inverse of `to_keras`, with constants and branches."""
     state = architecture.constants
     packed = architecture.family.names.packed(architecture.options)
     for name, (path, _) in architecture.variables.items():
@@ -199,6 +206,8 @@ def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> d
             axis, channels, r = packed[path]
             tensor = np.take(tensor, np.argsort(_pixel_order(channels, r)), axis)
         state[name] = tensor
+    if architecture.has_branches:
+        state = architecture.family.names.branched(architecture.options, state)
     return state
 
 

@@ -25,7 +25,6 @@ TIMEOUT = (10.0, 30.0)  # seconds: to connect, and of silence
 
 _CATALOGUE = Path(__file__).with_name("published_models.json")
 _OFFICIAL = "https://github.com/xinntao/Real-ESRGAN/"  # its files' names are what everybody calls these models
-_READABLE = ("esrgan", "compact")  # of the architectures that the table names
 _CHUNK = 2**16
 _LINE_EVERY = 10.0  # seconds, where no terminal shows a bar
 
@@ -73,11 +72,6 @@ class Published:
     def file(self) -> str:
         """Its file's name among the downloaded models."""
         return f"{self.name}.{self.type}" if self.by_hand else _in_url(self.url).name
-
-    @property
-    def readable(self) -> bool:
-        """Whether its architecture is one that `load_model` builds."""
-        return self.architecture in _READABLE
 
     @property
     def non_commercial(self) -> bool:
@@ -140,10 +134,8 @@ def fetch(model: Published, folder: Path, say: Callable[[str], None]) -> Path:
     It appears there whole or not at all, whatever happens and however many processes ask for it at once.
 
     Raises:
-        UserError: it cannot be read; it cannot be had; what is there, or came, is something else.
+        UserError: it needs a package that is not there; it cannot be had; what is there, or came, is something else.
     """
-    if not model.readable:
-        raise UserError(f"{model.name}: its architecture, {model.architecture}, cannot be read yet")
     check_torch(model.file)
     path = folder / model.file
     wrong = _difference(model, path) if path.exists() else None

@@ -1,5 +1,7 @@
 """Weights from and to PyTorch: any published network of the family as a Keras model, and back, bit for bit."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -20,23 +22,36 @@ from esrgan_tf.weights.state_dicts import read_state_dict, write_state_dict
 _BARE = ("the oldest files", "EDSR-PyTorch")  # styles whose programs expect the tensors of a .pth without a wrapper
 
 
-def load_torch(path: str | Path) -> keras.Model:
+def load_torch(
+    path: str | Path,
+    residual_scale: float | None = None,
+    mean: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> keras.Model:
     """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
 
     Args:
         path: `.safetensors`, `.pth`, `.pt` or `.ckpt`.
+        residual_scale: of EDSR, which no file tells; None is the published one.
+        mean: whether an EDSR whose file does not tell subtracts the mean colour.
+        say: is given a line on what was assumed of what no file tells.
 
     Raises:
         UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
             finite floating-point numbers.
     """
-    model = load_torch_network(path)
+    model = load_torch_network(path, residual_scale, mean, say)
     if not recognise_model(model).family.is_generator:
         raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
     return model
 
 
-def load_torch_network(path: str | Path) -> keras.Model:
+def load_torch_network(
+    path: str | Path,
+    residual_scale: float | None = None,
+    mean: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> keras.Model:
     """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's."""
     # PyTorch counts the batches that its running means have seen; nothing is computed from that.
     state = {n: tensor for n, tensor in read_state_dict(path).items() if not n.endswith(".num_batches_tracked")}
@@ -46,6 +61,17 @@ def load_torch_network(path: str | Path) -> keras.Model:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
     _check_finite(state, path)
     _check_constants(state, architecture, path)
+    names = architecture.family.names
+    if residual_scale is not None or not mean:
+        if not hasattr(names, "told"):
+            raise UserError(f"{path}: {architecture}; --residual_scale and --nomean are for EDSR")
+        try:
+            options, state = names.told(architecture.options, architecture.style, state, residual_scale, mean)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        architecture = dataclasses.replace(architecture, options=options)
+    elif hasattr(names, "assumed"):
+        say(f"note: {names.assumed(architecture.options, architecture.style)}")
     return build(architecture, to_keras(architecture, state))
 
 

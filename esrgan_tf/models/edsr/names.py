@@ -1,5 +1,6 @@
 """EDSR in PyTorch: what its tensors are called, and what their shapes tell."""
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.edsr.options import EDSR, RGB_MEAN, SCALES
-from esrgan_tf.models.torch_names import Tensors, constant, conv, kernel_shape
+from esrgan_tf.models.edsr.options import EDSR, SCALES
+from esrgan_tf.models.rgb_mean import mean_tensors
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,17 @@ class Style:
     last: str
 
 
+def _ours(first):
+    return Style(first, "body_{i}_conv1", "body_{i}_conv2", "conv_after_body", "upsample_{n}", "conv_last")
+
+
 _OFFICIAL = Style("head.0", "body.{i}.body.0", "body.{i}.body.2", "body.{blocks}", "tail.0.{n}", "tail.1")
 STYLES = {
     "EDSR-PyTorch": _OFFICIAL,
     "EDSR-PyTorch, no mean": _OFFICIAL,  # the network has it all the same
     "BasicSR": Style("conv_first", "body.{i}.conv1", "body.{i}.conv2", "conv_after_body", "upsample.{n}", "conv_last"),
-    "Keras": Style("conv_first", "body_{i}_conv1", "body_{i}_conv2", "conv_after_body", "upsample_{n}", "conv_last"),
+    "Keras": _ours("conv_first"),
+    "Keras, no mean": _ours("conv_first_no_mean"),
 }
 
 
@@ -47,8 +54,8 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: EDSR) -> str:
-    """The authors' own."""
-    return "EDSR-PyTorch"
+    """The authors' own; BasicSR's where there is no mean, as those files say nothing of it."""
+    return "EDSR-PyTorch" if options.mean else "BasicSR"
 
 
 def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> EDSR:
@@ -69,19 +76,41 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     scale = math.isqrt(outputs // filters) if stages == 1 else 2**stages
     if scale not in SCALES:
         raise UserError(f"it enlarges {scale} times by {stages} up-sampling stages, and it is built for {SCALES}")
-    return EDSR(scale=scale, filters=filters, blocks=blocks)
+    return EDSR(scale=scale, filters=filters, blocks=blocks, mean=style_name != "Keras, no mean")
+
+
+def assumed(options: EDSR, style_name: str) -> str:
+    """What the tensors do not tell, as a message says it."""
+    mean = "" if style_name == "EDSR-PyTorch" else ", and the mean colour of DIV2K to be subtracted"
+    scale = f"the residual scale is taken to be {options.residual_scale:g}"
+    return f"{scale}{mean}; --residual_scale and --nomean say otherwise"
+
+
+def told(
+    options: EDSR, style_name: str, state: dict[str, np.ndarray], residual_scale: float | None, mean: bool
+) -> tuple[EDSR, dict[str, np.ndarray]]:
+    """The network and its tensors as a user knows them, who knows more than the tensors tell.
+
+    Another residual scale goes into the convolutions that it multiplies, which is the same network.
+
+    Raises:
+        UserError: the tensors tell that there is a mean.
+    """
+    style = STYLES[style_name]
+    if not mean and style_name == "EDSR-PyTorch":
+        raise UserError("it holds the mean colour in sub_mean and add_mean; --nomean is for files that hold none")
+    if residual_scale is not None:
+        factor = np.float32(residual_scale / options.residual_scale)
+        layers = [style.conv2.format(i=i) for i in range(options.blocks)]
+        state = state | {f"{n}.{kind}": factor * state[f"{n}.{kind}"] for n in layers for kind in ("weight", "bias")}
+    return dataclasses.replace(options, mean=mean), state
 
 
 def tensors(options: EDSR, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     style, filters = STYLES[style_name], options.filters
-    result: Tensors = {}
-    if style_name == "EDSR-PyTorch":  # convolutions of 1x1 there, which are not trained
-        for name, sign in (("sub_mean", -1), ("add_mean", 1)):
-            result |= constant(f"{name}.weight", (1, 0, 0, 0, 1, 0, 0, 0, 1), (3, 3, 1, 1))
-            bias = sign * np.float32(255) * np.array(RGB_MEAN, np.float32)  # rounded as PyTorch does
-            result |= constant(f"{name}.bias", tuple(bias.tolist()), (3,))
-    result |= conv(style.first, "conv_first", filters, 3, 3)
+    result = mean_tensors() if style_name == "EDSR-PyTorch" else {}
+    result |= conv(style.first, "conv_first" if options.mean else "conv_first_no_mean", filters, 3, 3)
     for i in range(options.blocks):
         for number, name in ((1, style.conv1), (2, style.conv2)):
             result |= conv(name.format(i=i), f"body_{i}_conv{number}", filters, filters, 3)

@@ -4,8 +4,9 @@ import keras
 from keras import layers
 
 from esrgan_tf.models.as_pytorch import conv3x3
-from esrgan_tf.models.edsr.options import RGB_MEAN, SCALES
+from esrgan_tf.models.edsr.options import SCALES
 from esrgan_tf.models.pixels import pixel_shuffle
+from esrgan_tf.models.rgb_mean import RGB_MEAN
 
 
 def edsr_generator(
@@ -32,7 +33,8 @@ def edsr_generator(
     image = keras.Input((None, None, 3), name="image")  # [B, H, W, 3]
     # Published weights expect colours of 0 to 255.
     x = layers.Rescaling(255.0, [-255.0 * c for c in colour], dtype="float32", name="sub_mean")(image)
-    shallow = x = conv3x3(filters, 3, "conv_first")(x)  # [B, H, W, filters]
+    # The name is all that tells the two apart once there are only weights.
+    shallow = x = conv3x3(filters, 3, "conv_first" if mean else "conv_first_no_mean")(x)  # [B, H, W, filters]
     for i in range(blocks):
         y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
         y = conv3x3(filters, filters, f"body_{i}_conv2")(y)

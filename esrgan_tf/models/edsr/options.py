@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from esrgan_tf.models.family import GeneratorOptions, Positive
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
 from esrgan_tf.schema import OneOf
 
 SCALES = (2, 3, 4)
-RGB_MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K's training images, as the authors' code has it
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class EDSR(GeneratorOptions):
     filters: Annotated[Positive, "channels between the blocks; with 256, what a block adds is multiplied by 0.1"] = 64
     blocks: Annotated[Positive, "of two convolutions each"] = 16
     scale: Annotated[int, "times larger", OneOf(*SCALES)] = 4
+    mean: Annotated[bool, Inferred] = True
 
     @property
     def residual_scale(self) -> float:
@@ -35,4 +35,5 @@ class EDSR(GeneratorOptions):
         return {**super().arguments, "residual_scale": self.residual_scale}
 
     def sizes(self) -> list[str]:
-        return [*super().sizes(), f"residual scale {self.residual_scale:g}"]
+        mean = "" if self.mean else ", no mean colour"
+        return [*super().sizes(), f"residual scale {self.residual_scale:g}{mean}"]

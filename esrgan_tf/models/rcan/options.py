@@ -1,0 +1,42 @@
+"""Options of RCAN."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.schema import OneOf
+
+STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # by the scale: of up-sampling
+
+
+@dataclass(frozen=True)
+class RCAN(GeneratorOptions):
+    """Of `rcan_generator`, which explains them."""
+
+    name: ClassVar[str] = "rcan"
+    known_as: ClassVar[str] = "RCAN"
+    whose: ClassVar[str] = "RCAN's"
+
+    filters: Annotated[Positive, "channels between the blocks"] = 64
+    groups: Annotated[Positive, "of blocks"] = 10
+    blocks: Annotated[Positive, "of a group, each of two convolutions and an attention"] = 20
+    reduction: Annotated[Positive, "by how much the attention narrows the channels"] = 16
+    scale: Annotated[int, "times larger", OneOf(*STAGES)] = 4
+    channels: Annotated[int, Inferred] = 3
+    mean: Annotated[bool, Inferred] = True
+    unshuffle: Annotated[int, Inferred] = 1
+
+    @property
+    def packing(self) -> int:
+        return self.unshuffle
+
+    def sizes(self) -> list[str]:
+        parts = [f"{self.filters} filters, {self.groups} groups of {self.blocks} blocks, reduction {self.reduction}"]
+        return parts if self.mean else [*parts, "no mean colour"]
+
+    def check(self) -> None:
+        if self.reduction > self.filters:
+            raise UserError(
+                f"generator.reduction: {self.reduction} leaves no channel of generator.filters {self.filters}"
+            )

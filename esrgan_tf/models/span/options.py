@@ -1,0 +1,25 @@
+"""Options of SPAN."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.schema import OneOf
+
+
+@dataclass(frozen=True)
+class SPAN(GeneratorOptions):
+    """Of `span_generator`, which explains them."""
+
+    name: ClassVar[str] = "span"
+    known_as: ClassVar[str] = "SPAN"
+    whose: ClassVar[str] = "SPAN's"
+
+    filters: Annotated[Positive, "channels of all convolutions (48 or 52 published)"] = 48
+    blocks: Annotated[Positive, "of three convolutions each; other programs read 6 only"] = 6
+    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4)] = 4
+    channels: Annotated[int, Inferred] = 3
+    mean: Annotated[bool, Inferred] = True
+
+    def sizes(self) -> list[str]:
+        return super().sizes() if self.mean else [*super().sizes(), "no mean colour"]
