@@ -54,7 +54,8 @@ def run_phase(
         return
     if start:
         print(f"resuming phase {phase.name} at step {start}")
-    enlarge = enlarger(tf.function(phase.average, input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)]))
+    signature = [tf.TensorSpec((1, None, None, 3), tf.float32)]
+    enlarge = enlarger(tf.function(phase.average, input_signature=signature, autograph=False))
     monitor = loop.begun(start)  # nothing can be refused any more: from here on the run exists
 
     def measure():
