@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,22 +24,34 @@ from esrgan_tf.runs.folder import checkpoint_path, checkpoint_steps, read_metric
 TIMES = ("images_per_second", "seconds")  # columns that tell of the machine
 
 
-def train_and_kill(start: Callable, phase_folder: Path, steps: int, kills: int, seed: int) -> int:
-    """Trains one phase to its end in spite of `kills` kills; returns how many of them cut a checkpoint.
+def random_moments(steps: int, kills: int, seed: int) -> list[tuple[int, bool]]:
+    """When to kill a phase of so many steps; every third time inside a checkpoint."""
+    targets = np.random.default_rng(seed).integers(1, steps - 1, kills)
+    return [(int(target), number % 3 == 2) for number, target in enumerate(sorted(targets))]
+
+
+def train_and_kill(start: Callable, phase_folder: Path, moments: Sequence[tuple[int, bool]], seed: int) -> int:
+    """Trains one phase to its end in spite of kills; returns how many of them cut a checkpoint.
 
     Args:
         start: starts the training process; something like `subprocess.Popen`.
+        moments: of the kills: the step, and whether to wait behind it until a checkpoint is being written.
     """
     rng = np.random.default_rng(seed)
     cut = 0
-    for number, target in enumerate(sorted(rng.integers(1, steps - 1, kills))):
+    for number, (target, inside) in enumerate(moments, 1):
         process = start()
-        staged = None
-        while last_step(phase_folder) < target or (number % 3 == 2 and not (staged := staging(phase_folder))):
-            if process.poll() is not None:
-                raise RuntimeError(f"training ended by itself with status {process.poll()} before kill {number + 1}")
-            time.sleep(0.0005)
-        if staged is None:
+
+        def wait_until(reached, seconds, process=process, number=number):
+            while not reached():
+                if process.poll() is not None:
+                    raise RuntimeError(f"training ended by itself with status {process.poll()} before kill {number}")
+                time.sleep(seconds)
+
+        wait_until(lambda target=target: last_step(phase_folder) >= target, 0.01)
+        if inside:
+            wait_until(lambda: staging(phase_folder), 0.0005)
+        else:
             time.sleep(rng.uniform(0, 0.05))
         process.kill()
         process.wait()
@@ -108,7 +120,8 @@ def main():
             if start("whole").wait() != 0:
                 raise SystemExit((folder / "log.txt").read_text())
             kills = arguments.kills // 2
-            cut = train_and_kill(lambda s=start: s("killed"), folder / "killed" / phase, count, kills, arguments.seed)
+            moments = random_moments(count, kills, arguments.seed)
+            cut = train_and_kill(lambda s=start: s("killed"), folder / "killed" / phase, moments, arguments.seed)
             found = differences(folder / "whole" / phase, folder / "killed" / phase)
             found = found or "none"
             print(f"{phase}: {count} steps, {kills} kills, {cut} of them inside a checkpoint, differences: {found}")

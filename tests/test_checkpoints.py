@@ -23,15 +23,15 @@ from esrgan_tf.training.train_step import TrainStep
 from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, state_of, train
 
 
-def make_checkpoints(folder, keep=3, name="psnr"):
+def make_checkpoints(folder, name="psnr"):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase(name, strategy)
     train_step = TrainStep(phase, strategy, CONFIG.runtime)
-    return phase, train_step, Checkpoints(folder, train_step.state(), CONFIG, "digest", keep)
+    return phase, train_step, Checkpoints(folder, train_step.state(), CONFIG, "digest", 3)
 
 
-def test_resuming_changes_nothing(tmp_path):
-    """Bit for bit; tests/test_kill.py shows it for real processes and both phases."""
+def test_resuming_changes_nothing(tmp_path, eagerly):
+    """Bit for bit; tests/test_kill.py shows it for real processes, compiled steps and both phases."""
     straight = all_weights(train("psnr", tmp_path / "straight", steps=6))
     train("psnr", tmp_path / "cut", steps=3)
     resumed = all_weights(train("psnr", tmp_path / "cut", steps=6))
@@ -67,7 +67,7 @@ def test_restored_variables_are_all_of_them(tmp_path, name):
         np.testing.assert_array_equal(v.numpy(), value, err_msg=v.path)
 
 
-def test_checkpoint_of_another_network_is_refused(tmp_path):
+def test_checkpoint_of_another_network_is_refused(tmp_path, eagerly):
     train("psnr", tmp_path, steps=1)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
@@ -148,22 +148,42 @@ DAMAGES = {
 
 
 @pytest.fixture(scope="module")
-def two_saved(tmp_path_factory):
-    """Checkpoints of steps 1 and 2, whose biases are all 1 and all 2."""
+def made():
+    """A phase to save and to restore, as making one takes longer than that."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    return TrainStep(make_phase("psnr", strategy), strategy, CONFIG.runtime)
+
+
+@pytest.fixture(scope="module")
+def two_saved(tmp_path_factory, made):
+    """Checkpoints of steps 1 and 2, whose weights are all 1 and all 2."""
     folder = tmp_path_factory.mktemp("two")
-    phase, train_step, checkpoints = make_checkpoints(folder)
+    checkpoints = Checkpoints(folder, made.state(), CONFIG, "digest", 3)
     for step in (1, 2):
-        train_step.step.assign(step)
-        for v in phase.generator.weights:
+        made.step.assign(step)
+        for v in made.state()["generator"]:
             v.assign(np.full(v.shape, step))
         checkpoints.save()
     return folder
 
 
+@pytest.fixture
+def opened(made):
+    """The checkpoints of a folder, for a step all of whose variables are 0; the newest three are kept unless told."""
+
+    def opened(folder, keep=3):
+        for variables in made.state().values():
+            for v in variables:
+                v.assign(np.zeros(v.shape))
+        return made, Checkpoints(folder, made.state(), CONFIG, "digest", keep)
+
+    return opened
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, opened, tmp_path, capsys):
     shutil.copytree(two_saved, tmp_path / "copy")
-    _, train_step, checkpoints = make_checkpoints(tmp_path / "copy")
+    train_step, checkpoints = opened(tmp_path / "copy")
     name, do = DAMAGES[damage]
     do(tmp_path / "copy" / "ckpt-2" / name)
     assert checkpoints.restore() == 1
@@ -176,12 +196,12 @@ def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, tmp_path, capsys
     assert checkpoints.restore() == 2
 
 
-def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, tmp_path):
+def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, opened, tmp_path):
     """It is newer than what is written next, and the only one to keep by its number."""
     shutil.copytree(two_saved, tmp_path / "copy")
     (tmp_path / "copy" / "ckpt-2").rename(tmp_path / "copy" / "ckpt-9")
     (tmp_path / "copy" / "ckpt-9" / DATA).unlink()
-    _, train_step, checkpoints = make_checkpoints(tmp_path / "copy", keep=1)
+    train_step, checkpoints = opened(tmp_path / "copy", keep=1)
     assert checkpoints.restore() == 1
     assert checkpoints.newest() == "the newest checkpoint is ckpt-1"
     train_step.step.assign(5)
@@ -190,16 +210,16 @@ def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, tmp_path):
     assert checkpoints.restore() == 5
 
 
-def test_without_a_good_one_it_says_so(two_saved, tmp_path):
+def test_without_a_good_one_it_says_so(two_saved, opened, tmp_path):
     shutil.copytree(two_saved, tmp_path / "copy")
     for step in (1, 2):
         (tmp_path / "copy" / f"ckpt-{step}" / DATA).unlink()
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read; remove the folder to start anew"):
-        make_checkpoints(tmp_path / "copy")[2].restore()
+        opened(tmp_path / "copy")[1].restore()
 
 
-def test_what_a_stop_in_the_middle_leaves_is_no_checkpoint(tmp_path):
-    _, train_step, checkpoints = make_checkpoints(tmp_path)
+def test_what_a_stop_in_the_middle_leaves_is_no_checkpoint(opened, tmp_path):
+    train_step, checkpoints = opened(tmp_path)
     train_step.step.assign(1)
     checkpoints.save()
     shutil.copytree(tmp_path / "ckpt-1", tmp_path / ".ckpt-2")  # not renamed yet
@@ -246,8 +266,8 @@ def test_nobody_need_read_what_training_says(tmp_path, monkeypatch):
     assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("1,0.5,")
 
 
-def test_only_the_newest_checkpoints_are_kept(tmp_path):
-    _, train_step, checkpoints = make_checkpoints(tmp_path, keep=2)
+def test_only_the_newest_checkpoints_are_kept(opened, tmp_path):
+    train_step, checkpoints = opened(tmp_path, keep=2)
     for step in (1, 2, 9, 10, 11):
         train_step.step.assign(step)
         checkpoints.save()

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import io
 
 import numpy as np
@@ -25,6 +26,7 @@ def rng(*seed):
     return np.random.default_rng(seed)
 
 
+@functools.cache
 def axis_weights(count, new, method):
     """`[new, count]`: what each new pixel of a line takes of the old ones; pixels are areas."""
     weights = np.zeros((new, count))
@@ -54,7 +56,7 @@ def axis_weights(count, new, method):
 def test_resizing_is_a_sum_written_out(method, size):
     image = PHOTO[:40, :50] / 255.0
     rows, columns = (axis_weights(n, m, method) for n, m in zip((40, 50), size, strict=True))
-    expected = np.einsum("ij,jkc,lk->ilc", rows, image, columns)
+    expected = np.einsum("ij,jkc,lk->ilc", rows, image, columns, optimize=True)
     found = degradations.resized(tf.constant(image, tf.float32), tf.constant(size), tf.constant(METHODS.index(method)))
     # TensorFlow reads cubic weights from a table of 1,024 steps.
     np.testing.assert_allclose(found, expected, atol=2e-3 if method == "bicubic" else 1e-5)
@@ -123,7 +125,7 @@ def by_hand(image, recipe, scale):
 
     def resized(x, size, method):
         rows, columns = (axis_weights(n, m, method) for n, m in zip(x.shape[:2], size, strict=True))
-        return np.einsum("ij,jkc,lk->ilc", rows, x, columns)
+        return np.einsum("ij,jkc,lk->ilc", rows, x, columns, optimize=True)
 
     def jpeg(x, quality):
         file = io.BytesIO()

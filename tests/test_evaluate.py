@@ -38,6 +38,8 @@ def place(tmp_path_factory):
         Image.fromarray(np.asarray(Image.open(path))[:60]).save(place / "hr60" / path.name)
     model = randomise(compact_generator(4, filters=4, blocks=1))
     save_torch(model, place / "model.safetensors")
+    gray = rrdb_generator(filters=4, blocks=1, growth=2, in_channels=1, out_channels=1)
+    save_torch(gray, place / "gray.pth")
     return place
 
 
@@ -234,7 +236,7 @@ MISTAKES = {
         "is a file, not a folder",
     ),
     "gray model": (
-        ("--model", "{tmp}/gray.pth", "--hr_dir", "{place}/hr"),
+        ("--model", "{place}/gray.pth", "--hr_dir", "{place}/hr"),
         "1 out; evaluation is on RGB",
     ),
     "stray argument": (("--model", "{model}", "--hr_dir", "{place}/hr", "now"), "what is 'now'?"),
@@ -248,8 +250,6 @@ def test_a_mistake_is_one_line(mistake, place, tmp_path, run_main):
     Image.fromarray(np.zeros((15, 20, 3), np.uint8)).save(tmp_path / "one" / "other.png")
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "small" / "a.png")
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "wrong" / "a.png")
-    gray = rrdb_generator(filters=4, blocks=1, growth=2, in_channels=1, out_channels=1)
-    save_torch(gray, tmp_path / "gray.pth")
     argv, message = MISTAKES[mistake]
     names = {"tmp": tmp_path, "place": place, "model": place / "model.safetensors"}
     before = sorted(tmp_path.rglob("*"))

@@ -10,13 +10,11 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
-from tests.conftest import REPOSITORY, run_process
 from tests.test_replicas import free_ports
 
 pytestmark = pytest.mark.journey
@@ -27,9 +25,9 @@ LONG = (*OFTEN, "--set=psnr.steps=100000")
 
 
 @pytest.fixture
-def run(trained_run, tmp_path):
+def run(first_phase, tmp_path):
     """A copy of a run whose phase psnr has checkpoints 2, 4 and 6 and is complete."""
-    shutil.copytree(trained_run, tmp_path / "run")
+    shutil.copytree(first_phase, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -87,7 +85,7 @@ def test_a_fault_before_the_start(fault, run, warm):
     damage(run, *damages)
     # A cluster of one machine is a machine.
     cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
-    result = warm.run(*train(run, *flags), env={"TF_CONFIG": json.dumps(cluster)})
+    result = warm.run(*train(run, *flags), env={"TF_CONFIG": json.dumps(cluster)}, eagerly=True)
     assert result.returncode == status, result.stderr
     assert re.search(message, result.stdout if status == 0 else result.stderr), result.stderr
     if status:
@@ -95,19 +93,25 @@ def test_a_fault_before_the_start(fault, run, warm):
     assert steps(run) == left
 
 
-def without_the_superusers_privilege():
-    import ctypes
+# Puts away CAP_DAC_OVERRIDE, for which no folder is read-only, and becomes the program that is named behind it.
+WITHOUT_PRIVILEGE = """\
+import ctypes, runpy, sys
+header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+libc = ctypes.CDLL(None)
+assert libc.capget(header, sets) == 0
+sets[0] &= ~2
+assert libc.capset(header, sets) == 0
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
-    ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
-
-def test_a_read_only_folder(run):
+def test_a_read_only_folder(run, tmp_path, warm):
+    (tmp_path / "program.py").write_text(WITHOUT_PRIVILEGE)
     for folder in (run / "psnr" / "checkpoints", run / "psnr", run):
         folder.chmod(0o555)
     try:
-        result = run_process(
-            *train(run, "--set=psnr.steps=8"), cwd=REPOSITORY, preexec_fn=without_the_superusers_privilege
-        )
+        result = warm.run("python", tmp_path / "program.py", *train(run, "--set=psnr.steps=8")[1:])
     finally:
         for folder in (run, run / "psnr", run / "psnr" / "checkpoints"):
             folder.chmod(0o755)
@@ -121,32 +125,45 @@ def disks():
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
-def test_a_full_disk(tmp_path, tiny_config):
+# Trains in one process on a small disk that nobody else sees, then four steps more in another, once that is large.
+ON_A_FULL_DISK = """\
+import ctypes, os, runpy, subprocess, sys
+disk, *sys.argv = sys.argv[1:]
+assert ctypes.CDLL(None).unshare(0x20000) == 0  # CLONE_NEWNS
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", disk], check=True)
+newest = 100_000
+for size in ("700k", "100m"):
+    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+    child = os.fork()
+    if child == 0:
+        sys.argv += [f"--set=psnr.steps={newest + 4}"]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    newest = max(int(name[5:]) for name in os.listdir(f"{disk}/run/psnr/checkpoints") if name.startswith("ckpt-"))
+    print("status", status, "newest", newest, flush=True)
+"""
+
+
+def test_a_full_disk(tmp_path, tiny_config, warm):
     """A disk of 700 kB; enlarged, the same command goes on from the newest checkpoint that was written whole."""
     if not disks():
         pytest.skip("needs the right to mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = f"{sys.executable} train.py --phase psnr --config {tiny_config} --run_dir {disk / 'run'}"
-    script = f"""
-        mount -t tmpfs -o size=700k tmpfs {disk}
-        {command} --set=runtime.keep_checkpoints=100 {" ".join(LONG)}
-        echo status $? checkpoints $(ls {disk}/run/psnr/checkpoints)
-        mount -o remount,size=100m {disk}
-        {command} {" ".join(OFTEN)} --allow_changes --set=psnr.steps=60
-        echo status $?
-    """
-    result = run_process("unshare", "-m", "sh", "-c", script)
-    full, again = re.findall(r"^status (\d+)", result.stdout, flags=re.MULTILINE)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "program.py").write_text(ON_A_FULL_DISK)
+    command = train(tmp_path / "disk" / "run", "--config", tiny_config, *OFTEN, "--set=runtime.keep_checkpoints=100")
+    result = warm.run("python", tmp_path / "program.py", tmp_path / "disk", *command[1:], eagerly=True)
+    assert result.returncode == 0, result.stderr
+    (full, newest), (again, last) = re.findall(r"^status (\d+) newest (\d+)$", result.stdout, flags=re.MULTILINE)
     assert (full, again) == ("2", "0"), result.stderr
-    newest = max(int(step) for step in re.findall(r"ckpt-(\d+)", result.stdout.split("checkpoints ")[1].split("\n")[0]))
+    assert int(last) == int(newest) + 4
     (message,) = re.findall("^esrgan-tf: .*$", result.stderr, flags=re.MULTILINE)
     assert re.fullmatch(
-        rf"esrgan-tf: cannot write to .*psnr: .*; the newest checkpoint is ckpt-{newest}: mend it and give the same "
-        "command again",
+        rf"esrgan-tf: cannot write to .*psnr: No space left on device; the newest checkpoint is ckpt-{newest}: mend it "
+        "and give the same command again",
         message,
     )
-    assert ": No space left on device; " in message
     assert "Traceback" not in result.stderr
     assert f"resuming phase psnr at step {newest}\n" in result.stdout
 
@@ -167,7 +184,7 @@ def wait_for_step(run, step, processes, seconds=90):
 
 
 def test_a_folder_that_vanishes(tmp_path, tiny_config, warm):
-    process = started(warm, tmp_path / "run", tiny_config)
+    process = started(warm, tmp_path / "run", tiny_config, eagerly=True)
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     assert process.wait() == 2
     last = process.stderr.read_text().splitlines()[-1]
@@ -177,7 +194,8 @@ def test_a_folder_that_vanishes(tmp_path, tiny_config, warm):
 
 def test_an_image_that_turns_unreadable(tmp_path, photos, tiny_config, warm):
     cache = tmp_path / "cache"
-    process = started(warm, tmp_path / "run", tiny_config, f"--set=data.cache_dir={cache}")
+    flags = (f"--set=data.cache_dir={cache}", "--set=runtime.checkpoint_every=100000")
+    process = started(warm, tmp_path / "run", tiny_config, *flags)
     training, _ = sorted(cache.glob("*/hr.u8"), key=lambda path: -path.stat().st_size)
     os.truncate(training, training.stat().st_size - 100)
     wait_for_step(tmp_path / "run", len(read_metrics(tmp_path / "run" / "psnr")) + 30, [process])
@@ -187,7 +205,7 @@ def test_an_image_that_turns_unreadable(tmp_path, photos, tiny_config, warm):
     assert len(re.findall(r"^image coffee\.png: its cache is cut short .*; it is replaced", said, re.MULTILINE)) == 1
     # The next start decodes the images again.
     done = int(re.search(r"saved at step (\d+)", said)[1])
-    again = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 5}"))
+    again = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 5}"), eagerly=True)
     assert again.returncode == 0
     assert "preparing 3 folder images" in again.stdout
     assert "replaced" not in again.stderr
@@ -196,7 +214,7 @@ def test_an_image_that_turns_unreadable(tmp_path, photos, tiny_config, warm):
 def test_other_images(tmp_path, tiny_config, photos, warm):
     shutil.copytree(photos, tmp_path / "photos")
     flags = ("--config", tiny_config, f"--set=data.hr_dir={tmp_path / 'photos'}", *OFTEN)
-    first = warm.run(*train(tmp_path / "other", *flags, "--set=psnr.steps=2"))
+    first = warm.run(*train(tmp_path / "other", *flags, "--set=psnr.steps=2"), eagerly=True)
     assert first.returncode == 0, first.stderr
     (tmp_path / "photos" / "chelsea.png").unlink()
     second = warm.run(*train(tmp_path / "other", *flags, "--set=psnr.steps=4"))
@@ -206,7 +224,7 @@ def test_other_images(tmp_path, tiny_config, photos, warm):
 
 
 def test_a_second_training_in_the_same_folder(tmp_path, tiny_config, warm):
-    process = started(warm, tmp_path / "run", tiny_config)
+    process = started(warm, tmp_path / "run", tiny_config, eagerly=True)
     second = warm.run(*train(tmp_path / "run", *LONG))
     assert second.returncode == 2
     assert re.fullmatch(r"esrgan-tf: .*psnr is being trained in another process; .*\n", second.stderr)
@@ -214,7 +232,8 @@ def test_a_second_training_in_the_same_folder(tmp_path, tiny_config, warm):
     process.kill()
     process.wait()
     # Nothing of a killed process stands in the way.
-    third = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={steps(tmp_path / 'run')[-1] + 4}"))
+    done = steps(tmp_path / "run")[-1]
+    third = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 4}"), eagerly=True)
     assert third.returncode == 0, third.stderr
 
 

@@ -150,9 +150,10 @@ def test_the_judges_see_real_and_fake_images_shifted_alike():
     small = np.random.default_rng(0).random((1, 4, 4, 3), dtype=np.float32)
     fake = np.sum(generator(small), axis=3)[0]
     seen = []
+    compiled = tf.function(step.__call__, autograph=False)
     for iteration in range(100):
         step.trained["generator"][1].iterations.assign(iteration % 80)
-        losses, _ = step(tf.constant(small), tf.constant(hr), tf.ones(()))
+        losses, _ = compiled(tf.constant(small), tf.constant(hr), tf.ones(()))
         y, x = divmod(round(float(losses["logit_real"])), size)
         assert float(losses["logit_fake"]) == pytest.approx(fake[y, x], abs=1e-6)
         seen.append((-y % size, -x % size))
@@ -161,7 +162,7 @@ def test_the_judges_see_real_and_fake_images_shifted_alike():
     assert seen[80:] == seen[:20]  # a resumed run draws them again
 
 
-def test_discriminator_learns_from_the_generator_before_its_update(tmp_path):
+def test_discriminator_learns_from_the_generator_before_its_update(tmp_path, eagerly):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     before = make_phase("gan", strategy)
     lr, hr = (x / np.float32(255) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
@@ -183,7 +184,7 @@ def test_discriminator_learns_from_the_generator_before_its_update(tmp_path):
     assert float(row["discriminator"]) == pytest.approx(float(loss), rel=1e-4)
 
 
-def test_generator_follows_the_weighted_sum_of_its_losses(tmp_path):
+def test_generator_follows_the_weighted_sum_of_its_losses(tmp_path, eagerly):
     weights = {"pixel_weight": 0.7, "adversarial_weight": 0.3, "perceptual_weight": 0.0}
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     before = make_phase("gan", strategy)
@@ -204,7 +205,7 @@ def test_generator_follows_the_weighted_sum_of_its_losses(tmp_path):
         np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
 
 
-def test_perceptual_term_is_weighed_and_reported(tmp_path):
+def test_perceptual_term_is_weighed_and_reported(tmp_path, eagerly):
     """With a feature extractor of one known convolution in VGG19's place."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
@@ -227,7 +228,7 @@ def test_perceptual_term_is_weighed_and_reported(tmp_path):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", ["psnr", "gan"])
-def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
+def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name, eagerly):
     keras.config.set_dtype_policy(precision)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase(name, strategy)
@@ -242,10 +243,11 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name):
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
 
 
-def test_xla_computes_the_same_step(tmp_path):
-    """The larger of both, with a generator that is compiled sooner."""
+def test_xla_computes_the_same_step(tmp_path, request):
+    """As TensorFlow's operations one by one: the larger of both, with a generator that is compiled sooner."""
     config = {"generators": lambda: compact_generator(4, 4, 1), "steps": 1}
     compiled = train("gan", tmp_path / "on", whole=with_runtime(jit_compile="on"), **config).generator
+    request.getfixturevalue("eagerly")
     plain = train("gan", tmp_path / "off", **config).generator
     for a, b in zip(compiled.get_weights(), plain.get_weights(), strict=True):
         assert np.isclose(a, b, atol=1e-4).mean() > 0.98
@@ -323,7 +325,7 @@ def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, sec
     assert re.findall(r"the [\d,]+ steps left .* a step", said.getvalue()) == told
 
 
-def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd):
+def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd, eagerly):
     monkeypatch.setattr("esrgan_tf.training.monitor._DAY", 1e-6)  # nothing is that short
     train("psnr", tmp_path, steps=8)
     assert re.findall(r"without a GPU the \d steps left", capfd.readouterr().err) == ["without a GPU the 2 steps left"]

@@ -1,3 +1,4 @@
+import functools
 import sys
 
 import keras
@@ -23,8 +24,13 @@ def photo():
     return skimage.data.chelsea()[None, 50:146, 100:196].astype(np.float32) / 255.0
 
 
+@functools.cache
+def vgg19_of_keras(path):
+    return keras.applications.VGG19(include_top=False, weights=path)
+
+
 def activations_of_keras(path, image, layer):
-    model = keras.applications.VGG19(include_top=False, weights=path)
+    model = vgg19_of_keras(path)
     output = model.get_layer(layer.replace("conv", "block").replace("_", "_conv")).output
     return np.asarray(keras.Model(model.input, output)(keras.applications.vgg19.preprocess_input(255.0 * image)))
 

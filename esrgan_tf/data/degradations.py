@@ -187,6 +187,7 @@ def _filter(kernel: Kernel | None, largest: int) -> _Filter:
 # One graph for all recipes and sizes, so that the threads that make batches spend next to no time in Python.
 @tf.function(
     input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32), _RECIPES],
+    autograph=False,
 )
 def _degrade(hr, scale, recipes):
     return tf.map_fn(

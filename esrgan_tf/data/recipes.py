@@ -117,7 +117,7 @@ def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
         kernel=_draw_sinc(last.sinc_sizes, last.sinc_cutoff, last.sinc_cutoff, rng)
         if rng.random() < last.sinc_probability
         else None,
-        method=str(rng.choice(METHODS)),
+        method=_one_of(METHODS, rng),
         jpeg_last=bool(rng.random() < last.jpeg_last),
         seed=int(rng.integers(2**31)),
     )
@@ -133,7 +133,7 @@ def _draw_round(config: DegradationRoundConfig, rng) -> Round:
     return Round(
         kernel=kernel,
         scale=scale,
-        method=str(rng.choice(METHODS)),
+        method=_one_of(METHODS, rng),
         noise="gaussian" if gaussian else "poisson",
         strength=rng.uniform(*(config.gaussian_sigma if gaussian else config.poisson_scale)),
         gray=bool(rng.random() < config.gray_probability),
@@ -144,7 +144,7 @@ def _draw_round(config: DegradationRoundConfig, rng) -> Round:
 def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
     if rng.random() < config.sinc_probability:
         return _draw_sinc(config.blur_sizes, config.sinc_cutoff, config.sinc_cutoff_large, rng)
-    kind, size = _choose(config.blur_kinds, rng), int(rng.choice(config.blur_sizes))
+    kind, size = _choose(config.blur_kinds, rng), _one_of(config.blur_sizes, rng)
     sigma, rotation, beta = rng.uniform(*config.blur_sigma), None, 1.0
     sigmas = (sigma, sigma)
     if kind.endswith("anisotropic"):
@@ -156,13 +156,20 @@ def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
 
 
 def _draw_sinc(sizes, cutoff, cutoff_of_large, rng) -> Kernel:
-    size = int(rng.choice(sizes))
+    size = _one_of(sizes, rng)
     return Kernel("sinc", size, cutoff=np.pi * rng.uniform(*(cutoff if size < 13 else cutoff_of_large)))
 
 
+def _one_of(items, rng):
+    """As `rng.choice` draws, without making an array of the items."""
+    return items[rng.integers(len(items))]
+
+
 def _choose(weights, rng):
-    values = np.array(list(weights.values()))
-    return str(rng.choice(list(weights), p=values / values.sum()))
+    """As `rng.choice` draws with these probabilities, without checking them each time."""
+    shares = np.array(list(weights.values())) / sum(weights.values())
+    bounds = shares.cumsum()
+    return list(weights)[(bounds / bounds[-1]).searchsorted(rng.random(), side="right")]
 
 
 def _bessel_j1(x):

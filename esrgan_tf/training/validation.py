@@ -64,7 +64,7 @@ def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, sid
 def enlarger(generator: keras.Model) -> Enlarge:
     """Compiles a generator of float `[1, h, w, C]` in [0, 1] for 8-bit images; a noise level they lack is 0."""
     signature = [tf.TensorSpec((1, None, None, generator.inputs[0].shape[-1]), tf.float32)]
-    forward = tf.function(generator, input_signature=signature)
+    forward = tf.function(generator, input_signature=signature, autograph=False)
 
     def enlarge(image: np.ndarray) -> np.ndarray:
         pixels = with_noise_level(image[None].astype(np.float32) / 255.0, generator)
