@@ -87,16 +87,16 @@ def _servable(model):
 
     shape = (None, None, None, model.inputs[0].shape[-1])
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
     def enlarge(image):
         """Float32 in [0, 255], enlarged, not clipped."""
         return 255.0 * model(image / 255.0, training=False)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
     def serving_default(image):
         return {"super_resolution": enlarge(image)}
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")], autograph=False)
     def uint8(image):
         enlarged = enlarge(tf.cast(image, tf.float32))
         return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
