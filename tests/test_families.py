@@ -39,15 +39,17 @@ def built(family):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_is_recognised_and_its_weights_go_to_pytorch_and_back(name, tmp_path):
+    """From each file into the next."""
     family = FAMILIES[name]
     model = built(family)
     found = recognise_model(model)
     assert (found.family, found.options) == (family, small(family))
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert f" {trainable:,} parameters" in str(found)
+    back = model
     for ending in ("safetensors", "pth", "keras"):
         path = tmp_path / f"weights.{ending}"
-        model.save(path) if ending == "keras" else save_torch(model, path)
+        back.save(path) if ending == "keras" else save_torch(back, path)
         back = load_network(path)
         for before, after in zip(model.weights, back.weights, strict=True):
             assert before.path == after.path

@@ -10,12 +10,19 @@ from tests.conftest import random_image, randomise
 # What it computes, and its gradients, are compared with PyTorch's network in test_interop.
 
 
-def trained_discriminator():
-    """Random weights with the singular vectors that belong to them."""
+@pytest.fixture(scope="module")
+def trained():
+    """Random weights with the singular vectors that belong to them; tests must not change it."""
     model = randomise(unet_sn_discriminator(4))
-    for _ in range(30):  # one power iteration each
-        model(random_image(8, 8), training=True)
+    iterate(model, 30)
     return model
+
+
+def iterate(model, times):
+    """One power iteration after another, as in training."""
+    step = tf.function(lambda image: model(image, training=True))
+    for _ in range(times):
+        step(random_image(8, 8))
 
 
 def test_one_logit_a_pixel_of_any_size():
@@ -38,10 +45,8 @@ def test_bilinear_enlarging_is_tensorflows(size, r):
 
 def test_kernels_are_divided_by_their_largest_singular_value():
     model = randomise(unet_sn_discriminator(4))
-    image = random_image(16, 16)
     before = {v.path: v.numpy() for v in model.trainable_variables}
-    for _ in range(100):
-        model(image, training=True)
+    iterate(model, 100)
     for v in model.trainable_variables:
         np.testing.assert_array_equal(v, before[v.path])  # the kernel itself stays, unlike with Keras' own layer
     for i in range(1, 9):
@@ -52,8 +57,8 @@ def test_kernels_are_divided_by_their_largest_singular_value():
         np.testing.assert_allclose(layer(x) * largest, layer.layer(x), rtol=1e-3, atol=1e-4)
 
 
-def test_xla_has_all_its_gradients():
-    model, image = trained_discriminator(), random_image(16, 16)
+def test_xla_has_all_its_gradients(trained):
+    model, image = trained, random_image(16, 16)
 
     def gradients():
         with tf.GradientTape() as tape:
@@ -64,8 +69,8 @@ def test_xla_has_all_its_gradients():
         np.testing.assert_allclose(compiled, plain, atol=1e-4 * np.abs(plain).max())
 
 
-def test_singular_values_are_float32_under_mixed_precision():
-    model, image = trained_discriminator(), random_image(16, 16)
+def test_singular_values_are_float32_under_mixed_precision(trained):
+    model, image = trained, random_image(16, 16)
     expected = model(image)
     keras.config.set_dtype_policy("mixed_bfloat16")
     mixed = unet_sn_discriminator(4)
@@ -76,8 +81,8 @@ def test_singular_values_are_float32_under_mixed_precision():
     assert 0 < np.abs(output - expected).max() < 0.1 * np.ptp(expected)
 
 
-def test_a_saved_discriminator_opens(tmp_path):
-    model = trained_discriminator()
+def test_a_saved_discriminator_opens(trained, tmp_path):
+    model = trained
     model.save(tmp_path / "discriminator.keras")
     image = random_image(8, 16)
     opened = keras.models.load_model(tmp_path / "discriminator.keras")

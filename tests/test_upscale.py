@@ -1,7 +1,6 @@
 """`esrgan-tf upscale` on images as people have them.
 
-The network is the compact one with all weights zero, which leaves its base: the nearest neighbour, twice as large. So
-every pixel of every result is known.
+The network enlarges by nearest neighbour, twice. So every pixel of every result is known.
 """
 
 import contextlib
@@ -14,9 +13,11 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pillow_heif
 import pytest
@@ -29,7 +30,7 @@ from esrgan_tf.cli import progress
 from esrgan_tf.errors import UserError
 from esrgan_tf.images import image_files
 from esrgan_tf.models import compact_generator
-from tests.conftest import REPOSITORY, randomise, run_process
+from tests.conftest import REPOSITORY, randomise
 
 PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
 RNG = np.random.default_rng(0)
@@ -45,11 +46,13 @@ DISC[VISIBLE] = (255, 0, 0, 255)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Paths of two networks: the nearest neighbour, and one that changes everything."""
+    """A folder of networks: the nearest neighbour, alone and as base of a compact one, and one that changes all."""
     folder = tmp_path_factory.mktemp("models")
-    nearest = compact_generator(2, filters=4, blocks=0)
-    nearest.set_weights([np.zeros_like(weight) for weight in nearest.get_weights()])
-    nearest.save(folder / "nearest.keras")
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.UpSampling2D(2)(image)).save(folder / "nearest.keras")
+    base = compact_generator(2, filters=4, blocks=0)
+    base.set_weights([np.zeros_like(weight) for weight in base.get_weights()])
+    base.save(folder / "compact.keras")
     randomise(compact_generator(2, filters=4, blocks=1)).save(folder / "other.keras")
     return folder
 
@@ -398,7 +401,7 @@ def test_resolution_of_a_bmp(upscale, tmp_path):
     assert Image.open(tmp_path / "a.png").info["dpi"] == pytest.approx((300, 300), abs=0.02)
 
 
-def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_path):
+def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_path, warm):
     """Without pillow-heif, as most people have it."""
     for name in ("in", "only"):
         (tmp_path / name).mkdir()
@@ -412,7 +415,8 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_p
     program += "folder, model = sys.argv[1:]; flags = ['--output', f'{folder}/out', '--model', model]; "
     program += "print([main(['upscale', f'{folder}/{name}', *flags]) for name in ('only', 'in')]); "
     program += "main(['upscale', f'{folder}/in/0.heic', *flags])"
-    result = run_process(sys.executable, "-c", program, tmp_path, models / "nearest.keras")
+    (tmp_path / "program.py").write_text(program)
+    result = warm.run("python", tmp_path / "program.py", tmp_path, models / "nearest.keras")
     help_for_heic = "HEIC is read with pillow-heif (pip install pillow-heif)"
     help_for_raw = "camera raw files are not read; develop them into TIFF or PNG first"
     first, *rest = result.stderr.splitlines()
@@ -616,8 +620,6 @@ def test_outscale(outscale, upscale, tmp_path):
 
 def test_outscale_is_quantised_last(upscale, models, tmp_path):
     """Reducing to the original's size averages values that eight bits would have rounded or clipped first."""
-    import keras
-
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--outscale", "1", model="other")[0] == 0
     model = keras.models.load_model(models / "other.keras")
@@ -729,10 +731,10 @@ def test_without_output_results_lie_beside_their_originals(upscale, tmp_path, mo
     for name in ("a.png", "b.jpg", "other/c.png", "photos/d.png", "photos/below/e.png"):
         Image.fromarray(PHOTO).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    status, out, err = upscale("a.png")
+    status, out, err = upscale("a.png", model="compact")
     assert (status, err) == (0, "")
     model, summary = out.splitlines()
-    assert re.fullmatch(r".*nearest\.keras: SRVGGNetCompact: scale 2, 4 filters, .*", model)
+    assert re.fullmatch(r".*compact\.keras: SRVGGNetCompact: scale 2, 4 filters, .*", model)
     assert re.fullmatch(r"1 enlarged in \d+ s: a_x2\.png", summary)
     np.testing.assert_array_equal(read(tmp_path / "a_x2.png")[0], doubled(PHOTO))
 
@@ -884,23 +886,36 @@ def test_a_read_only_folder(models, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_full_disk(models, tmp_path):
-    """No file may grow past a limit, and for standard output the device that is always full."""
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "a.png")
-    (tmp_path / "out").mkdir()
+@contextlib.contextmanager
+def files_up_to(size):
+    """As on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def limit(size):
-        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    # Whether it ends early in the result or late.
-    for size in (2 * noise.size, 5 * noise.size):
-        flags = ("--outscale", "4", "--output", tmp_path / "out")
-        result = run(models, tmp_path / "a.png", *flags, preexec_fn=limit(size))
-        assert result.returncode == 1
-        assert result.stderr.startswith(f"esrgan-tf: {tmp_path / 'a.png'}: File too large".encode())
-        assert result.stderr.count(b"\n") == 1
-        assert not list((tmp_path / "out").iterdir())
+def test_a_full_disk(upscale, tmp_path):
+    """Whether it is too small for what the network makes, or only for the larger result, as which noise is encoded."""
+    noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    source, target = tmp_path / "a.png", tmp_path / "out" / "a.png"
+    Image.fromarray(noise).save(source)
+    unpacked = 4 * 4 * noise.size  # of twice the rows and columns, in float32
+    for size, words in ((unpacked // 2, "File too large\n"), (unpacked + 2**16, f"{target}: libvips says: ")):
+        with files_up_to(size):
+            status, _, err = upscale(source, "--outscale", "8", "--output", target)
+        assert status == 1
+        assert err.startswith(f"esrgan-tf: {source}: {words}")
+        assert "File too large" in err
+        assert err.count("\n") == 1
+        assert not list(target.parent.iterdir())
+
+
+def test_a_full_standard_output(models, tmp_path):
+    """The device that is always full."""
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
         command += [str(tmp_path / "a.png"), "--output", "-", "--model", str(models / "nearest.keras")]
@@ -910,18 +925,18 @@ def test_a_full_disk(models, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_leaves_nothing(stop, models, tmp_path):
+def test_a_stopped_run_leaves_nothing(stop, models, tmp_path, warm):
     """Stopped while it paints, which the process' open files tell."""
     Image.fromarray(np.tile(skimage.data.astronaut(), (8, 8, 1))).save(tmp_path / "a.png")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
-    command += [str(tmp_path / "a.png"), "--output", str(out), "--model", str(models / "nearest.keras")]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    argv = ("upscale", tmp_path / "a.png", "--output", out, "--model", models / "nearest.keras")
+    process = warm.start("esrgan-tf", *argv)
     descriptors = Path(f"/proc/{process.pid}/fd")
     while process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
             if any(str(out) in os.readlink(link) for link in descriptors.iterdir()):
                 break
+        time.sleep(0.01)
     process.send_signal(stop)
     assert process.wait() == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[stop]
     assert not list(out.iterdir())

@@ -1,7 +1,6 @@
-"""A generator as the published SavedModel: the only place that knows its value range, RGB in [0, 255]."""
+"""A generator as the published SavedModel, whose images are RGB in [0, 255]."""
 
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -9,9 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.files import check_absent, replacing
-
-# Float32 sums in another order differ this much on the scale of 255.
-_TOLERANCE = 1e-2
+from esrgan_tf.weights.agreement import TOLERANCE, sample
 
 
 def export_saved_model(model: keras.Model, path: str | Path, card: str | None = None) -> None:
@@ -51,7 +48,7 @@ def verify(model: keras.Model, path: str | Path) -> None:
         RuntimeError: they differ.
     """
     loaded = tf.saved_model.load(str(path))
-    pixels, expected = _sample(model)
+    pixels, expected = sample(model)
     image = tf.constant(pixels, tf.float32)
     with tf.device("CPU"):
         served = loaded.signatures["serving_default"](image=image)["super_resolution"]
@@ -60,24 +57,11 @@ def verify(model: keras.Model, path: str | Path) -> None:
     errors = {name: np.abs(output - expected) for name, output in outputs.items()}
     errors["uint8"] = np.abs(eight_bit - np.clip(expected, 0, 255)) - 0.5  # what rounding may take
     for name, error in errors.items():
-        if not error.max() <= _TOLERANCE:
+        if not error.max() <= TOLERANCE:
             raise RuntimeError(f"the exported {name} differs from the model by {error.max():.3g} of 255")
     for exported, original in zip(loaded.variables, model.weights, strict=True):
         if not np.array_equal(exported.numpy(), np.asarray(original)):
             raise RuntimeError(f"the exported weight {original.path} differs from the model's")
-
-
-def verify_call(model: keras.Model, call: Callable) -> None:
-    """Compares `call`, of float32 `[B, H, W, C]` in [0, 255], with `model`, as `verify` compares a SavedModel.
-
-    Raises:
-        RuntimeError: they differ.
-    """
-    pixels, expected = _sample(model)
-    with tf.device("CPU"):
-        error = np.abs(call(tf.constant(pixels, tf.float32)) - expected).max()
-    if not error <= _TOLERANCE:
-        raise RuntimeError(f"its output differs by {error:.3g} of 255")
 
 
 def archive(path: str | Path, archive_path: str | Path) -> None:
@@ -94,13 +78,6 @@ def archive(path: str | Path, archive_path: str | Path) -> None:
             tar.add(entry, arcname=entry.name)
 
 
-def _sample(model):
-    """Pixels, and what the model makes of them in [0, 255]."""
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
-    with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
-        return pixels, 255.0 * np.asarray(model(pixels.astype(np.float32) / 255.0))
-
-
 def _servable(model):
     """The object that is saved, and its signatures.
 
@@ -110,16 +87,16 @@ def _servable(model):
 
     shape = (None, None, None, model.inputs[0].shape[-1])
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
     def enlarge(image):
         """Float32 in [0, 255], enlarged, not clipped."""
         return 255.0 * model(image / 255.0, training=False)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
     def serving_default(image):
         return {"super_resolution": enlarge(image)}
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")], autograph=False)
     def uint8(image):
         enlarged = enlarge(tf.cast(image, tf.float32))
         return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}

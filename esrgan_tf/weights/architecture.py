@@ -1,6 +1,7 @@
 """Which network a set of named tensors belongs to, and the way from the one to the other."""
 
 import math
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
 }  # fmt: skip
 _NOT_TRAINED = ("running_mean", "running_var", "weight_u", "weight_v")
+_BUILT: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,13 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> kera
     finally:
         keras.config.set_dtype_policy(policy)
     model.set_weights([weights[v.path] for v in model.weights])
+    _BUILT.add(model)
     return model
+
+
+def is_built(model: keras.Model) -> bool:
+    """Whether `build` made it: what it computes then needs no comparison with what `build` makes of its weights."""
+    return model in _BUILT
 
 
 def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed, first_line
 from esrgan_tf.models import DISCRIMINATORS, FAMILIES
-from esrgan_tf.publish.serving import verify_call
+from esrgan_tf.weights.agreement import verify_call
 from esrgan_tf.weights.architecture import build, recognise_model, recognise_variables
 from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.interpolation import interpolate

@@ -12,6 +12,7 @@ from esrgan_tf.files import replacing
 from esrgan_tf.weights.architecture import (
     Architecture,
     build,
+    is_built,
     recognise,
     recognise_model,
     to_keras,
@@ -104,7 +105,8 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     styled = architecture.styled(architecture.style_to_write)
     state = to_torch(styled, {v.path: np.asarray(v) for v in model.weights})
     _check_finite(state, model.name)
-    _check_function(model, architecture)
+    if not is_built(model):
+        _check_function(model, architecture)
     try:
         read_as = str(recognise({name: tensor.shape for name, tensor in state.items()}, "it"))
     except UserError as error:
