@@ -1,7 +1,5 @@
 """Weights from PyTorch and back: what they compute, and that nothing of them is lost."""
 
-import sys
-import types
 
 import keras
 import numpy as np
@@ -202,22 +200,6 @@ def test_pytorch_counts_packed_pixels_in_another_order(tmp_path):
     for channel in range(12):
         c, i, j = np.unravel_index(channel, (3, 2, 2))
         np.testing.assert_allclose(change[:, i::2, j::2, c], image[..., 0] * (channel + 1) / 12, atol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def spandrel():
-    """The reader of PyTorch's super-resolution tools. Of torchvision it imports names for other networks only."""
-    stand_in = types.ModuleType("torchvision.transforms.functional")
-    stand_in.InterpolationMode = stand_in.rotate = stand_in.normalize = None
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("torchvision", "torchvision.transforms"):
-            patch.setitem(sys.modules, name, types.ModuleType(name))
-        patch.setitem(sys.modules, stand_in.__name__, stand_in)
-        import spandrel
-        import spandrel.architectures.Compact
-        import spandrel.architectures.ESRGAN
-
-        yield spandrel
 
 
 # Growth is 32 throughout: spandrel knows no other.

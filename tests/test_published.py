@@ -275,8 +275,6 @@ def test_what_lies_in_an_archive_is_got_by_hand(server, listed, tmp_path):
 
 
 def test_nothing_is_downloaded_that_could_not_be_read(server, listed, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="4x-Model: its architecture, span, cannot be read yet"):
-        fetch(listed("4x-Model", architecture="span"), tmp_path / "models", lambda _: None)
     monkeypatch.setitem(sys.modules, "torch", None)
     model = listed("4x-Model", type="pth", url=f"{server.url}/4x-Model.pth")
     with pytest.raises(UserError, match=r"4x-Model\.pth: this format needs PyTorch; pip install"):
