@@ -210,8 +210,8 @@ def randomise(model, seed=0, deviation=0.1):
     return model
 
 
-def opens_without_this_package(model, image, folder) -> bool:
-    """Whether the saved `.keras` file computes the same in a process that cannot import `esrgan_tf`."""
+def opens_without_this_package(model, image, folder, warm=None) -> bool:
+    """Whether the saved `.keras` file computes the same in a process, cold or warm, that cannot import `esrgan_tf`."""
     model.save(folder / "generator.keras")
     np.save(folder / "image.npy", image)
     program = (
@@ -219,5 +219,7 @@ def opens_without_this_package(model, image, folder) -> bool:
         "model = keras.models.load_model(f'{folder}/generator.keras'); "
         "np.save(f'{folder}/output.npy', model(np.load(f'{folder}/image.npy')))"
     )
-    subprocess.run([sys.executable, "-c", program, str(folder)], cwd=folder, check=True, capture_output=True)
+    (folder / "open.py").write_text(program)
+    run = run_process if warm is None else warm.run
+    run(sys.executable, "open.py", folder, cwd=folder).check_returncode()
     return np.allclose(np.load(folder / "output.npy"), model(image), rtol=0, atol=1e-6)

@@ -57,10 +57,10 @@ def test_other_channels():
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 4), (10, 9)])
-def test_any_size_is_enlarged_by_the_scale(scale, size):
+def test_any_size_is_enlarged_by_the_scale(scale):
     model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
-    assert model(random_image(*size)).shape == (1, scale * size[0], scale * size[1], 3)
+    for height, width in ((1, 1), (3, 5), (7, 4), (10, 9)):
+        assert model(random_image(height, width)).shape == (1, scale * height, scale * width, 3)
 
 
 @pytest.mark.parametrize(("scale", "r"), [(1, 4), (2, 2)])
@@ -107,9 +107,9 @@ def test_layer_names_are_the_fields():
 
 
 @pytest.mark.parametrize("scale", [1, 4])
-def test_saved_file_opens_without_this_package(tmp_path, scale):
+def test_saved_file_opens_without_this_package(scale, tmp_path, warm):
     model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
-    assert opens_without_this_package(model, random_image(6, 5), tmp_path)
+    assert opens_without_this_package(model, random_image(6, 5), tmp_path, warm if scale == 1 else None)
 
 
 def test_output_is_float32_under_mixed_precision():

@@ -29,8 +29,8 @@ def test_output_is_float32_under_mixed_precision(batch_norm):
     assert srresnet_generator(4, 4, 1, batch_norm)(random_image(4, 4)).dtype == "float32"
 
 
-def test_saved_file_opens_without_this_package(tmp_path):
-    assert opens_without_this_package(randomise(srresnet_generator(4, 4, 1)), random_image(6, 5), tmp_path)
+def test_saved_file_opens_without_this_package(tmp_path, warm):
+    assert opens_without_this_package(randomise(srresnet_generator(4, 4, 1)), random_image(6, 5), tmp_path, warm)
 
 
 @pytest.mark.parametrize(("scale", "batch_norm", "scales"), [(3, True, "2, 4, 8"), (8, False, "2, 3, 4")])
