@@ -26,6 +26,9 @@ BASICSR = reference.BasicSR(**SMALL).state_dict()
 OLDEST = reference.Oldest(**SMALL, stages=3).state_dict()
 COMPACT = reference.Compact(2, 8, 2).state_dict()
 RRDB_X4 = {"scale": 4, **SMALL, "in_channels": 3, "out_channels": 3, "unshuffle": 1, "plus": False}
+# Where a second block would ask nothing more.
+ONE = {**SMALL, "blocks": 1}
+ONE_BLOCK, ONE_BLOCK_X4 = reference.BasicSR(**ONE).state_dict(), {**RRDB_X4, **ONE}
 
 
 def changed(state, **tensors):
@@ -47,57 +50,63 @@ def cast(state, dtype):
 # Each is saved as .pth with torch.save and read back: the hyper-parameters that must be recognised.
 RECOGNISED = {
     "bare": (BASICSR, RRDB_X4),
-    "ordered": (OrderedDict(BASICSR), RRDB_X4),
-    "params_ema": ({"params_ema": BASICSR}, RRDB_X4),
-    "params-ema": ({"params-ema": BASICSR}, RRDB_X4),
-    "params": ({"params": BASICSR}, RRDB_X4),
-    "both: the average wins": ({"params": changed(BASICSR, conv_hr__bias=None), "params_ema": BASICSR}, RRDB_X4),
-    "model_state_dict": ({"model_state_dict": BASICSR, "optimizer_state_dict": {"step": 3}, "epoch": 1}, RRDB_X4),
-    "state_dict": ({"state_dict": BASICSR, "iteration": 5}, RRDB_X4),
-    "model": ({"model": BASICSR, "args": "x4"}, RRDB_X4),
-    "net": ({"net": BASICSR, "lr": 0.1}, RRDB_X4),
-    "a single key": ({"generator": BASICSR}, RRDB_X4),
-    "wrapped twice": ({"state_dict": {"params": BASICSR}}, RRDB_X4),
-    "data parallel": (prefixed(BASICSR, "module."), RRDB_X4),
-    "of a GAN": ({**prefixed(BASICSR, "netG."), "netD.conv0.weight": torch.zeros(1)}, RRDB_X4),
-    "data parallel, of a GAN": (prefixed(BASICSR, "module.netG."), RRDB_X4),
-    "compiled": (prefixed(BASICSR, "_orig_mod."), RRDB_X4),
-    "with a number beside": ({**BASICSR, "step": 100}, RRDB_X4),
-    "half precision": (cast(BASICSR, torch.float16), RRDB_X4),
-    "bfloat16": (cast(BASICSR, torch.bfloat16), RRDB_X4),
-    "double precision": (cast(BASICSR, torch.float64), RRDB_X4),
-    "parameters": (dict(reference.BasicSR(**SMALL).named_parameters()), RRDB_X4),
-    "an empty average": ({"params_ema": {}, "params": BASICSR}, RRDB_X4),
+    "ordered": (OrderedDict(ONE_BLOCK), ONE_BLOCK_X4),
+    "params_ema": ({"params_ema": ONE_BLOCK}, ONE_BLOCK_X4),
+    "params-ema": ({"params-ema": ONE_BLOCK}, ONE_BLOCK_X4),
+    "params": ({"params": ONE_BLOCK}, ONE_BLOCK_X4),
+    "both: the average wins": (
+        {"params": changed(ONE_BLOCK, conv_hr__bias=None), "params_ema": ONE_BLOCK},
+        ONE_BLOCK_X4,
+    ),
+    "model_state_dict": (
+        {"model_state_dict": ONE_BLOCK, "optimizer_state_dict": {"step": 3}, "epoch": 1},
+        ONE_BLOCK_X4,
+    ),
+    "state_dict": ({"state_dict": ONE_BLOCK, "iteration": 5}, ONE_BLOCK_X4),
+    "model": ({"model": ONE_BLOCK, "args": "x4"}, ONE_BLOCK_X4),
+    "net": ({"net": ONE_BLOCK, "lr": 0.1}, ONE_BLOCK_X4),
+    "a single key": ({"generator": ONE_BLOCK}, ONE_BLOCK_X4),
+    "wrapped twice": ({"state_dict": {"params": ONE_BLOCK}}, ONE_BLOCK_X4),
+    "data parallel": (prefixed(ONE_BLOCK, "module."), ONE_BLOCK_X4),
+    "of a GAN": ({**prefixed(ONE_BLOCK, "netG."), "netD.conv0.weight": torch.zeros(1)}, ONE_BLOCK_X4),
+    "data parallel, of a GAN": (prefixed(ONE_BLOCK, "module.netG."), ONE_BLOCK_X4),
+    "compiled": (prefixed(ONE_BLOCK, "_orig_mod."), ONE_BLOCK_X4),
+    "with a number beside": ({**ONE_BLOCK, "step": 100}, ONE_BLOCK_X4),
+    "half precision": (cast(ONE_BLOCK, torch.float16), ONE_BLOCK_X4),
+    "bfloat16": (cast(ONE_BLOCK, torch.bfloat16), ONE_BLOCK_X4),
+    "double precision": (cast(ONE_BLOCK, torch.float64), ONE_BLOCK_X4),
+    "parameters": (dict(reference.BasicSR(**ONE).named_parameters()), ONE_BLOCK_X4),
+    "an empty average": ({"params_ema": {}, "params": ONE_BLOCK}, ONE_BLOCK_X4),
     "BasicSR's names, x2": (
-        {name: tensor for name, tensor in BASICSR.items() if not name.startswith("conv_up2")},
-        {**RRDB_X4, "scale": 2},
+        {name: tensor for name, tensor in ONE_BLOCK.items() if not name.startswith("conv_up2")},
+        {**ONE_BLOCK_X4, "scale": 2},
     ),
     "BasicSR's names, x8": (
-        {**BASICSR, "conv_up3.weight": BASICSR["conv_up1.weight"], "conv_up3.bias": BASICSR["conv_up1.bias"]},
-        {**RRDB_X4, "scale": 8},
+        {**ONE_BLOCK, "conv_up3.weight": ONE_BLOCK["conv_up1.weight"], "conv_up3.bias": ONE_BLOCK["conv_up1.bias"]},
+        {**ONE_BLOCK_X4, "scale": 8},
     ),
-    "the repository's names, x2": (reference.Repository(**SMALL, scale=2).state_dict(), {**RRDB_X4, "scale": 2}),
+    "the repository's names, x2": (reference.Repository(**ONE, scale=2).state_dict(), {**ONE_BLOCK_X4, "scale": 2}),
     "the repository's names": (reference.Repository(**SMALL).state_dict(), RRDB_X4),
     "the oldest names": (reference.Oldest(**SMALL).state_dict(), RRDB_X4),
-    "oldest x1": (reference.Oldest(**SMALL, stages=0).state_dict(), {**RRDB_X4, "scale": 1}),
+    "oldest x1": (reference.Oldest(**ONE, stages=0).state_dict(), {**ONE_BLOCK_X4, "scale": 1}),
     "oldest x8": (OLDEST, {**RRDB_X4, "scale": 8}),
-    "oldest x16": (reference.Oldest(**SMALL, stages=4).state_dict(), {**RRDB_X4, "scale": 16}),
+    "oldest x16": (reference.Oldest(**ONE, stages=4).state_dict(), {**ONE_BLOCK_X4, "scale": 16}),
     "x2 of packed pixels": (
-        reference.BasicSR(**SMALL, unshuffle=2).state_dict(),
-        {**RRDB_X4, "scale": 2, "unshuffle": 2},
+        reference.BasicSR(**ONE, unshuffle=2).state_dict(),
+        {**ONE_BLOCK_X4, "scale": 2, "unshuffle": 2},
     ),
     "x1 of packed pixels": (
-        reference.BasicSR(**SMALL, unshuffle=4).state_dict(),
-        {**RRDB_X4, "scale": 1, "unshuffle": 4},
+        reference.BasicSR(**ONE, unshuffle=4).state_dict(),
+        {**ONE_BLOCK_X4, "scale": 1, "unshuffle": 4},
     ),
-    "ESRGAN+": (reference.Oldest(**SMALL, plus=True).state_dict(), {**RRDB_X4, "plus": True}),
+    "ESRGAN+": (reference.Oldest(**ONE, plus=True).state_dict(), {**ONE_BLOCK_X4, "plus": True}),
     "gray": (
-        reference.BasicSR(**SMALL, in_channels=1, out_channels=1).state_dict(),
-        {**RRDB_X4, "in_channels": 1, "out_channels": 1},
+        reference.BasicSR(**ONE, in_channels=1, out_channels=1).state_dict(),
+        {**ONE_BLOCK_X4, "in_channels": 1, "out_channels": 1},
     ),
     "twelve channels, none packed": (
-        reference.Oldest(**SMALL, stages=0, in_channels=12).state_dict(),
-        {**RRDB_X4, "scale": 1, "in_channels": 12},
+        reference.Oldest(**ONE, stages=0, in_channels=12).state_dict(),
+        {**ONE_BLOCK_X4, "scale": 1, "in_channels": 12},
     ),
     "growth 8": (reference.BasicSR(8, 2, 8).state_dict(), {**RRDB_X4, "growth": 8}),
     "compact": (COMPACT, {"scale": 2, "filters": 8, "blocks": 2, "channels": 3}),
@@ -249,12 +258,12 @@ def test_not_recognised(case, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".PTH"])
 def test_endings_of_pytorch(suffix, tmp_path):
-    torch.save(BASICSR, tmp_path / f"weights{suffix}")
+    torch.save(ONE_BLOCK, tmp_path / f"weights{suffix}")
     assert load_torch(tmp_path / f"weights{suffix}").count_params()
 
 
 def test_files_of_old_pytorch(tmp_path):
-    torch.save(BASICSR, tmp_path / "weights.pth", _use_new_zipfile_serialization=False)
+    torch.save(ONE_BLOCK, tmp_path / "weights.pth", _use_new_zipfile_serialization=False)
     assert load_torch(tmp_path / "weights.pth").count_params()
 
 
