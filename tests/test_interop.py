@@ -1,6 +1,5 @@
 """Weights from PyTorch and back: what they compute, and that nothing of them is lost."""
 
-
 import keras
 import numpy as np
 import pytest

@@ -112,8 +112,6 @@ LOOK_FARTHER = {
     "attention to the whole image": lambda x: keras.layers.Multiply()(
         [_conv(x), keras.layers.GlobalAveragePooling2D(keepdims=True)(x)]
     ),
-    "a product of windows": lambda x: keras.layers.Multiply()([_conv(x), _conv(x, 21)]),
-    "a number times an image": lambda x: _conv(0.1 * _conv(x)),
     "resampled": lambda x: keras.ops.image.resize(x, (8, 8)),
 }
 
@@ -122,6 +120,13 @@ LOOK_FARTHER = {
 def test_of_what_is_not_known_the_most_is_told(name):
     image = keras.Input((None, None, 3))
     assert receptive_field(keras.Model(image, LOOK_FARTHER[name](image)), 48) == 48
+
+
+def test_products_look_as_far_as_their_factors():
+    image = keras.Input((None, None, 3))
+    product = keras.layers.Multiply()([_conv(image), _conv(image, 21)])
+    assert receptive_field(keras.Model(image, product), 48) == 10
+    assert receptive_field(keras.Model(image, _conv(0.1 * _conv(image))), 48) == 2
 
 
 def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():

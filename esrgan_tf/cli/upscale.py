@@ -91,33 +91,46 @@ def main(argv: list[str]) -> None:
     jobs, skipped = plan(inputs, naming, factor) if named else (None, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     path = default.path if default else named_model(FLAGS, "model")
-    say = _say
     left_out = not_readable(inputs, FLAGS.recursive)
     for words, names in left_out.items():
-        say(f"left out: {listed(names)}: {words}")
+        _say(f"left out: {listed(names)}: {words}")
 
+    enlarger, description = _enlarger(path, default is not None, kernel)
+    if jobs is None:
+        jobs, skipped = plan(inputs, naming, enlarger.scale)
+    _tell(f"{_title()}: {description}")
+    began = time.monotonic()
+    failed = _enlarge_all(jobs, enlarger)
+    _summarise(jobs, skipped, sum(map(len, left_out.values())), failed, time.monotonic() - began)
+    if failed:
+        raise SystemExit(1)
+
+
+def _enlarger(path, packaged, kernel):
+    """What the flags ask for, and a line on its network."""
     with quiet_tensorflow():
-        from tqdm import tqdm
-
-        from esrgan_tf.images.image_files import in_words
         from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
-        from esrgan_tf.upscaling.files import upscale_file
         from esrgan_tf.upscaling.tiling import Enlarger
         from esrgan_tf.weights.loading import load_dial, load_model
         from esrgan_tf.weights.pytorch import describe
 
-    model = load_dial(FLAGS.alpha) if default and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
-    if kernel is None:
-        sizes = FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble
-        enlarger = Enlarger(model, *sizes, notice=say, noise=FLAGS.noise)
-    else:
-        enlarger = DeblurringEnlarger(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, say)
-    if jobs is None:
-        jobs, skipped = plan(inputs, naming, enlarger.scale)
-    _tell(f"{_title()}: {describe(model)}")
-    began, failed = time.monotonic(), []
+    model = load_dial(FLAGS.alpha) if packaged and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
+    if kernel is not None:
+        return DeblurringEnlarger(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, _say), describe(model)
+    sizes = FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble
+    return Enlarger(model, *sizes, notice=_say, noise=FLAGS.noise), describe(model)
+
+
+def _enlarge_all(jobs, enlarger) -> int:
+    """One after another; how many failed."""
+    from tqdm import tqdm
+
+    from esrgan_tf.images.image_files import in_words
+    from esrgan_tf.upscaling.files import upscale_file
+
+    failed = 0
     ending, by_model = FLAGS.format and f".{FLAGS.format}", FLAGS.alpha_upscaler == "model"
-    lines = Lines(len(jobs), say)
+    lines = Lines(len(jobs), _say)
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else job.source.name
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
@@ -127,17 +140,15 @@ def main(argv: list[str]) -> None:
                     progress = _progress(lines.begin(title) if bar.disable else bar)
                     lost = upscale_file(job.source, job.target, enlarger, FLAGS.outscale, ending, by_model, progress)
                 for line in lost:
-                    say(f"{name}: {line}")
+                    _say(f"{name}: {line}")
             except (UserError, OSError, MemoryError) as error:
-                failed.append(name)
+                failed += 1
                 bar.clear()
                 words = _in_words(error)
-                say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
+                _say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
         if bar.disable:
             lines.finished(number)
-    _summarise(jobs, skipped, sum(map(len, left_out.values())), len(failed), time.monotonic() - began)
-    if failed:
-        raise SystemExit(1)
+    return failed
 
 
 def _title():
