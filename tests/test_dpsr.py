@@ -70,8 +70,10 @@ def test_output_is_float32_under_mixed_precision():
     assert dpsr_generator(2, 4, 1)(random_image(4, 4, channels=4)).dtype == "float32"
 
 
-def test_saved_file_opens_without_this_package(tmp_path):
-    assert opens_without_this_package(randomise(dpsr_generator(2, 4, 1)), random_image(6, 5, channels=4), tmp_path)
+def test_saved_file_opens_without_this_package(tmp_path, warm):
+    assert opens_without_this_package(
+        randomise(dpsr_generator(2, 4, 1)), random_image(6, 5, channels=4), tmp_path, warm
+    )
 
 
 def test_an_enlarger_tells_the_network_the_noise():

@@ -222,9 +222,9 @@ def test_the_mean_is_no_weight():
         assert isinstance(model.get_layer(name), keras.layers.Rescaling)
 
 
-def test_saved_file_opens_without_this_package(tmp_path):
+def test_saved_file_opens_without_this_package(tmp_path, warm):
     model = randomise(edsr_generator(4, 4, 1, residual_scale=0.1))
-    assert opens_without_this_package(model, random_image(6, 5), tmp_path)
+    assert opens_without_this_package(model, random_image(6, 5), tmp_path, warm)
 
 
 @pytest.mark.parametrize("scale", [1, 8])

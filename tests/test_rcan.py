@@ -134,5 +134,5 @@ def test_a_missing_block_is_told(tmp_path):
         loaded(state, tmp_path)
 
 
-def test_saved_file_opens_without_this_package(tmp_path):
-    assert opens_without_this_package(randomise(rcan_generator(2, **SIZES)), random_image(6, 5), tmp_path)
+def test_saved_file_opens_without_this_package(tmp_path, warm):
+    assert opens_without_this_package(randomise(rcan_generator(2, **SIZES)), random_image(6, 5), tmp_path, warm)

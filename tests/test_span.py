@@ -108,5 +108,5 @@ def test_mistakes(tmp_path):
         span_generator(2, channels=1)
 
 
-def test_saved_file_opens_without_this_package(tmp_path):
-    assert opens_without_this_package(randomise(span_generator(2, 4, 1)), random_image(6, 5), tmp_path)
+def test_saved_file_opens_without_this_package(tmp_path, warm):
+    assert opens_without_this_package(randomise(span_generator(2, 4, 1)), random_image(6, 5), tmp_path, warm)

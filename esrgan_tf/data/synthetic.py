@@ -7,6 +7,7 @@ gradients, thin strokes and text.
 """
 
 import colorsys
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,7 +32,7 @@ def synthetic_source(split: str, seed: int, scale: int) -> Source:
     def pairs() -> Iterator[Pair]:
         return map(pair, range(IMAGES[split]))  # threads made it slower, measured
 
-    facts = {"source": "synthetic", "version": 1, "split": split, "seed": seed, "scale": scale}
+    facts = {"source": "synthetic", "version": 2, "split": split, "seed": seed, "scale": scale}
     return Source(facts, IMAGES[split], pairs)
 
 
@@ -130,7 +131,8 @@ def _texture(rng, palette, noise, height, width):
     color = (palette[rng.integers(len(palette))] + rng.normal(0, 15, 3)).astype(np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     direction = rng.uniform(0, 2 * np.pi)
-    along = np.cos(direction) * x + np.sin(direction) * y
+    cosine, sine = math.cos(direction), math.sin(direction)  # NumPy's would make all below float64
+    along = cosine * x + sine * y
     light = 1 + rng.normal(0, 0.25) * along / max(height, width)
     kind = rng.random()
     if kind < 0.35:  # flat, as sky or paint is
@@ -139,10 +141,10 @@ def _texture(rng, palette, noise, height, width):
         top, left = rng.integers(0, noise.shape[0] - height + 1), rng.integers(0, noise.shape[1] - width + 1)
         pattern = noise[top : top + height, left : left + width] * rng.uniform(3, 30)
     else:  # fabric, bricks, blinds: waves of 3 to 40 pixels, smooth or square
-        period = np.exp(rng.uniform(np.log(3), np.log(40))) * _SUPERSAMPLING
+        period = math.exp(rng.uniform(math.log(3), math.log(40))) * _SUPERSAMPLING
         wave = np.sin(2 * np.pi * along / period + rng.uniform(0, 2 * np.pi))
         if rng.random() < 0.3:
-            across = -np.sin(direction) * x + np.cos(direction) * y
+            across = cosine * y - sine * x
             wave = wave * np.sin(2 * np.pi * across / period)
         pattern = (np.sign(wave) if rng.random() < 0.5 else wave) * rng.uniform(5, 50)
     return color * light[..., None] + pattern[..., None] * rng.uniform(0.7, 1.0, 3).astype(np.float32)
