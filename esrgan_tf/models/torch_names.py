@@ -1,7 +1,8 @@
 """What a layer's tensors are called and shaped in PyTorch, and which Keras variables they are."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
@@ -58,6 +59,12 @@ def constant(name: str, numbers: tuple[float, ...], shape: tuple[int, ...]) -> T
 def branches(name: str, outputs: int, inputs: int, size: int) -> Tensors:
     """The kernel and the bias of a convolution that is part of another."""
     return {f"{name}.weight": (BRANCH, (outputs, inputs, size, size)), f"{name}.bias": (BRANCH, (outputs,))}
+
+
+def numbered(shapes: Iterable[str], layer: str) -> list[tuple[int, ...]]:
+    """The numbers in the names of the kernels that fit `layer`, such as `body.{i}.conv1`: a tuple for each kernel."""
+    pattern = re.compile(re.sub(r"\\{\w+\\}", r"(\\d{1,6})", re.escape(layer)) + r"\.weight")
+    return [tuple(map(int, match.groups())) for match in map(pattern.fullmatch, shapes) if match]
 
 
 def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int, int]:

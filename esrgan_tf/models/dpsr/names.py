@@ -1,10 +1,8 @@
 """SRResNet+ in PyTorch (KAIR's `network_dpsr.py`): its tensors' names, and what their shapes tell."""
 
-import re
-
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.dpsr.options import DPSR, STAGES
-from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
 # The first convolution of block i, by which a style is known.
 STYLES = {"KAIR": "model.1.sub.{i}.res.0", "Keras": "body_{i}_conv1"}
@@ -12,10 +10,10 @@ STYLES = {"KAIR": "model.1.sub.{i}.res.0", "Keras": "body_{i}_conv1"}
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """KAIR's numbers, or our names with a first convolution that takes the noise level too."""
-    if _blocks(shapes, "KAIR"):
+    if numbered(shapes, STYLES["KAIR"]):
         return "KAIR"
     first = shapes.get("conv_first.weight", ())
-    ours = _blocks(shapes, "Keras") and len(first) == 4 and first[1] == 4 and "conv_last.bias" not in shapes
+    ours = numbered(shapes, STYLES["Keras"]) and len(first) == 4 and first[1] == 4 and "conv_last.bias" not in shapes
     return "Keras" if ours else None
 
 
@@ -33,7 +31,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     Raises:
         UserError: tensors are missing, or do not make a scale.
     """
-    blocks = 1 + max(_blocks(shapes, style_name))
+    blocks = 1 + max(i for (i,) in numbered(shapes, STYLES[style_name]))
     if blocks > len(shapes):
         raise UserError(f"it has a block {blocks - 1} but not all before it")
     filters, _ = kernel_shape(shapes, "model.0" if style_name == "KAIR" else "conv_first")
@@ -71,9 +69,3 @@ def packed(options: DPSR) -> dict[str, tuple[int, int, int]]:
         for n, r in enumerate(STAGES[options.scale], start=1)
         for kind in ("kernel", "bias")
     }
-
-
-def _blocks(shapes, style_name):
-    """The numbers of the blocks whose first convolution is there."""
-    pattern = re.compile(re.escape(STYLES[style_name]).replace(r"\{i\}", r"(\d{1,6})") + r"\.weight")
-    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.edsr.options import EDSR, SCALES
 from esrgan_tf.models.rgb_mean import mean_tensors
-from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ STYLES = {
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style whose residual blocks are among the tensors' names, and the convolutions before and behind them."""
     for name, style in STYLES.items():
-        blocks = _blocks(shapes, style)
-        layers = [style.first, style.body.format(blocks=1 + max(blocks, default=0))]
+        blocks = numbered(shapes, style.conv1)
+        layers = [style.first, style.body.format(blocks=1 + max((i for (i,) in blocks), default=0))]
         layers += ["sub_mean"] if name == "EDSR-PyTorch" else []
         if blocks and all(f"{layer}.weight" in shapes for layer in layers):
             return name
@@ -65,7 +64,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         UserError: one that is needed for that is missing, or has not a convolution's shape.
     """
     style = STYLES[style_name]
-    blocks = 1 + max(_blocks(shapes, style))
+    blocks = 1 + max(i for (i,) in numbered(shapes, style.conv1))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     filters, _ = kernel_shape(shapes, style.first)
@@ -132,8 +131,3 @@ def packed(options: EDSR) -> dict[str, tuple[int, int, int]]:
 def _stages(options):
     """`{number of an up-sampling stage: by how much it enlarges}`."""
     return {0: 2, 2: 2} if options.scale == 4 else {0: options.scale}
-
-
-def _blocks(shapes, style):
-    pattern = re.compile(re.escape(style.conv1).replace(r"\{i\}", r"(\d{1,6})") + r"\.weight")
-    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]

@@ -1,13 +1,12 @@
 """RCAN in PyTorch: what its tensors are called, and what their shapes tell."""
 
 import math
-import re
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.rcan.options import RCAN, STAGES
 from esrgan_tf.models.rgb_mean import mean_tensors
-from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         UserError: tensors that are needed for that are missing, or do not make a scale.
     """
     style = STYLES[style_name]
-    groups, blocks = _counts(shapes, style)
+    found = numbered(shapes, style.squeeze)
+    groups, blocks = (1 + max(numbers) for numbers in zip(*found, strict=True))
     if groups * blocks > len(shapes):
         raise UserError("it has a group or block of a high number, but not all before it")
     filters, packed = kernel_shape(shapes, style.first)
@@ -151,10 +151,3 @@ def packed(options: RCAN) -> dict[str, tuple[int, int, int]]:
 def _stages(options):
     """`(number of an up-sampling convolution, by how much it enlarges)`."""
     return [(2 * n, r) for n, r in enumerate(STAGES[options.scale * options.unshuffle])]
-
-
-def _counts(shapes, style):
-    """How many groups there are, and blocks in each."""
-    pattern = re.escape(f"{style.squeeze}.weight").replace(r"\{g\}", r"(\d{1,6})").replace(r"\{b\}", r"(\d{1,6})")
-    found = [(int(match[1]), int(match[2])) for match in map(re.compile(pattern).fullmatch, shapes) if match]
-    return 1 + max(g for g, _ in found), 1 + max(b for _, b in found)

@@ -4,11 +4,10 @@ The names are ours, after BasicSR's fashion: PyTorch's tools do not know the net
 """
 
 import math
-import re
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.residual.options import Residual
-from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
 STYLES = {"esrgan_tf": "body.{i}.conv", "Keras": "body_{i}_conv"}
 
@@ -16,7 +15,7 @@ STYLES = {"esrgan_tf": "body.{i}.conv", "Keras": "body_{i}_conv"}
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style of names, if there are residual blocks and the ends."""
     ends = all(f"{name}.weight" in shapes for name in ("conv_first", "conv_body", "conv_last"))
-    return next((style for style in STYLES if ends and _blocks(shapes, style)), None)
+    return next((style for style in STYLES if ends and numbered(shapes, f"{STYLES[style]}1")), None)
 
 
 def style_to_write(options: Residual) -> str:
@@ -30,7 +29,7 @@ def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | N
     Raises:
         UserError: one of these is missing, or their shapes do not make a scale.
     """
-    blocks = 1 + max(_blocks(shapes, style))
+    blocks = 1 + max(i for (i,) in numbered(shapes, f"{STYLES[style]}1"))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     filters, channels = kernel_shape(shapes, "conv_first")
@@ -57,8 +56,3 @@ def tensors(options: Residual, style: str) -> Tensors:
 def packed(options: Residual) -> dict[str, tuple[int, int, int]]:
     """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
     return {f"conv_last/{kind}": (0, options.channels, options.scale) for kind in ("kernel", "bias")}
-
-
-def _blocks(shapes, style):
-    pattern = re.compile(re.escape(STYLES[style]).replace(r"\{i\}", r"(\d{1,6})") + r"1\.weight")
-    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.models.rrdb.options import RRDB, SCALES, UNSHUFFLES
-from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
 _MOST_STAGES = int(math.log2(max(SCALES) * max(UNSHUFFLES)))
 
@@ -47,7 +47,7 @@ STYLES = {
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style whose dense blocks are among the tensors' names."""
     for name, style in STYLES.items():
-        if _indices(shapes, style.dense):
+        if numbered(shapes, style.dense):
             return name
     return None
 
@@ -67,7 +67,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         UserError: one that is needed for that is missing, or has not a convolution's shape.
     """
     style = STYLES[style_name]
-    blocks = 1 + max(i for i, *_ in _indices(shapes, style.dense))
+    blocks = 1 + max(i for i, *_ in numbered(shapes, style.dense))
     stages = _count_stages(shapes, style)
     if stages > _MOST_STAGES:
         raise UserError(f"it has an up-sampling stage number {stages}, and scale 16 takes 4")
@@ -90,7 +90,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         in_channels=inputs // unshuffle**2,
         out_channels=out_channels,
         unshuffle=unshuffle,
-        plus=bool(_indices(shapes, style.conv1x1)),
+        plus=bool(numbered(shapes, style.conv1x1)),
     )
 
 
@@ -142,12 +142,6 @@ def _layer_names(style, blocks, stages):
 
 def _count_stages(shapes, style):
     if "{n}" in style.up:
-        return max((n for (n,) in _indices(shapes, style.up)), default=0)
-    last = max((n for (n,) in _indices(shapes, style.last)), default=0)
+        return max((n for (n,) in numbered(shapes, style.up)), default=0)
+    last = max((n for (n,) in numbered(shapes, style.last)), default=0)
     return max(0, math.ceil((last - 4) / 3))
-
-
-def _indices(shapes, pattern):
-    """The numbers in the names of the layers that fit `pattern`, one tuple a tensor."""
-    expression = re.compile(re.sub(r"\\{\w+\\}", r"(\\d{1,6})", re.escape(pattern)) + r"\.(?:weight|bias)")
-    return [tuple(map(int, match.groups())) for match in map(expression.fullmatch, shapes) if match]

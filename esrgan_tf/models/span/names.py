@@ -6,13 +6,12 @@ that too (`eval_conv`), though not always the newest, and readers merge the bran
 """
 
 import math
-import re
 
 import numpy as np
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.span.options import SPAN
-from esrgan_tf.models.torch_names import BRANCH, Tensors, branches, constant, conv, kernel_shape
+from esrgan_tf.models.torch_names import BRANCH, Tensors, branches, constant, conv, kernel_shape, numbered
 
 STYLES = ("SPAN", "SPAN, no mean", "Keras", "Keras, no mean")
 
@@ -38,8 +37,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         UserError: tensors are missing, or do not make a scale.
     """
     authors = style_name.startswith("SPAN")
-    pattern = re.compile(r"block_(\d{1,6})\.c1_r\.sk\.weight" if authors else r"block_(\d{1,6})_c1\.weight")
-    blocks = max(int(match[1]) for match in map(pattern.fullmatch, shapes) if match)
+    layer = "block_{i}.c1_r.sk" if authors else "block_{i}_c1"
+    blocks = max(i for (i,) in numbered(shapes, layer))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks} but not of all before it")
     mean = not style_name.endswith("no mean")

@@ -1,12 +1,11 @@
 """SRResNet and BasicSR's MSRResNet in PyTorch: what their tensors are called, and what their shapes tell."""
 
 import math
-import re
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.srresnet.options import SCALES, SCALES_WITHOUT_BATCH_NORM, SRResNet
-from esrgan_tf.models.torch_names import Tensors, batch_norm, conv, kernel_shape
+from esrgan_tf.models.torch_names import Tensors, batch_norm, conv, kernel_shape, numbered
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
     """The style whose residual blocks are among the tensors' names, and whose ends tell it from others."""
     for name, style in STYLES.items():
         end = style.hr or style.bn_body
-        if _blocks(shapes, style) and f"{style.first}.weight" in shapes and f"{end}.weight" in shapes:
+        if numbered(shapes, style.conv1) and f"{style.first}.weight" in shapes and f"{end}.weight" in shapes:
             return name
     return None
 
@@ -76,7 +75,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         UserError: one that is needed for that is missing, or has not a convolution's shape.
     """
     style = STYLES[style_name]
-    blocks = 1 + max(_blocks(shapes, style))
+    blocks = 1 + max(i for (i,) in numbered(shapes, style.conv1))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     filters, channels = kernel_shape(shapes, style.first)
@@ -137,8 +136,3 @@ def _stages(options):
 
 def _slope(name, path):
     return {f"{name}.weight": (f"{path}/alpha", (1,))}
-
-
-def _blocks(shapes, style):
-    pattern = re.compile(re.escape(style.conv1).replace(r"\{i\}", r"(\d{1,6})") + r"\.weight")
-    return [int(match[1]) for match in map(pattern.fullmatch, shapes) if match]
