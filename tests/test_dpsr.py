@@ -1,7 +1,12 @@
+import re
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
+import yaml
+from PIL import Image
 from safetensors.torch import save_file
 
 from esrgan_tf.config import load_config
@@ -12,6 +17,7 @@ from esrgan_tf.models import dpsr_generator
 from esrgan_tf.models.dpsr.options import DPSR
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.architecture import recognise_model
+from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
@@ -114,6 +120,34 @@ def test_every_patch_has_noise_of_the_level_that_it_tells():
         assert abs((pixels - before)[inside].mean()) < 0.5 + 0.1 * level
     again, _ = patches.batch(3, slice(5, 9))
     np.testing.assert_array_equal(again, lr[5:9])
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_run_says_that_it_takes_the_noise_and_goes_on(tiny_config, tmp_path, run_main):
+    """Trains, measures and resumes; its exported model's card tells what to give it, and that is what it takes."""
+    changes = ("generator.name=dpsr", "generator.blocks=1", "generator.filters=4", *CONFIG[1:], "psnr.steps=2")
+    config = yaml.safe_load(tiny_config.read_text()) | {"generator": {"name": "dpsr"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    train = ("train", "--phase", "psnr", "--config", tmp_path / "config.yaml", "--run_dir", tmp_path / "run")
+    status, out, err = run_main(*train, *(f"--set={change}" for change in changes))
+    assert status == 0, err
+    assert "note: no use" not in out
+    status, out, err = run_main(*train[:3], "--run_dir", tmp_path / "run", "--set=psnr.steps=3")
+    assert status == 0, err
+    assert "resuming phase psnr at step 2" in out
+    tf.config.run_functions_eagerly(False)
+    status, out, err = run_main("export", "--run_dir", tmp_path / "run", "--alpha", "0", "--output", tmp_path / "out")
+    assert status == 0, err
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert ", then Gaussian noise |" in card
+    assert "map float32 `[B, H, W, 4]` in [0, 255] (RGB, and the standard deviation of its noise)" in card
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    program = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    program = program.replace("PATH", str(tmp_path / "out")).replace("photo.png", str(tmp_path / "photo.png"))
+    made = {}
+    exec(program, made)
+    expected = Enlarger(load_model(tmp_path / "out"), noise=5)(np.asarray(Image.open(tmp_path / "photo.png")))
+    np.testing.assert_array_equal(made["enlarged"][0], expected)
 
 
 def test_other_networks_see_noise_and_no_level():

@@ -45,9 +45,10 @@ def main(argv: list[str]) -> None:
         check_new(target.with_suffix(".yaml"))
     config = find_config(FLAGS.config, None, FLAGS.set, together=False)  # of the degradation, nothing else
     check_degradation(config)
-    if config.degradation.kind == "jpeg":
+    kind = config.degradation.kind
+    if kind in ("jpeg", "noise"):
         raise UserError(
-            "degrade shows what degradation.kind=second_order does, and the configuration has jpeg; "
+            f"degrade shows what degradation.kind=second_order does, and the configuration has {kind}; "
             "add --set degradation.kind=second_order"
         )
 

@@ -36,7 +36,7 @@ def open_data(config: Config) -> TrainingData:
     train, validation = _sources(config)
     store = open_store(train, data.cache_dir)
     degradation = None if config.degradation.kind == "none" else Degradation(config)
-    margin = 0 if degradation is None else config.degradation.margin
+    margin = 0 if config.degradation.kind in ("none", "noise") else config.degradation.margin
     patches = Patches(store, scale, data.hr_patch, data.batch_size, seed, degradation, margin)
     measured = None if validation is None else open_store(validation, data.cache_dir)
     samples = measured or store

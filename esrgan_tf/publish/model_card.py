@@ -13,11 +13,13 @@ _DATA = {
 _DEGRADED = {
     "none": "",
     "jpeg": ", then JPEG",
+    "noise": ", then Gaussian noise",
     "second_order": "; reduced by blur, resizing, noise and JPEG, twice (Real-ESRGAN, arXiv 2107.10833)",
 }
 _LIMITS = {
     "none": "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it.",
     "jpeg": "It was trained on reductions with JPEG artefacts: blur and noise in the input are enlarged with it.",
+    "noise": "It was trained to remove noise: blur and compression artefacts in the input are enlarged with it.",
     "second_order": "It was trained to remove blur, noise and JPEG artefacts, and may take fine texture for such.",
 }
 
@@ -34,6 +36,11 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
     """
     data, generator, scale = config.data, config.generator, config.generator.scale
     kind = config.degradation.kind
+    taken, made = generator.channels_in_and_out
+    level = told = ""
+    if taken == made + 1:
+        level = "\nimage = tf.concat([image, 5 * tf.ones_like(image[..., :1])], axis=-1)  # the noise: 5 of 255"
+        told = " (RGB, and the standard deviation of its noise)"
     likewise = "" if kind == "none" or data.val_lr_dir else ", with low resolution degraded as in training"
     rows = "\n".join(_row(phase, path, getattr(config, phase)) for phase, path in records.items())
     return f"""# {name}
@@ -64,11 +71,11 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 model = hub.load("PATH")
-image = tf.io.decode_image(tf.io.read_file("photo.png"), channels=3)[tf.newaxis]
+image = tf.io.decode_image(tf.io.read_file("photo.png"), channels=3)[tf.newaxis]{level}
 enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [1, {scale} * H, {scale} * W, 3]
 ```
 
-`model(x)` and the signature `serving_default` map float32 `[B, H, W, 3]` in [0, 255] to float32
+`model(x)` and the signature `serving_default` map float32 `[B, H, W, {taken}]` in [0, 255]{told} to float32
 `[B, {scale} * H, {scale} * W, 3]`, not clipped; gradients reach `model.trainable_variables`.
 
 ## Limits

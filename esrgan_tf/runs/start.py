@@ -275,12 +275,12 @@ def _used(config: Config) -> set[str]:
     """The keys of the degradation that its kind looks at."""
     if config.degradation.kind == "second_order":
         return {key for key in keys(config) if key.startswith("degradation")}
-    jpeg = (
-        {"degradation.margin", "degradation.clean_probability", "degradation_2.jpeg_quality"}
-        if config.degradation.kind == "jpeg"
-        else set()
-    )
-    return {"degradation.kind"} | jpeg
+    more = {
+        "none": set(),
+        "jpeg": {"degradation.margin", "degradation.clean_probability", "degradation_2.jpeg_quality"},
+        "noise": {"degradation.clean_probability", "degradation_2.gaussian_sigma"},
+    }
+    return {"degradation.kind"} | more[config.degradation.kind]
 
 
 def _multiple(config: Config) -> int:

@@ -168,7 +168,7 @@ def _check_images(start, patches):
 
 def _tell_of(data, config, say):
     if data.patches.left_out:
-        margin = config.degradation.margin if config.degradation.kind != "none" else 0
+        margin = config.degradation.margin if config.degradation.kind not in ("none", "noise") else 0
         least = f"data.hr_patch {config.data.hr_patch}{f' with degradation.margin {margin}' if margin else ''}"
         say(f"left out, smaller than {least}: {listed(data.patches.left_out)}")
     say(f"data: {len(data.patches)} images to train on, {len(data.validation or ())} to validate on")
