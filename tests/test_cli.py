@@ -19,6 +19,7 @@ from esrgan_tf.cli.main import COMMANDS
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import as_typed
 from esrgan_tf.models import compact_generator, vgg_discriminator
+from esrgan_tf.publish.model_card import model_card
 from esrgan_tf.weights.pytorch import save_torch
 from tests.conftest import run_process
 
@@ -561,6 +562,16 @@ def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
         f"| gan | 4 | 0.0001, step | {float(last['gan']['psnr']):.2f} |",
     ):
         assert fact in card
+
+
+def test_the_card_tells_of_the_loss_on_grids(tmp_path):
+    cards = [
+        model_card(
+            "name", load_config(None, [f"gan.grid_weight={weight}"]), 1.0, 7, {"gan": tmp_path / "gan" / "m.csv"}
+        )
+        for weight in (0, 30)
+    ]
+    assert ["A loss on what repeats with every input pixel weighs 30." in card for card in cards] == [False, True]
 
 
 def test_export_of_a_single_model(trained_run, tmp_path, run_main):
