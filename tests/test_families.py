@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from esrgan_tf import export_saved_model, load_model
 from esrgan_tf.config import GanConfig, PhaseConfig, as_plain, load_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, residual_generator
+from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, residual_generator, unet_sn_discriminator
 from esrgan_tf.models.torch_names import constant
 from esrgan_tf.schema import keys_of
 from esrgan_tf.training import GanStep, PsnrStep
@@ -77,6 +77,9 @@ def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
     _, gradients = PsnrStep(model, PhaseConfig())(lr, hr, tf.ones(()))
     assert all(np.isfinite(g).all() for g in gradients["generator"])
     assert sum(float(np.abs(g).sum()) > 0 for g in gradients["generator"]) > len(gradients["generator"]) // 2
+    critic = unet_sn_discriminator(2)
+    _, gradients = GanStep(model, critic, None, GanConfig(perceptual_weight=0.0))(lr, hr, tf.ones(()))
+    assert all(np.isfinite(g).all() for network in gradients.values() for g in network)
     export_saved_model(model, tmp_path / "exported")
     image = (255 * random_image(9, 7)[0]).astype(np.uint8)
     expected = Enlarger(model)(image)
