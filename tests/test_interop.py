@@ -292,6 +292,28 @@ COMPACT = st.builds(
     blocks=st.integers(0, 3),
     channels=st.integers(1, 4),
 )
+SIZES = {"filters": st.integers(1, 9), "blocks": st.integers(1, 2)}
+EDSR = st.builds(dict, scale=st.sampled_from([2, 3, 4]), **SIZES)
+DPSR = st.builds(dict, scale=st.sampled_from([2, 3, 4]), **SIZES)
+
+
+@st.composite
+def rcan_options(draw):
+    total, sizes = draw(st.sampled_from([1, 2, 3, 4, 8])), draw(st.builds(dict, groups=st.integers(1, 2), **SIZES))
+    unshuffle = draw(st.sampled_from([n for n in (1, 2, 3, 4) if total % n == 0]))
+    # Weights tell how many channels the attention has, and so the largest reduction that leaves as many.
+    reduction = sizes["filters"] // draw(st.integers(1, sizes["filters"]))
+    channels = draw(st.integers(1, 4))
+    mean = draw(st.booleans()) if channels == 3 else False
+    return sizes | {
+        "scale": total // unshuffle, "unshuffle": unshuffle, "reduction": reduction, "channels": channels, "mean": mean,
+    }  # fmt: skip
+
+
+@st.composite
+def span_options(draw):
+    sizes, channels = draw(st.builds(dict, scale=st.integers(1, 4), **SIZES)), draw(st.integers(1, 4))
+    return sizes | {"channels": channels, "mean": draw(st.booleans()) if channels == 3 else False}
 
 
 def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
@@ -301,18 +323,18 @@ def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
     return in_channels == 4 * out_channels and scale >= 2
 
 
+DRAWN = {
+    "rrdb": RRDB, "compact": COMPACT, "srresnet": SRRESNET, "edsr": EDSR, "rcan": rcan_options(), "dpsr": DPSR,
+    "span": span_options(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
 # A failure is reported as it is found: making it smaller builds models for minutes.
-@settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
-@given(
-    case=st.one_of(
-        st.tuples(st.just("rrdb"), RRDB),
-        st.tuples(st.just("compact"), COMPACT),
-        st.tuples(st.just("srresnet"), SRRESNET),
-    ),
-    data=st.data(),
-)
-def test_every_bit_and_every_hyperparameter_survives(case, data, tmp_path_factory):
-    name, arguments = case
+@settings(max_examples=6, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@given(data=st.data())
+def test_every_bit_and_every_hyperparameter_survives(name, data, tmp_path_factory):
+    arguments = data.draw(DRAWN[name])
     model = randomise(GENERATORS[name].build(**arguments))
     path = tmp_path_factory.mktemp("bits") / f"weights{data.draw(st.sampled_from(['.pth', '.safetensors']))}"
     if name == "rrdb" and reads_as_another(**arguments):
