@@ -5,9 +5,10 @@ from safetensors.torch import save_file
 
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import rcan_generator
+from esrgan_tf.models import edsr_generator, rcan_generator
 from esrgan_tf.models.rcan.options import RCAN
 from esrgan_tf.upscaling.receptive_field import receptive_field
+from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
@@ -136,3 +137,18 @@ def test_a_missing_block_is_told(tmp_path):
 
 def test_saved_file_opens_without_this_package(tmp_path, warm):
     assert opens_without_this_package(randomise(rcan_generator(2, **SIZES)), random_image(6, 5), tmp_path, warm)
+
+
+def test_tiles_are_said_to_differ_from_the_whole_once_and_where_there_are_tiles():
+    said = []
+    enlarger = Enlarger(rcan_generator(scale=2, **SIZES), tile=32, overlap=4, notice=said.append)
+    enlarger(np.zeros((32, 20, 3), np.uint8))
+    assert said == []
+    for _ in range(2):
+        enlarger(np.zeros((33, 20, 3), np.uint8))
+    assert len(said) == 1
+    assert "weighs its channels by all that it sees, here tiles of 32 pixels" in said[0]
+    Enlarger(edsr_generator(scale=2, filters=4, blocks=1), tile=32, overlap=4, notice=said.append)(
+        np.zeros((33, 20, 3), np.uint8)
+    )
+    assert len(said) == 1

@@ -20,7 +20,9 @@ from esrgan_tf.upscaling.tiling import Enlarger
 
 ITERATIONS = 15
 _LEVELS = 49.0, 2.55  # of 255: the noise that the network is told in the first iteration and in the last
-# Solving spreads over a few kernels' sides; what a tile's own edges spoil must lie in its surroundings.
+# Solving spreads over a few kernels' sides; what a tile's own edges spoil must lie in its surroundings. With a trained
+# network, a Gaussian and a motion kernel of 13 and 15 pixels, and two photos (`benchmarks/deblurring.py`), tiles lose
+# 0.4 dB to the whole image with no surroundings, 0.07 dB with 8 pixels of them, 0.01 dB or less with 16, 24 and 32.
 _KERNELS_AROUND = 2
 
 

@@ -40,6 +40,11 @@ def receptive_field(model: keras.Model, most: int) -> int:
     return min(most, math.ceil(max(reach[id(tensor)] for tensor in model.outputs) - 1e-6))
 
 
+def weighs_by_the_whole(model: keras.Model) -> bool:
+    """Whether what the network makes of a pixel depends on a mean of all that it sees, as with RCAN's attention."""
+    return any(isinstance(operation, layers.GlobalAveragePooling2D) for operation in model.operations)
+
+
 def pixel_densities(model: keras.Model) -> dict[int, float]:
     """By `id` of each tensor of images in a functional model: how many pixels it has for each pixel of the input."""
     densities: dict[int, float] = {}

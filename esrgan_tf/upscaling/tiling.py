@@ -13,7 +13,7 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 from esrgan_tf.upscaling.kernels import check_noise
-from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field
+from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field, weighs_by_the_whole
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
 # (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
@@ -46,7 +46,8 @@ class Enlarger:
         overlap: input pixels of surroundings, rounded up to a multiple of 4; None: chosen by the network, as above.
         batch: how many tiles are computed at once.
         ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
-        notice: called with a line when memory runs out and smaller tiles are tried.
+        notice: called with a line when memory runs out and smaller tiles are tried, and once when an image is enlarged
+            in tiles by a network that weighs its channels by the whole image.
         noise: standard deviation of the image's noise, of 255, for generators that take it.
         least_overlap: if `overlap` is None, it is at least so large.
 
@@ -102,6 +103,7 @@ class Enlarger:
                 f"tile {tile} is too small for an overlap of {self._overlap} on each side; the least is {least}"
             )
         self._set_tile(tile)
+        self._tiles_differ = weighs_by_the_whole(model)
 
     def tiles(
         self, image: np.ndarray, progress: Callable[[int], None] = lambda pixels: None
@@ -124,6 +126,12 @@ class Enlarger:
         if channels != self.channels and (channels, self.channels, self._out_channels) != (1, 3, 3):
             raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
         self.check(height, width)
+        if self._tiles_differ and max(height, width) > self.tile:
+            self._tiles_differ = False  # said once
+            self._notice(
+                f"the network weighs its channels by all that it sees, here tiles of {self.tile} pixels: the result is "
+                "near that of the whole image, not the same; a larger --tile comes nearer and takes more memory"
+            )
         top = 0
         while top < height:
             try:
