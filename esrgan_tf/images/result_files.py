@@ -19,8 +19,10 @@ from esrgan_tf.images.resolution import forget_resolution
 
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
+# Chosen by `benchmarks/files.py` (docs/results.md). Optimised coding would save 4 % of a JPEG, but it keeps the whole
+# image in memory.
 _SAVE: dict[str, dict[str, Any]] = {
-    ".png": {"compression": 4},
+    ".png": {"compression": 3, "filter": "paeth"},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".webp": {"Q": 95},
     ".tif": {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
