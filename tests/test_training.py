@@ -64,6 +64,31 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
     assert np.abs(found - expected).max() < 1e-2
 
 
+def test_adam_is_keras_own():
+    """Five steps with gradients at random, of very different sizes."""
+    ours, theirs = (residual_generator(4, filters=4, blocks=1) for _ in range(2))
+    theirs.set_weights(ours.get_weights())
+    config = PhaseConfig(learning_rate=1e-3, decay_steps=())
+    adam = optimizer(config, ours)
+    keras_adam = keras.optimizers.Adam(1e-3, config.beta_1, config.beta_2, epsilon=1e-8)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        gradients = [10 ** rng.uniform(-6, 2) * rng.standard_normal(v.shape) for v in ours.trainable_variables]
+        gradients = [tf.constant(g, tf.float32) for g in gradients]
+        size = adam.step_size()
+        for variable, gradient in zip(ours.trainable_variables, gradients, strict=True):
+            adam.update(variable.value, gradient, size)
+        adam.iterations.assign_add(1)
+        keras_adam.apply(gradients, theirs.trainable_variables)
+    for a, b in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+    slots = dict(zip([v.path for v in keras_adam.variables], keras_adam.variables, strict=True))
+    assert len(adam.variables) == 1 + 2 * len(ours.trainable_variables)
+    for a in adam.variables[1:]:
+        b = np.asarray(slots[a.path])
+        np.testing.assert_allclose(a, b, rtol=0, atol=3e-6 * np.abs(b).max(), err_msg=a.path)
+
+
 def test_muon_makes_the_inner_kernels_updates_orthogonal():
     """Three steps with gradients at random against the update written out; Adam's are tested above."""
     network = residual_generator(2, filters=6, blocks=1)

@@ -51,7 +51,8 @@ class GanStep:
         c = self.config
         relativistic = c.adversarial_loss == "relativistic"
         target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator sees real images as they are
-        with tf.GradientTape() as tape:
+        # Both losses from one pass of the discriminator, whose weights do not change between them.
+        with tf.GradientTape(persistent=True) as tape:
             sr = self.generator(lr, training=True)
             pixel = pixel_loss(target, sr, c.pixel_loss)
             grid = grid_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.grid_weight else tf.zeros(())
@@ -61,23 +62,20 @@ class GanStep:
             if self.features is not None:
                 features = self.features(target), self.features(sr)
                 perceptual = perceptual_loss(*features, c.perceptual_layers, c.perceptual_loss)
+            fake, real = self.discriminator(sr, training=True), self.discriminator(hr, training=True)
             if relativistic:
-                real, fake = self.discriminator(hr, training=True), self.discriminator(sr, training=True)
                 adversarial = relativistic_generator_loss(real, fake)
+                discriminator = relativistic_discriminator_loss(real, fake)
             else:
-                adversarial = plain_generator_loss(self.discriminator(sr, training=True))
+                adversarial = plain_generator_loss(fake)
+                discriminator = plain_discriminator_loss(real, fake)
             total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
             total += c.grid_weight * grid
-            scaled = loss_scale * total
-        gradients = {"generator": tape.gradient(scaled, self.generator.trainable_variables)}
-
-        sr = tf.stop_gradient(sr)
-        with tf.GradientTape() as tape:
-            real, fake = self.discriminator(hr, training=True), self.discriminator(sr, training=True)
-            loss = relativistic_discriminator_loss if relativistic else plain_discriminator_loss
-            discriminator = loss(real, fake)
-            scaled = loss_scale * discriminator
-        gradients["discriminator"] = tape.gradient(scaled, self.discriminator.trainable_variables)
+            scaled = {"generator": loss_scale * total, "discriminator": loss_scale * discriminator}
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        gradients = {
+            name: tape.gradient(scaled[name], network.trainable_variables) for name, network in networks.items()
+        }
 
         logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
         grids = (grid,) if c.grid_weight else ()

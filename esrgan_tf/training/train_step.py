@@ -95,17 +95,21 @@ class TrainStep:
     def _reduced(self, lr, hr, stop):
         """In a replica: values and gradients over all replicas; those are float32 and clipped, by network."""
         context = tf.distribute.get_replica_context()
-        share = 1.0 / context.num_replicas_in_sync
+        replicas = context.num_replicas_in_sync
         loss_scale = tf.convert_to_tensor(self._loss_scale) if self._half else tf.ones(())
         lr, hr = (tf.cast(images, tf.float32) / 255.0 for images in (lr, hr))
         lr = with_noise_level(lr, self._phase.generator)  # where the data bring none
         losses, gradients = self._phase.step(lr, hr, loss_scale)
         values = tf.stack([*losses.values(), stop])
-        flat = [share * values, *(share / loss_scale * g for network in gradients.values() for g in network)]
-        values, *flat = context.all_reduce(tf.distribute.ReduceOp.SUM, flat)
+        if self._half:
+            gradients = {name: [g / loss_scale for g in network] for name, network in gradients.items()}
+        if replicas > 1:
+            flat = [1.0 / replicas * x for x in (values, *(g for network in gradients.values() for g in network))]
+            values, *means = context.all_reduce(tf.distribute.ReduceOp.SUM, flat)
+            left = iter(means)
+            gradients = {name: [next(left) for _ in network] for name, network in gradients.items()}
         norms = []
         for name in gradients:
-            gradients[name], flat = flat[: len(gradients[name])], flat[len(gradients[name]) :]
             norms.append(tf.linalg.global_norm(gradients[name]))
             if self._phase.config.clip_norm is not None:
                 gradients[name], _ = tf.clip_by_global_norm(gradients[name], self._phase.config.clip_norm, norms[-1])
@@ -114,15 +118,15 @@ class TrainStep:
     def _apply(self, gradients):
         update = self._strategy.extended.update
         for name, (network, optimizer) in self._phase.step.trained.items():
-            rate = optimizer.learning_rate
+            size = optimizer.step_size()
             for variable, gradient in zip(network.trainable_variables, gradients[name], strict=True):
-                update(variable.value, lambda v, g, r, o=optimizer: o.update_step(g, v, r), args=(gradient, rate))
+                update(variable.value, optimizer.update, args=(gradient, size))
             optimizer.iterations.assign_add(1)
         # The average warms up, or a short run would be judged by its first steps.
         t = tf.cast(self.step, tf.float32)
-        decay = tf.minimum(self._phase.config.ema_decay, (1.0 + t) / (10.0 + t))
+        share = 1.0 - tf.minimum(self._phase.config.ema_decay, (1.0 + t) / (10.0 + t))
         for average, variable in zip(self._phase.average.weights, self._phase.generator.weights, strict=True):
-            update(average.value, lambda a, v, d: a.assign(d * a + (1.0 - d) * v), args=(variable.value, decay))
+            update(average.value, _towards, args=(variable.value, share))
         self.in_a_row.assign(0)
         if self._half:
             grown = self._finite_steps + 1 >= _GROWTH_STEPS
@@ -137,6 +141,11 @@ class TrainStep:
         if self._half:
             self._loss_scale.assign(tf.maximum(0.5 * self._loss_scale, 1.0))
             self._finite_steps.assign(0)
+
+
+def _towards(average, value, share):
+    """`average += share * (value - average)`, in one pass of no copy."""
+    tf.raw_ops.ResourceApplyGradientDescent(var=average.handle, alpha=share, delta=average - value)
 
 
 def _counter(name, value, dtype):
