@@ -109,9 +109,6 @@ def _conv(x, size=3):
 
 LOOK_FARTHER = {
     "a layer that is not known": lambda x: keras.layers.DepthwiseConv2D(5, padding="same")(x),
-    "attention to the whole image": lambda x: keras.layers.Multiply()(
-        [_conv(x), keras.layers.GlobalAveragePooling2D(keepdims=True)(x)]
-    ),
     "resampled": lambda x: keras.ops.image.resize(x, (8, 8)),
 }
 
@@ -127,6 +124,13 @@ def test_products_look_as_far_as_their_factors():
     product = keras.layers.Multiply()([_conv(image), _conv(image, 21)])
     assert receptive_field(keras.Model(image, product), 48) == 10
     assert receptive_field(keras.Model(image, _conv(0.1 * _conv(image))), 48) == 2
+
+
+def test_a_mean_of_the_whole_image_is_no_surroundings():
+    image = keras.Input((None, None, 3))
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(_conv(image, 21))
+    weighed = keras.layers.Multiply()([_conv(image), _conv(mean, 1)])
+    assert receptive_field(keras.Model(image, _conv(weighed)), 48) == 2
 
 
 def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():

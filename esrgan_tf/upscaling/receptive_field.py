@@ -16,7 +16,8 @@ def receptive_field(model: keras.Model, most: int) -> int:
     """The number of input pixels on each side of a pixel that its enlargement depends on, or one more.
 
     Where the network packs pixels, on each side of an aligned square of 4x4 pixels. Read from its layers: windows add
-    up along the deepest path.
+    up along the deepest path. A mean of the whole image, as RCAN's attention takes, is left out: surroundings do not
+    mend that it is another one in tiles.
 
     Args:
         model: a functional model of images `[B, H, W, C]` of any size, enlarged by a whole number.
@@ -34,6 +35,8 @@ def receptive_field(model: keras.Model, most: int) -> int:
             far += (max(operation.pool_size) - 1) / fine
         elif isinstance(operation, layers.UpSampling2D):
             far += (0 if operation.interpolation == "nearest" else 2) / fine
+        elif isinstance(operation, layers.GlobalAveragePooling2D):
+            far = 0.0
         elif type(operation).__name__ not in _POINTWISE:
             return most
         reach |= {id(tensor): far for tensor in outputs}

@@ -1,0 +1,276 @@
+"""This package beside what else a user would run: PyTorch, ONNX Runtime, OpenVINO. Seconds, memory, and their ratios.
+
+    pip install -c constraints.txt '.[dev,peers]'
+    python -m benchmarks.peers [--only 64x64] [--rounds 3]
+
+Every row is a process of its own, of the same network with the same weights; the programs take turns, `--rounds` times.
+Seconds are the median of the rounds' medians of seven; memory is the peak above what the imports take. PyTorch works
+with channels last, in inference mode, with autocast for bfloat16. The limit is the fastest 3x3 convolution of 64 to 192
+channels that PyTorch reaches on this machine: what the network's multiplications alone would take. Steps are of phase
+`psnr`, with Adam and a moving average. Nothing else should be running.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+TIMES = 7
+FULL, NARROW = {}, {"filters": 32, "blocks": 5, "growth": 16}
+# Networks of tests/torch_reference.py, their sizes, the image's or patch's side, images at once.
+INFERENCE = {
+    "RRDBNet 64x64": ("BasicSR", FULL, 64, 1),
+    "RRDBNet 256x256": ("BasicSR", FULL, 256, 1),
+    "compact 256x256": ("Compact", {"blocks": 32}, 256, 1),
+    "packaged 256x256": ("Residual", FULL, 256, 1),
+}
+STEPS = {
+    "step, full, 4 of 128x128": ("BasicSR", FULL, 32, 4),
+    "step, 32/5/16, 16 of 128x128": ("BasicSR", NARROW, 32, 16),
+}
+CASES = INFERENCE | STEPS
+PRECISIONS = {"ours": ("float32",), "PyTorch": ("float32", "bfloat16"), "OpenVINO": ("float32", "bfloat16")}
+PRECISIONS["ONNX Runtime"] = ("float32",)
+STEP_PRECISIONS = {"ours": ("float32", "bfloat16"), "PyTorch": ("float32", "bfloat16")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--float32", action="store_true", help="leave bfloat16 out: processors without it are slow")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        case, program, precision, folder = arguments.child
+        print(json.dumps(CHILDREN[program](case, precision, Path(folder))))
+        return
+    print(f"{os.cpu_count()} cores of {processor()}; instructions for bfloat16: {'yes' if has_bfloat16() else 'no'}")
+    with tempfile.TemporaryDirectory() as folder:
+        limit = child("", "limit", "float32", folder)["flops"]
+        print(f"the limit: {limit / 1e9:.0f} GFLOP/s\n")
+        print("| case | precision | program | seconds | of ours | memory, MB | of ours |\n| --- " + "| --- " * 6 + "|")
+        for case in (case for case in CASES if arguments.only in case):
+            flops = child(case, "weights", "float32", folder)["flops"]
+            programs = STEP_PRECISIONS if case in STEPS else PRECISIONS
+            for precision in ("float32",) if arguments.float32 else ("float32", "bfloat16"):
+                print_rows(case, precision, programs, arguments.rounds, flops / limit, folder)
+
+
+def print_rows(case, precision, programs, rounds, limit, folder):
+    found = {program: [] for program, known in programs.items() if precision in known}
+    for _ in range(rounds):
+        for program, results in found.items():
+            results.append(child(case, program, precision, folder))
+    seconds = {program: statistics.median(r["seconds"] for r in results) for program, results in found.items()}
+    memory = {program: statistics.median(r["memory"] for r in results) for program, results in found.items()}
+    if precision == "float32":
+        print(f"| {case} | float32 | the limit | {limit:.3f} | {limit / seconds['ours']:.2f} | | |")
+    for program in found:
+        ratios = [mine[program] / mine["ours"] if "ours" in mine else float("nan") for mine in (seconds, memory)]
+        times, space = (f"{ratio:.2f}" for ratio in ratios)
+        row = (case, precision, program, f"{seconds[program]:.3f}", times, f"{memory[program]:.0f}", space)
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def child(case, program, precision, folder):
+    command = [sys.executable, "-m", "benchmarks.peers", "--child", case, program, precision, folder]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{case}, {program}, {precision}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measured(call, before, times=TIMES):
+    """Of `times` calls after one to warm up; `before` is the peak of memory when all was imported."""
+    call()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(taken), "memory": (peak() - before) / 1e6}
+
+
+def peak():
+    """Of this process, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def images(case):
+    _, _, side, count = CASES[case]
+    rng = np.random.default_rng(0)
+    lr = rng.random((count, side, side, 3), dtype=np.float32)
+    return (lr, rng.random((count, 4 * side, 4 * side, 3), dtype=np.float32)) if case in STEPS else lr
+
+
+def torch_network(case, folder):
+    """With the weights that all programs have."""
+    import torch
+
+    from tests import torch_reference
+
+    name, sizes, _, _ = CASES[case]
+    network = getattr(torch_reference, name)(**sizes)
+    path = folder / "weights.pth"
+    if path.exists():
+        network.load_state_dict(torch.load(path, weights_only=True))
+    return network
+
+
+def write_weights(case, precision, folder):
+    """The weights, the same network for ONNX, and what it multiplies and adds."""
+    import torch
+
+    for path in folder.iterdir():
+        path.unlink()
+    network = torch_network(case, folder)
+    torch.save(network.state_dict(), folder / "weights.pth")
+    total = [0]
+
+    def count(layer, _, output):
+        total[0] += 2 * output.shape[0] * output[0, 0].numel() * layer.weight.numel()
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(count)
+    lr = images(case)
+    lr = torch.from_numpy((lr[0] if case in STEPS else lr).transpose(0, 3, 1, 2).copy())
+    with torch.inference_mode():
+        network(lr)
+    if case in INFERENCE:
+        plain = torch_network(case, folder).eval()
+        torch.onnx.export(plain, (lr,), folder / "network.onnx", dynamo=True, external_data=False)
+    return {"flops": total[0] * (3 if case in STEPS else 1)}
+
+
+def fastest_convolution(case, precision, folder):
+    import torch
+
+    best = 0.0
+    for channels in (64, 96, 128, 192):
+        layer = torch.nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
+        x = torch.rand(1, channels, 128, 128).to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            seconds = measured(lambda layer=layer, x=x: layer(x), 0, 15)["seconds"]
+        best = max(best, 2 * 128 * 128 * layer.weight.numel() / seconds)
+    return {"flops": best}
+
+
+def ours(case, precision, folder):
+    import tensorflow as tf
+
+    from esrgan_tf import load_model
+
+    before = peak()
+    model = load_model(folder / "weights.pth")
+    if case in STEPS:
+        return our_step(case, precision, model, before)
+    from esrgan_tf.upscaling.tiling import Enlarger
+
+    enlarger = Enlarger(model)
+    lr = tf.constant(images(case))
+    return measured(lambda: enlarger._forward(lr).numpy(), before)
+
+
+def our_step(case, precision, model, before):
+    import tensorflow as tf
+
+    from esrgan_tf.config import load_config
+    from esrgan_tf.training.building import build_phase
+    from esrgan_tf.training.train_step import TrainStep
+
+    _, sizes, _, _ = CASES[case]
+    chosen = [f"generator.{key}={value}" for key, value in sizes.items()]
+    policy = "float32" if precision == "float32" else "mixed_bfloat16"
+    config = load_config(None, [*chosen, f"runtime.precision={policy}"])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        phase = build_phase("psnr", config, (Path("weights"), model))
+    step = TrainStep(phase, strategy, config.runtime)
+    lr, hr = (tf.constant(np.rint(255 * x).astype(np.uint8)) for x in images(case))
+    return measured(lambda: step(lr, hr, tf.constant(0.0)).numpy(), before)
+
+
+def pytorch(case, precision, folder):
+    import torch
+
+    before = peak()
+    network = torch_network(case, folder).to(memory_format=torch.channels_last)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    if case in INFERENCE:
+        lr = torch.from_numpy(images(case).transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast:
+            return measured(lambda: network.eval()(lr).float().numpy(), before)
+    lr, hr = (
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last) for x in images(case)
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    average = [p.detach().clone() for p in network.parameters()]
+
+    def step():
+        optimizer.zero_grad()
+        with autocast:
+            loss = (network(lr).float() - hr).abs().mean()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for mean, p in zip(average, network.parameters(), strict=True):
+                mean.lerp_(p, 0.001)
+        return loss.item()
+
+    return measured(step, before)
+
+
+def onnx_runtime(case, precision, folder):
+    import onnxruntime
+
+    before = peak()
+    session = onnxruntime.InferenceSession(folder / "network.onnx", providers=["CPUExecutionProvider"])
+    lr = np.ascontiguousarray(images(case).transpose(0, 3, 1, 2))
+    name = session.get_inputs()[0].name
+    return measured(lambda: session.run(None, {name: lr}), before)
+
+
+def open_vino(case, precision, folder):
+    import openvino
+
+    before = peak()
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16"}
+    network = openvino.Core().compile_model(folder / "network.onnx", "CPU", hints)
+    lr = np.ascontiguousarray(images(case).transpose(0, 3, 1, 2))
+    return measured(lambda: network([lr])[0], before)
+
+
+CHILDREN = {
+    "limit": fastest_convolution, "weights": write_weights, "ours": ours, "PyTorch": pytorch, "OpenVINO": open_vino,
+    "ONNX Runtime": onnx_runtime,
+}  # fmt: skip
+
+
+def processor():
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":")[1] for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    )
+    return names[0].strip() if names else platform.processor()
+
+
+def has_bfloat16():
+    info = Path("/proc/cpuinfo")
+    return info.exists() and any(word in info.read_text() for word in ("avx512_bf16", "amx_bf16"))
+
+
+if __name__ == "__main__":
+    main()
