@@ -1,6 +1,6 @@
-"""What a run's networks do to real photos: PSNR, SSIM and sharpness of each, and a picture of all.
+"""What runs' networks do to real photos: PSNR, SSIM and sharpness of each, and a picture of all.
 
-    python benchmarks/photos.py RUN_DIR [--output F.png] [--before MODEL] [--degraded SEED]
+    python benchmarks/photos.py RUN_DIR [RUN_DIR…] [--output F.png] [--before MODEL] [--degraded SEED]
 
 The photos are scikit-image's free ones, reduced by bicubic or degraded as Real-ESRGAN's training does. Sharpness is the
 mean absolute difference of neighbouring pixels, relative to the true photo: below 1 is softer than the truth.
@@ -30,19 +30,18 @@ SIDE = 160
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--before", type=Path, help="the network that the run started from")
     parser.add_argument("--degraded", type=int, help="degrade low resolution, by this seed")
     arguments = parser.parse_args()
-    config = load_config(arguments.run_dir / "config.yaml")
-    degradation = Degradation(config)
-    faithful, sharp = (load_model(arguments.run_dir / phase / "generator.keras") for phase in ("psnr", "gan"))
+    degradation = Degradation(load_config(arguments.run_dirs[0] / "config.yaml"))
     networks = {} if arguments.before is None else {"before": load_model(arguments.before)}
-    networks["PSNR"] = faithful
-    if config.export.alpha < 1:
-        networks[f"alpha {config.export.alpha:g}"] = interpolate(faithful, sharp, config.export.alpha)
-    networks["GAN"] = sharp
+    for run_dir in arguments.run_dirs:
+        found = networks_of(run_dir)
+        of = "" if len(arguments.run_dirs) == 1 else f"{run_dir.name}, "
+        named = [run_dir.name] if of and len(found) == 1 else [of + name for name in found]
+        networks |= zip(named, found.values(), strict=True)
     print("| photo | image | PSNR (dB) | SSIM | sharpness |")
     print("| --- | --- | --- | --- | --- |")
     rows = []
@@ -62,6 +61,16 @@ def main():
     if arguments.output:
         Image.fromarray(side_by_side(rows, (*images, "truth"))).save(arguments.output)
         print(f"\npicture: {arguments.output}")
+
+
+def networks_of(run_dir):
+    """Of the phases that are done, and between them the interpolation that the run's configuration exports."""
+    done = {"PSNR": run_dir / "psnr" / "generator.keras", "GAN": run_dir / "gan" / "generator.keras"}
+    found = {name: load_model(path) for name, path in done.items() if path.exists()}
+    alpha = load_config(run_dir / "config.yaml").export.alpha
+    if len(found) == 2 and alpha < 1:
+        found = {"PSNR": found["PSNR"], f"alpha {alpha:g}": interpolate(*found.values(), alpha), "GAN": found["GAN"]}
+    return found
 
 
 def edges(image):
