@@ -42,7 +42,8 @@ STEPS = {
 CASES = INFERENCE | STEPS
 PRECISIONS = {"ours": ("float32",), "PyTorch": ("float32", "bfloat16"), "OpenVINO": ("float32", "bfloat16")}
 PRECISIONS["ONNX Runtime"] = ("float32",)
-STEP_PRECISIONS = {"ours": ("float32", "bfloat16"), "PyTorch": ("float32", "bfloat16")}
+BOTH = ("float32", "bfloat16")
+STEP_PRECISIONS = {"ours": BOTH, "ours, recompute=blocks": BOTH, "PyTorch": BOTH}
 
 
 def main():
@@ -176,7 +177,7 @@ def ours(case, precision, folder):
     before = peak()
     model = load_model(folder / "weights.pth")
     if case in STEPS:
-        return our_step(case, precision, model, before)
+        return our_step(case, precision, model, before, "none")
     from esrgan_tf.upscaling.tiling import Enlarger
 
     enlarger = Enlarger(model)
@@ -184,7 +185,14 @@ def ours(case, precision, folder):
     return measured(lambda: enlarger._forward(lr).numpy(), before)
 
 
-def our_step(case, precision, model, before):
+def ours_recomputing(case, precision, folder):
+    from esrgan_tf import load_model
+
+    before = peak()
+    return our_step(case, precision, load_model(folder / "weights.pth"), before, "blocks")
+
+
+def our_step(case, precision, model, before, recompute):
     import tensorflow as tf
 
     from esrgan_tf.config import load_config
@@ -194,7 +202,7 @@ def our_step(case, precision, model, before):
     _, sizes, _, _ = CASES[case]
     chosen = [f"generator.{key}={value}" for key, value in sizes.items()]
     policy = "float32" if precision == "float32" else "mixed_bfloat16"
-    config = load_config(None, [*chosen, f"runtime.precision={policy}"])
+    config = load_config(None, [*chosen, f"runtime.precision={policy}", f"runtime.recompute={recompute}"])
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         phase = build_phase("psnr", config, (Path("weights"), model))
@@ -255,7 +263,7 @@ def open_vino(case, precision, folder):
 
 CHILDREN = {
     "limit": fastest_convolution, "weights": write_weights, "ours": ours, "PyTorch": pytorch, "OpenVINO": open_vino,
-    "ONNX Runtime": onnx_runtime,
+    "ONNX Runtime": onnx_runtime, "ours, recompute=blocks": ours_recomputing,
 }  # fmt: skip
 
 

@@ -189,6 +189,6 @@ def test_exhausted_memory_names_what_to_lower(tmp_path):
     with pytest.raises(UserError) as error:
         run_phase(phase, Planted([0] * 4), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
     assert str(error.value) == (
-        "out of memory: lower data.batch_size (now 4) or data.hr_patch (now 32), or use "
+        "out of memory: lower data.batch_size (now 4) or data.hr_patch (now 32), or use runtime.recompute=blocks or "
         "runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
     )

@@ -179,6 +179,9 @@ class RuntimeConfig:
     seed: Annotated[int, Between(0, 2**32 - 1), "decides weights, patches and synthetic images"] = 0
     deterministic: Annotated[bool, "the same bits each time on the same devices; costs 2 to 5 % on CPUs"] = True
     precision: Annotated[str, OneOf("float32", "mixed_bfloat16", "mixed_float16"), "weights stay float32"] = "float32"
+    recompute: Annotated[
+        str, "activations again for the gradients, for less memory", OneOf(none="", blocks="each residual block's")
+    ] = "none"
     jit_compile: Annotated[str, "XLA", OneOf(auto="on for one GPU", on="", off="")] = "auto"
     log_every: Annotated[Positive, "steps"] = 100
     validate_every: Annotated[Positive, "steps; the authors' options"] = 5_000

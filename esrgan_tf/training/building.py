@@ -11,6 +11,7 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
 from esrgan_tf.training.gan_step import GanStep
 from esrgan_tf.training.psnr_step import PsnrStep
+from esrgan_tf.training.recomputing import recomputing
 from esrgan_tf.training.train_step import Phase
 from esrgan_tf.weights.interpolation import first_difference
 
@@ -26,7 +27,8 @@ def build_phase(name: str, config: Config, generator: Given | None = None, discr
         generator, discriminator: whose weights they begin with; None for random ones.
 
     Raises:
-        UserError: those are of other networks than the configuration's; VGG19's weights cannot be had.
+        UserError: those are of other networks than the configuration's; VGG19's weights cannot be had; nothing of the
+            generator can be recomputed.
     """
     build, arguments = GENERATORS[config.generator.name].build, config.generator.arguments
     average = build(**arguments)
@@ -35,8 +37,10 @@ def build_phase(name: str, config: Config, generator: Given | None = None, discr
         if generator is not None:
             _copy_weights(generator, trained, "generator")
         average.set_weights(trained.get_weights())
+        forward = recomputing(trained) if config.runtime.recompute == "blocks" else trained
         if name == "psnr":
-            return Phase(name, config.psnr, PsnrStep(trained, config.psnr), trained, average, config.generator.scale)
+            psnr_step = PsnrStep(trained, config.psnr, forward)
+            return Phase(name, config.psnr, psnr_step, trained, average, config.generator.scale)
         features = None
         if config.gan.perceptual_weight > 0:
             features = vgg19_features(config.gan.perceptual_layers, config.gan.vgg_weights)
@@ -44,8 +48,8 @@ def build_phase(name: str, config: Config, generator: Given | None = None, discr
         critic = DISCRIMINATORS[options.name].build(**options.arguments)
         if discriminator is not None:
             _copy_weights(discriminator, critic, "discriminator")
-        step = GanStep(trained, critic, features, config.gan)
-        return Phase(name, config.gan, step, trained, average, config.generator.scale)
+        gan_step = GanStep(trained, critic, features, config.gan, forward)
+        return Phase(name, config.gan, gan_step, trained, average, config.generator.scale)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """The gradients of phase `gan`: generator and discriminator, for images that look real (ESRGAN, section 3; SRGAN,
 section 2; Real-ESRGAN, section 3.4)."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -29,10 +31,14 @@ class GanStep:
         discriminator: keras.Model,
         features: keras.Model | None,
         config: GanConfig,
+        forward: Callable[..., tf.Tensor] | None = None,
     ):
-        """`features` is `vgg19_features` of the configured layers; None leaves the perceptual term out."""
+        """`features` is `vgg19_features` of the configured layers; None leaves the perceptual term out.
+
+        `forward` computes what the generator does, perhaps in less memory.
+        """
         self.generator, self.discriminator, self.features = generator, discriminator, features
-        self.config = config
+        self.config, self._forward = config, forward or generator
         if config.grid_weight:
             self.losses = ("pixel", "grid", *self.losses[1:])
         self.trained = {
@@ -53,7 +59,7 @@ class GanStep:
         target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator sees real images as they are
         # Both losses from one pass of the discriminator, whose weights do not change between them.
         with tf.GradientTape(persistent=True) as tape:
-            sr = self.generator(lr, training=True)
+            sr = self._forward(lr, training=True)
             pixel = pixel_loss(target, sr, c.pixel_loss)
             grid = grid_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.grid_weight else tf.zeros(())
             if c.random_shift:

@@ -195,7 +195,8 @@ class _Loop:
             batch_size, hr_patch = self._patches.batch_size, self._patches.hr_patch
             raise UserError(
                 f"out of memory: lower data.batch_size (now {batch_size}) or data.hr_patch (now {hr_patch}), "
-                "or use runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
+                "or use runtime.recompute=blocks or runtime.precision=mixed_bfloat16; add --allow_changes where the "
+                "phase has begun"
             ) from error
         except LOST as error:
             if self._machines == 1:

@@ -1,5 +1,7 @@
 """The gradients of phase `psnr`: the generator alone, for faithful pixels (ESRGAN, section 4.1; Real-ESRNet)."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -14,8 +16,9 @@ class PsnrStep:
 
     losses = ("pixel",)
 
-    def __init__(self, generator: keras.Model, config: PhaseConfig):
-        self.generator, self.config = generator, config
+    def __init__(self, generator: keras.Model, config: PhaseConfig, forward: Callable[..., tf.Tensor] | None = None):
+        """`forward` computes what the generator does, perhaps in less memory."""
+        self.generator, self.config, self._forward = generator, config, forward or generator
         self.trained = {"generator": (generator, optimizer(config, generator, config.optimizer))}
 
     def __call__(
@@ -28,6 +31,6 @@ class PsnrStep:
         c = self.config
         target = unsharp_mask(hr) if c.sharpen_targets else hr
         with tf.GradientTape() as tape:
-            pixel = pixel_loss(target, self.generator(lr, training=True), c.pixel_loss)
+            pixel = pixel_loss(target, self._forward(lr, training=True), c.pixel_loss)
             scaled = loss_scale * c.pixel_weight * pixel
         return {"pixel": pixel}, {"generator": tape.gradient(scaled, self.generator.trainable_variables)}

@@ -1,0 +1,98 @@
+"""Activations that are computed again: the same losses and gradients, and what a step then keeps."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from esrgan_tf.config import PhaseConfig, load_config
+from esrgan_tf.errors import UserError
+from esrgan_tf.models import (
+    compact_generator,
+    dpsr_generator,
+    edsr_generator,
+    rcan_generator,
+    residual_generator,
+    rrdb_generator,
+    span_generator,
+    srresnet_generator,
+)
+from esrgan_tf.training import PsnrStep
+from esrgan_tf.training.building import build_phase
+from esrgan_tf.training.recomputing import recomputing
+from esrgan_tf.training.train_step import TrainStep
+from tests.conftest import random_image, randomise
+
+NETWORKS = {
+    "rrdb": lambda: rrdb_generator(filters=6, blocks=3, growth=3),
+    "packed rrdb": lambda: rrdb_generator(2, filters=6, blocks=2, growth=3),
+    "residual": lambda: residual_generator(filters=6, blocks=3),
+    "srresnet": lambda: srresnet_generator(filters=6, blocks=3, batch_norm=False),
+    "edsr": lambda: edsr_generator(filters=6, blocks=3),
+    "rcan": lambda: rcan_generator(filters=6, groups=2, blocks=2, reduction=3),
+    "dpsr": lambda: dpsr_generator(filters=6, blocks=3),
+}
+
+
+def step(model, forward):
+    """Losses and gradients of a compiled step, and how many convolutions its graph has."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    scale = 2 if model(tf.zeros((1, 8, 8, model.inputs[0].shape[-1]))).shape[1] == 16 else 4
+    lr = np.concatenate([random_image(8, 8, seed, model.inputs[0].shape[-1]) for seed in range(2)])
+    hr = np.concatenate([random_image(8 * scale, 8 * scale, seed) for seed in range(2)])
+    phase_step = PsnrStep(model, PhaseConfig(), forward)
+    compiled = tf.function(lambda *images: strategy.run(phase_step, args=(*images, tf.ones(()))), autograph=False)
+    losses, gradients = compiled(tf.constant(lr), tf.constant(hr))
+    graph = compiled.get_concrete_function(tf.constant(lr), tf.constant(hr)).graph
+    text = str(graph.as_graph_def())
+    return losses["pixel"], gradients["generator"], text.count('op: "Conv2D"\n')
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_losses_and_gradients_are_the_same(name):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = randomise(NETWORKS[name]())
+    loss, gradients, convolutions = step(model, model)
+    again, recomputed, more = step(model, recomputing(model))
+    np.testing.assert_allclose(again, loss, rtol=1e-6)
+    for a, b, variable in zip(recomputed, gradients, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max(), err_msg=variable.path)
+    assert more > convolutions  # those of the blocks are there a second time
+
+
+@pytest.mark.parametrize("phase", ["psnr", "gan"])
+def test_a_run_may_recompute(phase):
+    """Two steps of a phase, once with and once without: the same columns."""
+    columns = []
+    for recompute in ("none", "blocks"):
+        config = load_config(
+            None,
+            [
+                "generator.filters=4", "generator.blocks=2", "generator.growth=2", "discriminator.name=unet_sn",
+                "discriminator.filters=2", "gan.perceptual_weight=0", f"runtime.recompute={recompute}",
+            ],
+        )  # fmt: skip
+        strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+        tf.keras.utils.set_random_seed(0)
+        with strategy.scope():
+            built = build_phase(phase, config)
+        one = TrainStep(built, strategy, config.runtime)
+        lr, hr = (np.rint(255 * random_image(side, side)).astype(np.uint8) for side in (16, 64))
+        columns.append([one(tf.constant(lr), tf.constant(hr), tf.constant(0.0)).numpy() for _ in range(2)])
+    np.testing.assert_allclose(*columns, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: compact_generator(filters=4, blocks=1), "compact_generator has no residual blocks; use none"),
+        (lambda: span_generator(filters=4, blocks=1), "span_generator has no residual blocks; use none"),
+        (
+            lambda: srresnet_generator(filters=4, blocks=1),
+            "batch statistics, which would be counted twice; use none, or",
+        ),
+    ],
+)
+def test_what_cannot_be_recomputed_is_said(model, message):
+    with pytest.raises(UserError, match=message):
+        recomputing(model())
