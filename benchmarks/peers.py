@@ -118,26 +118,27 @@ def images(case):
 
 def torch_network(case, folder):
     """With the weights that all programs have."""
-    import torch
+    from safetensors.torch import load_file
 
     from tests import torch_reference
 
     name, sizes, _, _ = CASES[case]
     network = getattr(torch_reference, name)(**sizes)
-    path = folder / "weights.pth"
+    path = folder / "weights.safetensors"
     if path.exists():
-        network.load_state_dict(torch.load(path, weights_only=True))
+        network.load_state_dict(load_file(path))
     return network
 
 
 def write_weights(case, precision, folder):
     """The weights, the same network for ONNX, and what it multiplies and adds."""
     import torch
+    from safetensors.torch import save_file
 
     for path in folder.iterdir():
         path.unlink()
     network = torch_network(case, folder)
-    torch.save(network.state_dict(), folder / "weights.pth")
+    save_file(network.state_dict(), folder / "weights.safetensors")
     total = [0]
 
     def count(layer, _, output):
@@ -175,7 +176,7 @@ def ours(case, precision, folder):
     from esrgan_tf import load_model
 
     before = peak()
-    model = load_model(folder / "weights.pth")
+    model = load_model(folder / "weights.safetensors")
     if case in STEPS:
         return our_step(case, precision, model, before, "none")
     from esrgan_tf.upscaling.tiling import Enlarger
@@ -189,7 +190,7 @@ def ours_recomputing(case, precision, folder):
     from esrgan_tf import load_model
 
     before = peak()
-    return our_step(case, precision, load_model(folder / "weights.pth"), before, "blocks")
+    return our_step(case, precision, load_model(folder / "weights.safetensors"), before, "blocks")
 
 
 def our_step(case, precision, model, before, recompute):

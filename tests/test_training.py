@@ -70,7 +70,7 @@ def test_adam_is_keras_own():
     theirs.set_weights(ours.get_weights())
     config = PhaseConfig(learning_rate=1e-3, decay_steps=())
     adam = optimizer(config, ours)
-    keras_adam = keras.optimizers.Adam(1e-3, config.beta_1, config.beta_2, epsilon=1e-8)
+    keras_adam = keras.optimizers.Adam(1e-3, config.beta_1, config.beta_2, epsilon=1e-8, name="adam")
     rng = np.random.default_rng(0)
     for _ in range(5):
         gradients = [10 ** rng.uniform(-6, 2) * rng.standard_normal(v.shape) for v in ours.trainable_variables]
