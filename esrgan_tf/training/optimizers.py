@@ -34,8 +34,8 @@ class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, each variable updated by one operation of TensorFlow.
 
-    Keras itself takes fourteen. Most of them make a copy of the variable's size, and to trace them was half the time
-    that a training took to begin.
+    Keras itself takes fourteen. Most of them make a copy of the variable's size, and to trace them took half of the
+    step's tracing.
     """
 
     def step_size(self) -> tf.Tensor:
