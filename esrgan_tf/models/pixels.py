@@ -7,11 +7,14 @@ is built here leaves a model free of custom objects, on every backend.
 from keras import layers, ops
 
 
-def pixel_shuffle(x, r: int, name: str):
-    """`[B, h, w, r * r * C]` to `[B, r * h, r * w, C]`, channels read in the order (i, j, c), TensorFlow's."""
+def pixel_shuffle(x, r: int, name: str, **kwargs):
+    """`[B, h, w, r * r * C]` to `[B, r * h, r * w, C]`, channels read in the order (i, j, c), TensorFlow's.
+
+    Without `dtype` among `kwargs` its layers round to what the policy computes in.
+    """
     for axis, side in ((1, "rows"), (2, "columns")):
         parts = ops.split(x, r, axis=-1)
-        x = layers.Concatenate(axis=axis, name=f"{name}_{side}")(parts)  # r * n lines, in the order (i, line)
+        x = layers.Concatenate(axis=axis, name=f"{name}_{side}", **kwargs)(parts)  # r * n lines, in the order (i, line)
         count = _count_up(x, axis)  # 0 … r * n - 1
         n = ops.floor_divide(ops.max(count) + 1, r)
         x = ops.take(x, ops.mod(count, r) * n + ops.floor_divide(count, r), axis=axis)  # in the order (line, i)
@@ -19,12 +22,12 @@ def pixel_shuffle(x, r: int, name: str):
 
 
 def pixel_unshuffle(image, r: int):
-    """`[B, H, W, C]` to `[B, ceil(H / r), ceil(W / r), r * r * C]`, channels in the order (i, j, c).
+    """Float32 `[B, H, W, C]` to `[B, ceil(H / r), ceil(W / r), r * r * C]`, channels in the order (i, j, c).
 
     Sizes that r does not divide are completed by repeating the last row and column.
     """
-    x = layers.Concatenate(axis=1, name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
-    x = layers.Concatenate(axis=2, name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
+    x = layers.Concatenate(axis=1, dtype="float32", name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
+    x = layers.Concatenate(axis=2, dtype="float32", name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
     return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
 
 

@@ -27,12 +27,12 @@ def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, chann
     if scale < 1:
         raise ValueError(f"scale {scale}: the compact generator enlarges by 1 or more")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
-    x = image
+    x = conv3x3(filters, channels, "body_0", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(1 + blocks):
-        x = conv3x3(filters, x.shape[-1], f"body_{2 * i}")(x)  # [B, H, W, filters]
+        x = conv3x3(filters, filters, f"body_{2 * i}")(x) if i else x
         x = layers.PReLU(Constant(0.25), shared_axes=[1, 2], name=f"body_{2 * i + 1}")(x)  # one slope a channel
     x = conv3x3(channels * scale**2, filters, f"body_{2 * (1 + blocks)}", dtype="float32")(x)
-    x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, channels]
+    x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
     base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="compact_generator")

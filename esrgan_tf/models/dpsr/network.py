@@ -22,7 +22,7 @@ def dpsr_generator(scale: int = 4, filters: int = 96, blocks: int = 16) -> keras
     if scale not in STAGES:
         raise ValueError(f"scale {scale}: SRResNet+ enlarges by one of {tuple(STAGES)}")
     image = keras.Input((None, None, 4), name="image")  # [B, H, W, 4]
-    shallow = x = _conv(filters, "conv_first")(image)  # [B, H, W, filters]
+    shallow = x = _conv(filters, "conv_first", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(blocks):
         y = _conv(filters, f"body_{i}_conv1")(x)
         y = layers.ReLU(name=f"body_{i}_relu")(y)

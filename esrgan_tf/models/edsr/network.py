@@ -34,7 +34,9 @@ def edsr_generator(
     # Published weights expect colours of 0 to 255.
     x = layers.Rescaling(255.0, [-255.0 * c for c in colour], dtype="float32", name="sub_mean")(image)
     # The name is all that tells the two apart once there are only weights.
-    shallow = x = conv3x3(filters, 3, "conv_first" if mean else "conv_first_no_mean")(x)  # [B, H, W, filters]
+    shallow = x = conv3x3(filters, 3, "conv_first" if mean else "conv_first_no_mean", dtype="float32")(
+        x
+    )  # [B, H, W, filters]
     for i in range(blocks):
         y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
         y = conv3x3(filters, filters, f"body_{i}_conv2")(y)

@@ -46,7 +46,7 @@ def rcan_generator(
         x = pixel_unshuffle(x, unshuffle)  # h = H / unshuffle, w likewise, u * u * channels
     # The name is all that tells the two apart once there are only weights.
     first = "conv_first" if mean else "conv_first_no_mean"
-    shallow = x = conv3x3(filters, x.shape[-1], first)(x)  # [B, h, w, filters]
+    shallow = x = conv3x3(filters, x.shape[-1], first, dtype="float32")(x)  # [B, h, w, filters]
     for g in range(groups):
         y = x
         for b in range(blocks):

@@ -25,7 +25,7 @@ def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, chann
     if scale < 1:
         raise ValueError(f"scale {scale}: the residual generator enlarges by 1 or more")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
-    shallow = x = conv3x3(filters, channels, "conv_first")(image)  # [B, H, W, filters]
+    shallow = x = conv3x3(filters, channels, "conv_first", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(blocks):
         y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
         y = conv3x3(filters, filters, f"body_{i}_conv2")(y)
@@ -35,7 +35,7 @@ def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, chann
     # Begun near zero, so that training starts from the enlarged input and not from noise on top of it.
     near_zero = {"kernel_initializer": RandomNormal(stddev=1e-3), "bias_initializer": "zeros"}
     x = layers.Conv2D(channels * scale**2, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)
-    x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, channels]
+    x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
     base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="residual_generator")

@@ -45,7 +45,7 @@ def rrdb_generator(
 
     image = keras.Input((None, None, in_channels), name="image")  # [B, H, W, in_channels]
     x = pixel_unshuffle(image, unshuffle) if unshuffle > 1 else image
-    shallow = x = conv3x3(filters, in_channels * unshuffle**2, "conv_first")(x)  # [B, h, w, filters]
+    shallow = x = conv3x3(filters, in_channels * unshuffle**2, "conv_first", dtype="float32")(x)  # [B, h, w, filters]
     for i in range(blocks):
         x = _rrdb(x, filters, growth, residual_scale, plus, f"body_{i}")
     x = conv3x3(filters, filters, "conv_body")(x)

@@ -33,7 +33,9 @@ def span_generator(
     if mean:
         x = layers.Rescaling(255.0, [-255.0 * c for c in RGB_MEAN], dtype="float32", name="sub_mean")(x)
     # The name is all that tells the two apart once there are only weights.
-    shallow = conv3x3(filters, channels, "conv_1" if mean else "conv_1_no_mean")(x)  # [B, H, W, filters]
+    shallow = conv3x3(filters, channels, "conv_1" if mean else "conv_1_no_mean", dtype="float32")(
+        x
+    )  # [B, H, W, filters]
     x = shallow
     for i in range(1, 1 + blocks):
         x, inner = _block(x, filters, f"block_{i}")
@@ -43,7 +45,7 @@ def span_generator(
     x = layers.Concatenate(name="cat")([shallow, x, first, inner])  # [B, H, W, 4 * filters]
     x = conv(filters, 4 * filters, 1, "conv_cat")(x)
     x = conv3x3(channels * scale**2, filters, "upsampler", dtype="float32")(x)
-    x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, channels]
+    x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
     return keras.Model(image, x, name="span_generator")
 
 

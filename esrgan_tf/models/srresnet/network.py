@@ -33,7 +33,7 @@ def srresnet_generator(
     if scale not in SCALES:
         raise ValueError(f"scale {scale}: SRResNet enlarges by one of {SCALES}")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
-    x = conv(filters, channels, 9, "conv_first")(image)
+    x = conv(filters, channels, 9, "conv_first", dtype="float32")(image)
     shallow = x = _prelu("conv_first_prelu")(x)  # [B, H, W, filters]
     for i in range(blocks):
         x = _residual_block(x, filters, f"body_{i}")
@@ -66,7 +66,7 @@ def _msrresnet(scale, filters, blocks, channels):
     if scale not in SCALES_WITHOUT_BATCH_NORM:
         raise ValueError(f"scale {scale}: MSRResNet enlarges by one of {SCALES_WITHOUT_BATCH_NORM}")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
-    x = _small_conv(filters, "conv_first")(image)
+    x = _small_conv(filters, "conv_first", dtype="float32")(image)
     x = layers.LeakyReLU(0.1, name="conv_first_lrelu")(x)  # [B, H, W, filters]
     for i in range(blocks):
         y = _small_conv(filters, f"body_{i}_conv1")(x)
