@@ -335,7 +335,7 @@ pixels = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8
 enlarger = Enlarger(model, 600)
 enlarger(pixels[:64, :64])
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + 600 * 2**20, resource.RLIM_INFINITY))  # the first tile takes 1,055
+resource.setrlimit(resource.RLIMIT_AS, (taken + 900 * 2**20, resource.RLIM_INFINITY))  # the first tile takes 1,055
 result = enlarger(pixels)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert enlarger.tile < 600
