@@ -1,7 +1,7 @@
 """This package beside what else a user would run: PyTorch, ONNX Runtime, OpenVINO. Seconds, memory, and their ratios.
 
     pip install -c constraints.txt '.[dev,peers]'
-    python -m benchmarks.peers [--only 64x64] [--rounds 3]
+    python -m benchmarks.peers [--only 64x64] [--rounds 3] [--precision bfloat16]
 
 Every row is a process of its own, of the same network with the same weights; the programs take turns, `--rounds` times.
 Seconds are the median of the rounds' medians of seven; memory is the peak above what the imports take. PyTorch works
@@ -40,9 +40,8 @@ STEPS = {
     "step, 32/5/16, 16 of 128x128": ("BasicSR", NARROW, 32, 16),
 }
 CASES = INFERENCE | STEPS
-PRECISIONS = {"ours": ("float32",), "PyTorch": ("float32", "bfloat16"), "OpenVINO": ("float32", "bfloat16")}
-PRECISIONS["ONNX Runtime"] = ("float32",)
 BOTH = ("float32", "bfloat16")
+PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "OpenVINO": BOTH, "ONNX Runtime": ("float32",)}
 STEP_PRECISIONS = {"ours": BOTH, "ours, recompute=blocks": BOTH, "PyTorch": BOTH}
 
 
@@ -50,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--float32", action="store_true", help="leave bfloat16 out: processors without it are slow")
+    parser.add_argument("--precision", choices=BOTH, action="append", help="without bfloat16's instructions it is slow")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -65,7 +64,7 @@ def main():
         for case in (case for case in CASES if arguments.only in case):
             flops = child(case, "weights", "float32", folder)["flops"]
             programs = STEP_PRECISIONS if case in STEPS else PRECISIONS
-            for precision in ("float32",) if arguments.float32 else ("float32", "bfloat16"):
+            for precision in arguments.precision or BOTH:
                 print_rows(case, precision, programs, arguments.rounds, flops / limit, folder)
 
 
@@ -181,7 +180,7 @@ def ours(case, precision, folder):
         return our_step(case, precision, model, before, "none")
     from esrgan_tf.upscaling.tiling import Enlarger
 
-    enlarger = Enlarger(model)
+    enlarger = Enlarger(model, precision=precision)
     lr = tf.constant(images(case))
     return measured(lambda: enlarger._forward(lr).numpy(), before)
 

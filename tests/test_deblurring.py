@@ -137,7 +137,7 @@ def test_the_loop_is_numpys(scale, noise, monkeypatch):
     monkeypatch.setattr("esrgan_tf.upscaling.deblurring.extend_smoothly", lambda image, height, width: image)
     image = np.random.default_rng(4).random((18, 25, 3)).astype(np.float32)
     enlarger = DeblurringEnlarger(plain_enlarger(scale), KERNEL, noise)
-    result = enlarger._enlarge(image[None], lambda part: None)[0]
+    result = enlarger._enlarge(image[None], enlarger._forward, lambda part: None)[0]
     np.testing.assert_allclose(result, in_numpy(image.astype(np.float64), KERNEL, noise, scale), atol=1e-5)
 
 

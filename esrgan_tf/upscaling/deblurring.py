@@ -16,6 +16,7 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 from esrgan_tf.upscaling.kernels import check_noise, checked_kernel
+from esrgan_tf.upscaling.precision import Forward
 from esrgan_tf.upscaling.tiling import Enlarger
 
 ITERATIONS = 15
@@ -69,8 +70,8 @@ class DeblurringEnlarger(Enlarger):
                 f"the kernel has {columns}x{rows} pixels and the image {width}x{height}; it must be smaller"
             )
 
-    def _enlarge(self, batch: np.ndarray, part_done: Callable[[float], None]) -> np.ndarray:
-        """Float `[B, h, w, 3]` in [0, 1] to the same enlarged, in [0, 1]."""
+    def _enlarge(self, batch: np.ndarray, function: Forward, part_done: Callable[[float], None]) -> np.ndarray:
+        """Float `[B, h, w, 3]` in [0, 1] to the same enlarged, in [0, 1]; `function` is part of each iteration here."""
         height, width = batch.shape[1:3]
         around = [
             fast_length(side + kernel - 1) for side, kernel in zip((height, width), self._kernel.shape, strict=True)

@@ -24,6 +24,7 @@ def upscale(
     ensemble: bool = False,
     alpha: float | None = None,
     noise: float = 0.0,
+    precision: str = "auto",
 ) -> np.ndarray | Image.Image:
     """Enlarges a whole image.
 
@@ -37,6 +38,7 @@ def upscale(
         alpha: without `model`, a blend of the packaged networks, 0 is `faithful`, 1 is `sharp`; with the path of a
             run, of its two phases.
         noise: as for `Enlarger`.
+        precision: as for `Enlarger`.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
@@ -52,7 +54,7 @@ def upscale(
         model = load_model(model, alpha)
     elif alpha is not None:
         raise UserError("alpha blends the packaged networks, or the phases of a run, and the model is a single network")
-    return _enlarged(image, opened, _enlarger(_keras_model(model), tile, overlap, ensemble, noise))
+    return _enlarged(image, opened, _enlarger(_keras_model(model), tile, overlap, ensemble, noise, precision))
 
 
 def deblur_upscale(
@@ -125,9 +127,9 @@ def _packaged(alpha):
 
 
 @functools.lru_cache(maxsize=2)
-def _enlarger(model, tile, overlap, ensemble, noise):
+def _enlarger(model, tile, overlap, ensemble, noise, precision):
     """Compiled once, for all images of a loop."""
-    return Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise)
+    return Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
 
 
 def _of_file(path):

@@ -1,5 +1,6 @@
 """Images of any size through any generator, in memory that the tile bounds and not the image."""
 
+import functools
 import math
 import re
 import sys
@@ -11,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
+from esrgan_tf.models.noise_level import takes_noise_level
 from esrgan_tf.upscaling.kernels import check_noise
+from esrgan_tf.upscaling.precision import PRECISIONS, Forward, faster_bfloat16, forward, forward_bfloat16
 from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field, weighs_by_the_whole
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
@@ -28,6 +30,9 @@ _LEAST_TILE = 64  # unless an overlap is asked for
 # machine's memory, large enough that the overlap costs little. On a CPU never more than a quarter of what is free.
 _BUDGET = {"CPU": 768 * 2**20, "GPU": 2 * 2**30}
 _LARGEST_TILE = {"CPU": 448, "GPU": 1024}
+# Input pixels from which bfloat16 is tried: what it saves of so many, on a processor with instructions for it, is what
+# a network's second function and the trial cost, of the small networks (0.5 s) as of RRDBNet (9 s).
+_WORTH_A_TRIAL = 2**17
 # At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
 # Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
 _ACTIVATIONS, _RESULTS = 3, 6
@@ -53,15 +58,19 @@ class Enlarger:
             in tiles by a network that weighs its channels by the whole image.
         noise: standard deviation of the image's noise, of 255, for generators that take it.
         least_overlap: if `overlap` is None, it is at least so large.
+        precision: what is computed in, `float32` or `bfloat16`; `auto` is float32, but bfloat16 for 8-bit images where
+            the processor or GPU has instructions for it and a trial shows it faster. The trial takes seconds, and is
+            made once 131,072 pixels came in, this image's included.
 
     Attributes:
         scale: how many times larger the result is.
         channels: of the images that the generator takes, without the noise level.
         tile: as above; smaller once memory has run out.
+        precision: what the last 8-bit image was computed in, `float32` or `bfloat16`.
 
     Raises:
-        UserError: a tile that its overlap fills, numbers below their least, or a noise level for a generator that takes
-            none.
+        UserError: a tile that its overlap fills, numbers below their least, a noise level for a generator that takes
+            none, or bfloat16 for a network that is none of ours.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Enlarger:
         notice: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
         noise: float = 0.0,
         least_overlap: int = 0,
+        precision: str = "float32",
     ):
         if overlap is not None and overlap < 0:
             raise UserError(f"overlap {overlap}: the least is 0")
@@ -85,14 +95,15 @@ class Enlarger:
         self.noise = noise
         self.channels = model.inputs[0].shape[-1] - takes_noise_level(model)
         self._batch, self._ensemble, self._notice = batch, ensemble, notice
-        signature = [tf.TensorSpec((None, None, None, self.channels), tf.float32)]
-        self._forward = tf.function(
-            lambda image: model(with_noise_level(image, model, noise / 255), training=False),
-            input_signature=signature,
-            autograph=False,
-        )
+        if precision not in PRECISIONS:
+            raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
+        self._forward = (forward_bfloat16 if precision == "bfloat16" else forward)(model, noise / 255)
+        self.precision = "bfloat16" if precision == "bfloat16" else "float32"
+        self._of_8_bits: Forward | None = None
+        self._try_bfloat16 = functools.partial(faster_bfloat16, model, noise / 255)
+        self._pixels_to_trial = _WORTH_A_TRIAL if precision == "auto" else math.inf
         side = 2 * _GRID
-        small = self._forward(np.zeros((1, side, side, self.channels), np.float32))
+        small = self._forward(tf.zeros((1, side, side, self.channels)))
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
@@ -135,11 +146,12 @@ class Enlarger:
                 f"the network weighs its channels by all that it sees, here tiles of {self.tile} pixels: the result is "
                 "not quite that of the whole image, though no worse"
             )
+        function = self._forward_of(image)
         top = 0
         while top < height:
             try:
                 bottom = top
-                for piece, (row, column), bottom in self._row_of_tiles(image, top, progress):
+                for piece, (row, column), bottom in self._row_of_tiles(image, function, top, progress):
                     yield row * self.scale, column * self.scale, piece
                     done = column * self.scale + piece.shape[1]
                     progress(top * width + (bottom - top) * done // self.scale)
@@ -159,7 +171,19 @@ class Enlarger:
     def check(self, height: int, width: int) -> None:
         """Raises UserError where an image of this size cannot be enlarged."""
 
-    def _row_of_tiles(self, image, top, progress):
+    def _forward_of(self, image):
+        """The function that an image goes through, which tries bfloat16 when that is due."""
+        if image.dtype != np.uint8:
+            return self._forward
+        self._pixels_to_trial -= image.shape[0] * image.shape[1]
+        if self._pixels_to_trial <= 0:
+            self._pixels_to_trial = math.inf
+            faster = self._try_bfloat16(self._forward)
+            if faster is not None:
+                self._of_8_bits, self.precision = faster, "bfloat16"
+        return self._of_8_bits or self._forward
+
+    def _row_of_tiles(self, image, function, top, progress):
         """Yields `(piece, its place in the input, the row below it)` from left to right."""
         height, width = image.shape[:2]
         y = next(_spans(top, height, self.tile, self._overlap))
@@ -174,6 +198,7 @@ class Enlarger:
             before, pixels = top * width + (y[2] - top) * same[0][1], (y[2] - top) * (same[-1][2] - same[0][1])
             enlarged = self._enlarge(
                 batch.astype(np.float32) / np.iinfo(image.dtype).max,
+                function,
                 lambda part, before=before, pixels=pixels: progress(before + round(part * pixels)),
             )
             enlarged = enlarged.mean(axis=3, keepdims=True) if gray else enlarged
@@ -183,16 +208,16 @@ class Enlarger:
                 )
                 yield piece[rows, keep], (y[1], x[1]), y[2]
 
-    def _enlarge(self, batch, part_done):
+    def _enlarge(self, batch, function, part_done):
         """Float `[B, h, w, C]` in [0, 1] to the same enlarged; `part_done` may be told the share that is done."""
         if not self._ensemble:
-            return self._forward(batch).numpy()
+            return function(tf.constant(batch)).numpy()
         total = 0.0
         for turns in range(4):
             for flip in (False, True):
                 turned = np.rot90(batch, turns, axes=(1, 2))
                 turned = turned[:, :, ::-1] if flip else turned
-                enlarged = self._forward(np.ascontiguousarray(turned)).numpy()
+                enlarged = function(tf.constant(np.ascontiguousarray(turned))).numpy()
                 enlarged = enlarged[:, :, ::-1] if flip else enlarged
                 total = total + np.rot90(enlarged, -turns, axes=(1, 2))
         return total / 8.0

@@ -152,13 +152,14 @@ def recognise_model(model: keras.Model) -> Architecture:
     return recognise_variables(shapes, f"the Keras model {model.name}", model.inputs[0].shape[-1])
 
 
-def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> keras.Model:
+def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precision: str = "float32") -> keras.Model:
     """Builds the network, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
 
-    It computes in float32 whatever the policy of the program, as a model from a file does.
+    It computes in `precision`, one of Keras' policies, whatever the policy of the program: in float32 as a model from a
+    file does.
     """
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(precision)
     try:
         model = architecture.family.build(**architecture.options.arguments)
     finally:
@@ -168,9 +169,24 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> kera
     return model
 
 
-def is_built(model: keras.Model) -> bool:
-    """Whether `build` made it: what it computes then needs no comparison with what `build` makes of its weights."""
-    return model in _BUILT
+def check_function(model: keras.Model, architecture: Architecture) -> None:
+    """Whether a model of this architecture's weights computes what the architecture does.
+
+    Names and shapes say nothing of what lies between the weights, such as another residual scale.
+
+    Raises:
+        UserError: it does not.
+    """
+    if model in _BUILT:
+        return
+    # Odd sizes tell more; a discriminator halves its image, though.
+    sizes = (6, 5) if architecture.family.is_generator else (16, 8)
+    height, width = (known or size for known, size in zip(model.inputs[0].shape[1:3], sizes, strict=True))
+    image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
+    published = build(architecture, {v.path: np.asarray(v) for v in model.weights})
+    expected = np.asarray(published(image))
+    if not np.allclose(np.asarray(model(image)), expected, rtol=0, atol=1e-4 * max(1.0, float(np.abs(expected).max()))):
+        raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but computes something else")
 
 
 def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
