@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
@@ -19,6 +20,9 @@ from esrgan_tf.cli.main import main
 from esrgan_tf.weights import published
 from tests.model_server import CONTENT, ModelServer, record, whole, write_catalogue
 from tests.warm import Warm
+
+gc.freeze()
+gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow and Keras keep
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"

@@ -160,6 +160,7 @@ if __name__ == "__main__":
         with contextlib.suppress(ModuleNotFoundError):  # programs will say what they miss
             importlib.import_module(module)
     gc.freeze()  # or each child would look through all of it at its end, which takes longer than many programs
+    gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow keeps
     request = _serve()
     if request is not None:
         _run(**request)
