@@ -7,7 +7,8 @@ Every row is a process of its own, of the same network with the same weights; th
 Seconds are the median of the rounds' medians of seven; memory is the peak above what the imports take. PyTorch works
 with channels last, in inference mode, with autocast for bfloat16. The limit is the fastest 3x3 convolution of 64 to 192
 channels that PyTorch reaches on this machine: what the network's multiplications alone would take. Steps are of phase
-`psnr`, with Adam and a moving average. Nothing else should be running.
+`psnr`, with Adam and a moving average. A whole command lasts from the start of Python to the PNG file, and
+its memory is all that the process takes; PyTorch's is benchmarks/pytorch_upscale.py. Nothing else should be running.
 """
 
 import argparse
@@ -39,10 +40,15 @@ STEPS = {
     "step, full, 4 of 128x128": ("BasicSR", FULL, 32, 4),
     "step, 32/5/16, 16 of 128x128": ("BasicSR", NARROW, 32, 16),
 }
-CASES = INFERENCE | STEPS
+COMMANDS = {"photo of 1024x683, packaged, whole command": ("Residual", FULL, 1024, 1)}
+CASES = INFERENCE | STEPS | COMMANDS
 BOTH = ("float32", "bfloat16")
 PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "OpenVINO": BOTH, "ONNX Runtime": ("float32",)}
 STEP_PRECISIONS = {"ours": BOTH, "ours, recompute=blocks": BOTH, "PyTorch": BOTH}
+COMMAND_PRECISIONS = {"esrgan-tf upscale": BOTH, "PyTorch script": BOTH}
+
+
+PROGRAMS = ((INFERENCE, PRECISIONS), (STEPS, STEP_PRECISIONS), (COMMANDS, COMMAND_PRECISIONS))
 
 
 def main():
@@ -63,7 +69,7 @@ def main():
         print("| case | precision | program | seconds | of ours | memory, MB | of ours |\n| --- " + "| --- " * 6 + "|")
         for case in (case for case in CASES if arguments.only in case):
             flops = child(case, "weights", "float32", folder)["flops"]
-            programs = STEP_PRECISIONS if case in STEPS else PRECISIONS
+            programs = next(programs for cases, programs in PROGRAMS if case in cases)
             for precision in arguments.precision or BOTH:
                 print_rows(case, precision, programs, arguments.rounds, flops / limit, folder)
 
@@ -75,10 +81,10 @@ def print_rows(case, precision, programs, rounds, limit, folder):
             results.append(child(case, program, precision, folder))
     seconds = {program: statistics.median(r["seconds"] for r in results) for program, results in found.items()}
     memory = {program: statistics.median(r["memory"] for r in results) for program, results in found.items()}
-    if precision == "float32":
+    if precision == "float32" and case not in COMMANDS:
         print(f"| {case} | float32 | the limit | {limit:.3f} | {limit / seconds['ours']:.2f} | | |")
     for program in found:
-        ratios = [mine[program] / mine["ours"] if "ours" in mine else float("nan") for mine in (seconds, memory)]
+        ratios = [mine[program] / mine[next(iter(found))] for mine in (seconds, memory)]
         times, space = (f"{ratio:.2f}" for ratio in ratios)
         row = (case, precision, program, f"{seconds[program]:.3f}", times, f"{memory[program]:.0f}", space)
         print(f"| {' | '.join(row)} |", flush=True)
@@ -131,6 +137,8 @@ def torch_network(case, folder):
 
 def write_weights(case, precision, folder):
     """The weights, the same network for ONNX, and what it multiplies and adds."""
+    if case in COMMANDS:
+        case = "packaged 256x256"  # the same network
     import torch
     from safetensors.torch import save_file
 
@@ -261,9 +269,38 @@ def open_vino(case, precision, folder):
     return measured(lambda: network([lr])[0], before)
 
 
+def our_command(case, precision, folder):
+    program = Path(sys.executable).with_name("esrgan-tf")
+    weights = folder / "weights.safetensors"
+    return whole_command(program, "upscale", photo(folder), "--model", weights, "--precision", precision, folder=folder)
+
+
+def pytorch_command(case, precision, folder):
+    words = ("-m", "benchmarks.pytorch_upscale", CASES[case][0], folder / "weights.safetensors", photo(folder))
+    return whole_command(sys.executable, *words, folder / "photo_x4.png", precision, folder=folder)
+
+
+def photo(folder):
+    import skimage.data
+    from PIL import Image
+
+    path = folder / "photo.png"
+    Image.fromarray(skimage.data.astronaut()).resize((1024, 683), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def whole_command(*command, folder):
+    from benchmarks.conversion import measure
+
+    seconds, megabytes = measure(*map(str, command), cwd=Path.cwd())
+    (folder / "photo_x4.png").unlink()
+    return {"seconds": seconds, "memory": megabytes}
+
+
 CHILDREN = {
     "limit": fastest_convolution, "weights": write_weights, "ours": ours, "PyTorch": pytorch, "OpenVINO": open_vino,
-    "ONNX Runtime": onnx_runtime, "ours, recompute=blocks": ours_recomputing,
+    "ONNX Runtime": onnx_runtime, "ours, recompute=blocks": ours_recomputing, "esrgan-tf upscale": our_command,
+    "PyTorch script": pytorch_command,
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """How fast one step of each phase is, and how fast batches are cut for it.
 
-    python benchmarks/training.py [--steps N]
+    python -m benchmarks.training [--steps N] [--vgg19 WEIGHTS.h5]
 
-Prints a table: medians, in one process, on whatever devices TensorFlow sees. Nothing else should be running.
+Prints a table: medians, in one process, on whatever devices TensorFlow sees. With VGG19's weights it has only phase gan
+of the full networks, perceptual loss included. Nothing else should be running.
 """
 
 import argparse
@@ -31,6 +32,7 @@ CASES = [  # name, phase (gan without VGG19), generator, batch, patch, precision
     ("narrow", "psnr", NARROW, 16, 128, "mixed_bfloat16"),
     ("full", "psnr", {}, 4, 128, "float32"),
 ]
+WITH_VGG19 = ("full", "gan", {}, 4, 128, "float32")
 
 
 class MemoryStore:
@@ -66,13 +68,15 @@ def noise():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=15, help="timed steps a row")
-    steps = parser.parse_args().steps
+    parser.add_argument("--vgg19", help="weights of Keras' VGG19 without its top")
+    arguments = parser.parse_args()
+    steps, vgg19 = arguments.steps, arguments.vgg19
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, devices: {devices()}\n")
     print("| generator | phase | batch | precision | seconds a step | patches a second |")
     print("| --- | --- | --- | --- | --- | --- |")
     store = noise()
-    for name, phase, sizes, batch_size, hr_patch, precision in CASES:
-        seconds = step_seconds(phase, sizes, Patches(store, 4, hr_patch, batch_size, 0), precision, steps)
+    for name, phase, sizes, batch_size, hr_patch, precision in [WITH_VGG19] if vgg19 else CASES:
+        seconds = step_seconds(phase, sizes, Patches(store, 4, hr_patch, batch_size, 0), precision, steps, vgg19)
         batch = f"{batch_size} of {hr_patch}x{hr_patch}"
         print(f"| {name} | {phase} | {batch} | {precision} | {seconds:.3f} | {batch_size / seconds:.1f} |", flush=True)
     began = time.monotonic()
@@ -85,12 +89,12 @@ def devices():
     return ", ".join(device.name.removeprefix("/physical_device:") for device in tf.config.list_physical_devices())
 
 
-def step_seconds(phase, sizes, patches, precision, steps):
+def step_seconds(phase, sizes, patches, precision, steps, vgg19=None):
     config = Config(generator=RRDB(**sizes))
     config = replace(
         config,
         data=replace(config.data, hr_patch=patches.hr_patch),
-        gan=replace(config.gan, perceptual_weight=0.0),
+        gan=replace(config.gan, **({"vgg_weights": vgg19} if vgg19 else {"perceptual_weight": 0.0})),
         runtime=replace(config.runtime, precision=precision),
     )
     strategy = tf.distribute.MirroredStrategy()

@@ -1,8 +1,9 @@
-"""Time and memory of `esrgan-tf upscale` on large photos, start-up and files included.
+"""Time and memory of `esrgan-tf upscale` as photos grow, and of a folder of many sizes; start-up and files included.
 
-    python benchmarks/upscale.py [--model realesr-general-x4v3.safetensors] [--sizes 1152x864 4000x3000]
+    python -m benchmarks.upscale [--model realesr-general-x4v3.safetensors] [--plot growth.png] [--folder]
 
-The photos are a free one of scikit-image, enlarged. Each run is a process of its own.
+The photos are a free one of scikit-image, enlarged. Each run is a process of its own. The folder holds 200 images of 40
+sizes; what tracing or tuning for each size would cost shows beside the same number of images of one size.
 """
 
 import argparse
@@ -13,37 +14,79 @@ from pathlib import Path
 import skimage.data
 from PIL import Image
 
+from benchmarks.conversion import measure
 from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import DEFAULT
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conversion import measure
+SIZES = ("866x577", "2048x1465", "4000x3000", "8000x6000")  # 0.5, 3, 12 and 48 megapixels
+PROGRAM = Path(sys.executable).with_name("esrgan-tf")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT, help="a file, or a name of `esrgan-tf models`")
-    parser.add_argument("--sizes", nargs="+", default=["1152x864", "2048x1365", "4000x3000"])
+    parser.add_argument("--sizes", nargs="*", default=SIZES)
     parser.add_argument("--format", default="png")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--plot", type=Path, help="also draw seconds and memory to this .png")
+    parser.add_argument("--folder", action="store_true", help="also the folders of 200 images")
     arguments = parser.parse_args()
-    program = Path(sys.executable).with_name("esrgan-tf")
-    print(f"{'pixels in':<12} {'format':<7} {'seconds':>8} {'MB at most':>11}")
+    model = str(find_model(arguments.model).resolve())
+    flags = ("--format", arguments.format, "--precision", arguments.precision, "--model", model)
+    print("| photo | megapixels | result | seconds | of a megapixel | MB at most |\n| --- " + "| --- " * 5 + "|")
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.sizes:
             width, height = map(int, size.split("x"))
-            photo = Image.fromarray(skimage.data.astronaut()).resize((width, height), Image.Resampling.BICUBIC)
-            photo.save(Path(folder) / "photo.jpg", quality=92)
-            flags = (
-                "--output",
-                "out",
-                "--format",
-                arguments.format,
-                "--overwrite",
-                "--model",
-                find_model(arguments.model).resolve(),
-            )
-            seconds, peak = measure(program, "upscale", "photo.jpg", *map(str, flags), cwd=folder)
-            print(f"{size:<12} {arguments.format:<7} {seconds:8.1f} {peak:11,.0f}", flush=True)
+            photo(width, height).save(Path(folder) / "photo.jpg", quality=92)
+            seconds, peak = measure(PROGRAM, "upscale", "photo.jpg", "--output", "out", *flags, cwd=folder)
+            with Image.open(next((Path(folder) / "out").iterdir())) as result:
+                wide, high = result.size
+            empty(Path(folder) / "out")
+            megapixels = width * height / 1e6
+            rows.append((megapixels, seconds, peak))
+            each = f"{seconds / megapixels:.1f}"
+            print(f"| {size} | {megapixels:.1f} | {wide}x{high} | {seconds:.1f} | {each} | {peak:,.0f} |", flush=True)
+    if arguments.plot:
+        draw(rows, arguments.plot)
+    if arguments.folder:
+        for sizes in (1, 40):
+            seconds, peak = many_images(sizes, flags)
+            print(f"\n200 images of {sizes} size(s): {seconds:.1f} seconds, {peak:,.0f} MB at most", flush=True)
+
+
+def photo(width, height):
+    return Image.fromarray(skimage.data.astronaut()).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def empty(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def many_images(sizes, flags):
+    """Sizes of the same mean area, from 60x45 to 140x105 pixels."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "photos").mkdir()
+        widths = [round((60**2 + (140**2 - 60**2) * (i + 0.5) / sizes) ** 0.5) for i in range(sizes)]
+        for i in range(200):
+            width = widths[i % sizes]
+            photo(width, round(0.75 * width)).save(Path(folder) / "photos" / f"{i:03}.png")
+        return measure(PROGRAM, "upscale", "photos", "--output", "out", *flags, cwd=folder)
+
+
+def draw(rows, path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    megapixels, seconds, peaks = zip(*rows, strict=True)
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, values, label in zip(figure.subplots(1, 2), (seconds, peaks), ("seconds", "MB at most"), strict=True):
+        axes.plot(megapixels, values, "o-", color="#1f77b4")
+        axes.set(xlabel="megapixels of the photo", ylabel=label, xlim=(0, None), ylim=(0, None))
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
