@@ -10,9 +10,11 @@ from PIL import Image
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import GENERATORS, compact_generator, residual_generator
+from esrgan_tf.models.pixels import pixel_shuffle, tensorflow_only
 from esrgan_tf.upscaling import precision, tiling
 from esrgan_tf.upscaling.precision import faster_bfloat16, forward, forward_bfloat16, lists_bfloat16
 from esrgan_tf.upscaling.tiling import Enlarger
+from tests import reference
 from tests.conftest import randomise
 
 SMALL = {
@@ -30,6 +32,19 @@ def test_every_network_computes_the_same_in_fewer_bits(name):
     exact, rounded = (of(model)(tf.constant(image)).numpy() for of in (forward, forward_bfloat16))
     assert rounded.dtype == np.float32
     assert 0 < np.sqrt(np.mean((rounded - exact) ** 2)) < 0.01 * exact.std()
+
+
+@pytest.mark.parametrize(("r", "channels"), [(1, 3), (2, 1), (3, 4), (4, 3), (8, 3)])
+def test_a_shuffle_of_tensorflow_is_the_same(r, channels):
+    packed = keras.Input((None, None, channels * r**2))
+    pixels = np.random.default_rng(0).random((2, 5, 3, channels * r**2), np.float32)
+    with tensorflow_only():
+        fast = keras.Model(packed, pixel_shuffle(packed, r, "fast"))
+    expected = reference.pixel_shuffle(pixels, r)
+    np.testing.assert_array_equal(fast(pixels), expected)
+    np.testing.assert_array_equal(keras.Model(packed, pixel_shuffle(packed, r, "saved"))(pixels), expected)
+    assert fast.output_shape == (None, None, None, channels)
+    assert len(fast.layers) == 2
 
 
 def test_ends_are_float32_and_what_is_between_bfloat16():
