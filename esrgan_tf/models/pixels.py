@@ -1,30 +1,12 @@
 """Pixels to channels and back, in sizes known only at run time, of Keras' own operations.
 
 Keras 3.12, the newest for Python 3.10, has none of these, and a Reshape layer completes one unknown size, not two. What
-is built here leaves a model free of custom objects, on every backend; `with tensorflow_only()` it is faster, for models
-that are not saved.
+is built here leaves a model free of custom objects, on every backend, but not what is built `with inference_only()`.
 """
-
-import contextlib
-import contextvars
-from collections.abc import Iterator
 
 from keras import layers, ops
 
-_TENSORFLOW_ONLY = contextvars.ContextVar("tensorflow_only", default=False)
-
-
-@contextlib.contextmanager
-def tensorflow_only() -> Iterator[None]:
-    """Networks built meanwhile compute the same by TensorFlow's own operations, in a tenth of the time for a shuffle.
-
-    They are for this process: Keras does not save them.
-    """
-    token = _TENSORFLOW_ONLY.set(True)
-    try:
-        yield
-    finally:
-        _TENSORFLOW_ONLY.reset(token)
+from esrgan_tf.models.inference import for_inference
 
 
 def pixel_shuffle(x, r: int, name: str, **kwargs):
@@ -32,7 +14,7 @@ def pixel_shuffle(x, r: int, name: str, **kwargs):
 
     Without `dtype` among `kwargs` its layers round to what the policy computes in.
     """
-    if _TENSORFLOW_ONLY.get():
+    if for_inference():
         return _Shuffle(r, name=name, **kwargs)(x)
     for axis, side in ((1, "rows"), (2, "columns")):
         parts = ops.split(x, r, axis=-1)

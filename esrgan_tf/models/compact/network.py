@@ -5,9 +5,9 @@ Known as SRVGGNetCompact: all work is done at the input's size, and one pixel sh
 
 import keras
 from keras import layers
-from keras.initializers import Constant
 
 from esrgan_tf.models.as_pytorch import conv3x3
+from esrgan_tf.models.inference import prelu
 from esrgan_tf.models.pixels import pixel_shuffle
 
 
@@ -30,7 +30,7 @@ def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, chann
     x = conv3x3(filters, channels, "body_0", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(1 + blocks):
         x = conv3x3(filters, filters, f"body_{2 * i}")(x) if i else x
-        x = layers.PReLU(Constant(0.25), shared_axes=[1, 2], name=f"body_{2 * i + 1}")(x)  # one slope a channel
+        x = prelu([1, 2], f"body_{2 * i + 1}")(x)  # one slope a channel
     x = conv3x3(channels * scale**2, filters, f"body_{2 * (1 + blocks)}", dtype="float32")(x)
     x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
     base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)

@@ -4,10 +4,10 @@ import math
 
 import keras
 from keras import layers
-from keras.initializers import Constant
 
 from esrgan_tf.models import as_pytorch
 from esrgan_tf.models.as_pytorch import conv, conv3x3, he_normal
+from esrgan_tf.models.inference import prelu
 from esrgan_tf.models.pixels import enlarge_bilinearly, pixel_shuffle
 from esrgan_tf.models.srresnet.options import SCALES, SCALES_WITHOUT_BATCH_NORM
 
@@ -59,7 +59,7 @@ def _residual_block(x, filters, name):
 
 
 def _prelu(name):
-    return layers.PReLU(Constant(0.25), shared_axes=[1, 2, 3], name=name)
+    return prelu([1, 2, 3], name)
 
 
 def _msrresnet(scale, filters, blocks, channels):
