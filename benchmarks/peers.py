@@ -9,9 +9,13 @@ with channels last, in inference mode, with autocast for bfloat16. The limit is 
 channels that PyTorch reaches on this machine: what the network's multiplications alone would take. Steps are of phase
 `psnr`, with Adam and a moving average. A whole command lasts from the start of Python to the PNG file, and
 its memory is all that the process takes; PyTorch's is benchmarks/pytorch_upscale.py. Nothing else should be running.
+
+Where there is an NVIDIA GPU the rows are those of the GPU: 16 images at once, PyTorch also compiled, memory the GPU's
+peak; images a second are 16 by the seconds.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -49,6 +53,12 @@ COMMAND_PRECISIONS = {"esrgan-tf upscale": BOTH, "PyTorch script": BOTH}
 
 
 PROGRAMS = ((INFERENCE, PRECISIONS), (STEPS, STEP_PRECISIONS), (COMMANDS, COMMAND_PRECISIONS))
+# Where there is an NVIDIA GPU: images at once enough to fill it, and no programs for CPUs alone.
+ON_GPU = Path("/dev/nvidia0").exists()
+GPU_PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "PyTorch, compiled": BOTH}
+if ON_GPU:
+    CASES = {name: (*sizes, 16) for name, (*sizes, _) in CASES.items()}
+    PROGRAMS = ((INFERENCE | STEPS, GPU_PRECISIONS),)
 
 
 def main():
@@ -67,7 +77,7 @@ def main():
         limit = child("", "limit", "float32", folder)["flops"]
         print(f"the limit: {limit / 1e9:.0f} GFLOP/s\n")
         print("| case | precision | program | seconds | of ours | memory, MB | of ours |\n| --- " + "| --- " * 6 + "|")
-        for case in (case for case in CASES if arguments.only in case):
+        for case in (case for case in CASES if arguments.only in case and not (ON_GPU and case in COMMANDS)):
             flops = child(case, "weights", "float32", folder)["flops"]
             programs = next(programs for cases, programs in PROGRAMS if case in cases)
             for precision in arguments.precision or BOTH:
@@ -81,7 +91,7 @@ def print_rows(case, precision, programs, rounds, limit, folder):
             results.append(child(case, program, precision, folder))
     seconds = {program: statistics.median(r["seconds"] for r in results) for program, results in found.items()}
     memory = {program: statistics.median(r["memory"] for r in results) for program, results in found.items()}
-    if precision == "float32" and case not in COMMANDS:
+    if precision == "float32" and case not in COMMANDS and not ON_GPU:  # it is the processor's limit
         print(f"| {case} | float32 | the limit | {limit:.3f} | {limit / seconds['ours']:.2f} | | |")
     for program in found:
         ratios = [mine[program] / mine[next(iter(found))] for mine in (seconds, memory)]
@@ -110,7 +120,12 @@ def measured(call, before, times=TIMES):
 
 
 def peak():
-    """Of this process, in bytes."""
+    """Of this process, or of the GPU, in bytes."""
+    if ON_GPU:
+        if "torch" in sys.modules:
+            return sys.modules["torch"].cuda.max_memory_allocated()
+        tensorflow = sys.modules.get("tensorflow")
+        return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"] if tensorflow else 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -211,7 +226,7 @@ def our_step(case, precision, model, before, recompute):
     chosen = [f"generator.{key}={value}" for key, value in sizes.items()]
     policy = "float32" if precision == "float32" else "mixed_bfloat16"
     config = load_config(None, [*chosen, f"runtime.precision={policy}", f"runtime.recompute={recompute}"])
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    strategy = tf.distribute.MirroredStrategy(["GPU:0" if ON_GPU else "CPU:0"])
     with strategy.scope():
         phase = build_phase("psnr", config, (Path("weights"), model))
     step = TrainStep(phase, strategy, config.runtime)
@@ -219,26 +234,30 @@ def our_step(case, precision, model, before, recompute):
     return measured(lambda: step(lr, hr, tf.constant(0.0)).numpy(), before)
 
 
-def pytorch(case, precision, folder):
+def pytorch(case, precision, folder, compiled=False):
     import torch
 
-    before = peak()
-    network = torch_network(case, folder).to(memory_format=torch.channels_last)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    before, device = peak(), "cuda" if ON_GPU else "cpu"
+    network = torch_network(case, folder).to(device, memory_format=torch.channels_last)
+    forward = torch.compile(network) if compiled else network
+    autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+
+    def placed(x):
+        return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(device, memory_format=torch.channels_last)
+
     if case in INFERENCE:
-        lr = torch.from_numpy(images(case).transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last)
+        lr = placed(images(case))
+        network.eval()
         with torch.inference_mode(), autocast:
-            return measured(lambda: network.eval()(lr).float().numpy(), before)
-    lr, hr = (
-        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last) for x in images(case)
-    )
+            return measured(lambda: forward(lr).float().cpu().numpy(), before)
+    lr, hr = map(placed, images(case))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     average = [p.detach().clone() for p in network.parameters()]
 
     def step():
         optimizer.zero_grad()
         with autocast:
-            loss = (network(lr).float() - hr).abs().mean()
+            loss = (forward(lr).float() - hr).abs().mean()
         loss.backward()
         optimizer.step()
         with torch.no_grad():
@@ -300,7 +319,7 @@ def whole_command(*command, folder):
 CHILDREN = {
     "limit": fastest_convolution, "weights": write_weights, "ours": ours, "PyTorch": pytorch, "OpenVINO": open_vino,
     "ONNX Runtime": onnx_runtime, "ours, recompute=blocks": ours_recomputing, "esrgan-tf upscale": our_command,
-    "PyTorch script": pytorch_command,
+    "PyTorch script": pytorch_command, "PyTorch, compiled": functools.partial(pytorch, compiled=True),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import DEFAULT
 
 SIZES = ("866x577", "2048x1465", "4000x3000", "8000x6000")  # 0.5, 3, 12 and 48 megapixels
+Image.MAX_IMAGE_PIXELS = None  # the results are ours
 PROGRAM = Path(sys.executable).with_name("esrgan-tf")
 
 
