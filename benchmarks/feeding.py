@@ -70,7 +70,7 @@ def time_cache(count):
 
 
 def time_parts():
-    """Of one image of the size that a patch and its margin have, each operation compiled, on one thread's worth."""
+    """Of one image of the size that a patch and its margin have, each operation compiled, alone on all cores."""
     side = PATCH + load_config(None, ["degradation.kind=second_order"]).degradation.margin
     x = tf.constant(skimage.data.astronaut()[:side, :side] / 255, tf.float32)
     kernel = tf.constant(np.outer(np.hanning(23)[1:-1], np.hanning(23)[1:-1]) / 100, tf.float32)

@@ -582,3 +582,14 @@ def test_export_of_a_single_model(trained_run, tmp_path, run_main):
     assert status == 0
     assert "written, reloaded and compared" in out
     assert (tmp_path / "a.tar.gz").is_file()
+
+
+def test_commands_start_without_what_keras_would_draw_with():
+    """It takes half a second to import; curves of training find it all the same."""
+    program = (
+        "import sys; from esrgan_tf.quiet import quiet_tensorflow\n"
+        "with quiet_tensorflow():\n    import keras\n"
+        "print('matplotlib' in sys.modules); import esrgan_tf.runs.curves; print('matplotlib' in sys.modules)"
+    )
+    result = run_process(sys.executable, "-c", program)
+    assert result.stdout.split() == ["False", "True"], result.stderr
