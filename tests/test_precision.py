@@ -1,7 +1,5 @@
 """Enlarging in bfloat16: what it changes, when it is chosen, what refuses it."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -12,12 +10,9 @@ from PIL import Image
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import GENERATORS, compact_generator, residual_generator
-from esrgan_tf.models.inference import inference_only, prelu
-from esrgan_tf.models.pixels import pixel_shuffle
 from esrgan_tf.upscaling import precision, tiling
 from esrgan_tf.upscaling.precision import faster_bfloat16, forward, forward_bfloat16, lists_bfloat16
 from esrgan_tf.upscaling.tiling import Enlarger
-from tests import reference
 from tests.conftest import randomise
 
 SMALL = {
@@ -35,36 +30,6 @@ def test_every_network_computes_the_same_in_fewer_bits(name):
     exact, rounded = (of(model)(tf.constant(image)).numpy() for of in (forward, forward_bfloat16))
     assert rounded.dtype == np.float32
     assert 0 < np.sqrt(np.mean((rounded - exact) ** 2)) < 0.01 * exact.std()
-
-
-@pytest.mark.parametrize(("r", "channels"), [(1, 3), (2, 1), (3, 4), (4, 3), (8, 3)])
-def test_a_shuffle_of_tensorflow_is_the_same(r, channels):
-    packed = keras.Input((None, None, channels * r**2))
-    pixels = np.random.default_rng(0).random((2, 5, 3, channels * r**2), np.float32)
-    with inference_only():
-        fast = keras.Model(packed, pixel_shuffle(packed, r, "fast"))
-    expected = reference.pixel_shuffle(pixels, r)
-    np.testing.assert_array_equal(fast(pixels), expected)
-    np.testing.assert_array_equal(keras.Model(packed, pixel_shuffle(packed, r, "saved"))(pixels), expected)
-    assert fast.output_shape == (None, None, None, channels)
-    assert len(fast.layers) == 2
-
-
-@pytest.mark.parametrize("shared_axes", [[1, 2], [1, 2, 3]])
-def test_a_prelu_of_fewer_passes_is_the_same(shared_axes):
-    rng = np.random.default_rng(0)
-    slopes = rng.uniform(-1, 2, (1, 1, 1 if 3 in shared_axes else 4)).astype(np.float32)
-    x = rng.standard_normal((2, 5, 3, 4), np.float32)
-    x[0, 0, 0, 0] = 0
-    results = []
-    for build in (inference_only, contextlib.nullcontext):
-        with build():
-            layer = prelu(shared_axes, "slopes")
-        layer.build(x.shape)
-        layer.set_weights([slopes])
-        results.append(np.asarray(layer(x)))
-    for result in results:
-        np.testing.assert_array_equal(result, np.where(x > 0, x, slopes * x))
 
 
 def test_ends_are_float32_and_what_is_between_bfloat16():

@@ -1,12 +1,13 @@
-"""Pixels to channels and back, in sizes known only at run time, of Keras' own operations.
+"""Pixels to channels and back, and every pixel several times, in sizes known only at run time.
 
-Keras 3.12, the newest for Python 3.10, has none of these, and a Reshape layer completes one unknown size, not two. What
-is built here leaves a model free of custom objects, on every backend, but not what is built `with inference_only()`.
+Of Keras' own operations, so that a model is free of custom objects, on every backend. Keras 3.12, the newest for Python
+3.10, has none that shuffle pixels, and a Reshape layer completes one unknown size, not two. What is built for another
+purpose has TensorFlow's: an export all that are here, so that it opens where Keras' are not understood.
 """
 
 from keras import layers, ops
 
-from esrgan_tf.models.inference import for_inference
+from esrgan_tf.models.purposes import Purpose, built_for
 
 
 def pixel_shuffle(x, r: int, name: str, **kwargs):
@@ -14,8 +15,12 @@ def pixel_shuffle(x, r: int, name: str, **kwargs):
 
     Without `dtype` among `kwargs` its layers round to what the policy computes in.
     """
-    if for_inference():
+    if r == 1:
+        return x
+    if built_for(Purpose.RUNNING):
         return _Shuffle(r, name=name, **kwargs)(x)
+    if built_for(Purpose.EXPORTING):
+        return _of_tensorflow(lambda x, tf: tf.nn.depth_to_space(x, r), x.shape[-1] // r**2, name, **kwargs)(x)
     for axis, side in ((1, "rows"), (2, "columns")):
         parts = ops.split(x, r, axis=-1)
         x = layers.Concatenate(axis=axis, name=f"{name}_{side}", **kwargs)(parts)  # r * n lines, in the order (i, line)
@@ -53,7 +58,27 @@ def pixel_unshuffle(image, r: int):
     """
     x = layers.Concatenate(axis=1, dtype="float32", name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
     x = layers.Concatenate(axis=2, dtype="float32", name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
+    if built_for(Purpose.EXPORTING):
+
+        def pack(x, tf):
+            height, width = tf.shape(x)[1] // r * r, tf.shape(x)[2] // r * r
+            return tf.nn.space_to_depth(x[:, :height, :width], r)
+
+        return _of_tensorflow(pack, x.shape[-1] * r**2, "unshuffle", dtype="float32")(x)
     return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
+
+
+def enlarge_nearest(x, r: int, name: str, **kwargs):
+    """`[B, h, w, C]` to `[B, r * h, r * w, C]`, every pixel r times in both directions."""
+    if r == 1:
+        return x
+    if built_for(Purpose.EXPORTING):
+        # The shuffle of r * r copies: UpSampling2D loses the number of channels, which LiteRT's convolutions need, and
+        # `tf.image.resize` has no gradient in XLA.
+        return _of_tensorflow(
+            lambda x, tf: tf.nn.depth_to_space(tf.tile(x, (1, 1, 1, r * r)), r), x.shape[-1], name, **kwargs
+        )(x)
+    return layers.UpSampling2D(r, interpolation="nearest", name=name, **kwargs)(x)
 
 
 def enlarge_bilinearly(x, r: int, name: str, **kwargs):
@@ -62,7 +87,7 @@ def enlarge_bilinearly(x, r: int, name: str, **kwargs):
     Of layers that have gradients in XLA and take sizes known only at run time, which Keras' bilinear `UpSampling2D`
     has not and does not: every pixel r times, then the mean of r neighbours, which for an even r falls between two.
     """
-    x = layers.UpSampling2D(r, interpolation="nearest", name=f"{name}_nearest", **kwargs)(x)
+    x = enlarge_nearest(x, r, f"{name}_nearest", **kwargs)
     edge = r // 2
     x = layers.Concatenate(axis=1, name=f"{name}_rows", **kwargs)([x[:, :1]] * edge + [x] + [x[:, -1:]] * edge)
     x = layers.Concatenate(axis=2, name=f"{name}_columns", **kwargs)([x[:, :, :1]] * edge + [x] + [x[:, :, -1:]] * edge)
@@ -72,9 +97,23 @@ def enlarge_bilinearly(x, r: int, name: str, **kwargs):
 
 def crop_to_multiple_of(image, x, scale: int):
     """Crops `x` to `scale` times the height and width of `image`."""
+    if built_for(Purpose.EXPORTING):
+
+        def cut(both, tf):
+            height, width = tf.shape(both[0])[1], tf.shape(both[0])[2]
+            return both[1][:, : scale * height, : scale * width]
+
+        return _of_tensorflow(cut, x.shape[-1], "crop", dtype="float32")([image, x])
     for axis in (1, 2):
         x = ops.take(x, _count_up(image, axis, scale), axis=axis)
     return x
+
+
+def _of_tensorflow(function, channels, name, **kwargs):
+    """A layer of `function(x, tensorflow)`, whose result is `[B, H, W, channels]` of any size."""
+    import tensorflow as tf
+
+    return layers.Lambda(function, (None, None, channels), arguments={"tf": tf}, name=name, **kwargs)
 
 
 def _count_up(x, axis, times=1):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.files import check_absent, replacing
+from esrgan_tf.publish.signatures import servable
 from esrgan_tf.weights.agreement import TOLERANCE, sample
 
 
@@ -34,8 +35,8 @@ def export_saved_model(model: keras.Model, path: str | Path, card: str | None = 
     check_absent(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
-        root, signatures = _servable(model)
-        tf.saved_model.save(root, str(staging), signatures)
+        published = servable(model)
+        tf.saved_model.save(_root(published), str(staging), published.signatures)
         verify(model, staging)
         if card is not None:
             (staging / "MODEL_CARD.md").write_text(card)
@@ -78,33 +79,16 @@ def archive(path: str | Path, archive_path: str | Path) -> None:
             tar.add(entry, arcname=entry.name)
 
 
-def _servable(model):
-    """The object that is saved, and its signatures.
+def _root(published):
+    """The object that is saved.
 
-    The Keras model itself stays out of the saved object, in the functions' closure: tracked, it saves to something that
+    The Keras model itself stays out of it, in the functions' closure: tracked, it saves to something that
     `saved_model_cli` cannot run. Its raw variables stand in, so that each weight is stored once.
     """
-
-    shape = (None, None, None, model.inputs[0].shape[-1])
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
-    def enlarge(image):
-        """Float32 in [0, 255], enlarged, not clipped."""
-        return 255.0 * model(image / 255.0, training=False)
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
-    def serving_default(image):
-        return {"super_resolution": enlarge(image)}
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")], autograph=False)
-    def uint8(image):
-        enlarged = enlarge(tf.cast(image, tf.float32))
-        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
-
     root = tf.train.Checkpoint()
-    root.variables = [v.value for v in model.weights]
-    root.trainable_variables = [v.value for v in model.trainable_weights]
+    root.variables = [v.value for v in published.network.weights]
+    root.trainable_variables = [v.value for v in published.network.trainable_weights]
     root.regularization_losses = []
-    root.call = enlarge
-    root.__call__ = enlarge
-    return root, {"serving_default": serving_default, "uint8": uint8}
+    root.call = published.enlarge
+    root.__call__ = published.enlarge
+    return root

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.inference import inference_only
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
+from esrgan_tf.models.purposes import Purpose, building_for
 from esrgan_tf.weights.architecture import build, check_function, recognise_model
 
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -49,7 +49,7 @@ def forward_bfloat16(model: keras.Model, noise: float = 0.0) -> Forward:
     """
     architecture = recognise_model(model)
     check_function(model, architecture)
-    with inference_only():
+    with building_for(Purpose.RUNNING):
         return forward(build(architecture, {v.path: np.asarray(v) for v in model.weights}, "mixed_bfloat16"), noise)
 
 

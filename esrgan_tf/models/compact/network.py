@@ -7,8 +7,8 @@ import keras
 from keras import layers
 
 from esrgan_tf.models.as_pytorch import conv3x3
-from esrgan_tf.models.inference import prelu
-from esrgan_tf.models.pixels import pixel_shuffle
+from esrgan_tf.models.pixels import enlarge_nearest, pixel_shuffle
+from esrgan_tf.models.purposes import prelu
 
 
 def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, channels: int = 3) -> keras.Model:
@@ -33,6 +33,6 @@ def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, chann
         x = prelu([1, 2], f"body_{2 * i + 1}")(x)  # one slope a channel
     x = conv3x3(channels * scale**2, filters, f"body_{2 * (1 + blocks)}", dtype="float32")(x)
     x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
-    base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)
+    base = enlarge_nearest(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="compact_generator")

@@ -9,7 +9,7 @@ from keras import layers
 from keras.initializers import RandomNormal
 
 from esrgan_tf.models.as_pytorch import conv3x3
-from esrgan_tf.models.pixels import pixel_shuffle
+from esrgan_tf.models.pixels import enlarge_nearest, pixel_shuffle
 
 
 def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, channels: int = 3) -> keras.Model:
@@ -36,6 +36,6 @@ def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, chann
     near_zero = {"kernel_initializer": RandomNormal(stddev=1e-3), "bias_initializer": "zeros"}
     x = layers.Conv2D(channels * scale**2, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)
     x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
-    base = layers.UpSampling2D(scale, interpolation="nearest", dtype="float32", name="base")(image)
+    base = enlarge_nearest(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="residual_generator")

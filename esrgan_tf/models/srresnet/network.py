@@ -7,8 +7,8 @@ from keras import layers
 
 from esrgan_tf.models import as_pytorch
 from esrgan_tf.models.as_pytorch import conv, conv3x3, he_normal
-from esrgan_tf.models.inference import prelu
 from esrgan_tf.models.pixels import enlarge_bilinearly, pixel_shuffle
+from esrgan_tf.models.purposes import prelu
 from esrgan_tf.models.srresnet.options import SCALES, SCALES_WITHOUT_BATCH_NORM
 
 

@@ -1,0 +1,72 @@
+"""What every published file computes, whatever its format: a generator of images in [0, 255]."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.purposes import Purpose, building_for
+from esrgan_tf.weights.architecture import build, check_function, recognise_model
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A generator to be published.
+
+    Attributes:
+        network: computes what the generator does, of operations that other runtimes have.
+        enlarge: float32 `[B, H, W, C]` in [0, 255] to float32 `[B, scale * H, scale * W, C]`, not clipped.
+        serving_default: the same, to `{"super_resolution": …}`.
+        uint8: uint8 to `{"super_resolution": …}` in uint8, clipped and rounded.
+    """
+
+    network: keras.Model
+    enlarge: Callable
+    serving_default: Callable
+    uint8: Callable
+
+    @property
+    def signatures(self) -> dict[str, Callable]:
+        """By name."""
+        return {"serving_default": self.serving_default, "uint8": self.uint8}
+
+
+def servable(model: keras.Model, tile: int | None = None) -> Servable:
+    """The generator `model`, of float32 RGB in [0, 1], as it is published.
+
+    Args:
+        tile: the width and height of all images, which then come one by one; None is for any B, H, W.
+    """
+    network = _for_export(model)
+    channels = model.inputs[0].shape[-1]
+    shape = (None, None, None, channels) if tile is None else (1, tile, tile, channels)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
+    def enlarge(image):
+        """Float32 in [0, 255], enlarged, not clipped."""
+        return 255.0 * network(image / 255.0, training=False)
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
+    def serving_default(image):
+        return {"super_resolution": enlarge(image)}
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")], autograph=False)
+    def uint8(image):
+        enlarged = enlarge(tf.cast(image, tf.float32))
+        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
+
+    return Servable(network, enlarge, serving_default, uint8)
+
+
+def _for_export(model):
+    """The network built anew for export; `model` itself where it is no network of ours, and no other is known."""
+    try:
+        architecture = recognise_model(model)
+        check_function(model, architecture)
+    except UserError:
+        return model
+    with building_for(Purpose.EXPORTING):
+        return build(architecture, {v.path: np.asarray(v) for v in model.weights})
