@@ -5,6 +5,8 @@ import importlib.metadata
 
 _PUBLIC = {
     "deblur_upscale": "esrgan_tf.upscaling.enlarging",
+    "export_litert": "esrgan_tf.publish.litert",
+    "export_onnx": "esrgan_tf.publish.onnx",
     "export_saved_model": "esrgan_tf.publish.serving",
     "interpolate": "esrgan_tf.weights.interpolation",
     "load_model": "esrgan_tf.weights.loading",

@@ -196,7 +196,7 @@ MISTAKES = {
     "convert nothing": (("convert", "{tmp}/absent.pth", "{new}"), "no file or folder {tmp}/absent.pth"),
     "convert to what exists": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/old.tar.gz"),
-        "end it in .keras, .safetensors or .pth, or name a folder",
+        "end it in .keras, .safetensors, .pth, .tflite or .onnx, or name a folder",
     ),
     "convert to where something is": (("convert", "{tmp}/gray.safetensors", "{tmp}/empty"), "exists; remove it"),
     "convert to below a file": (
@@ -216,10 +216,33 @@ MISTAKES = {
         "-: standard output takes none of",
     ),
     "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: standard output takes none of"),
-    "convert to ONNX": (
-        ("convert", "{tmp}/gray.safetensors", "{tmp}/new.onnx"),
-        "end it in .keras, .safetensors or .pth",
+    "convert to Core ML": (
+        ("convert", "{tmp}/gray.safetensors", "{tmp}/new.mlpackage"),
+        "end it in .keras, .safetensors, .pth, .tflite or .onnx",
     ),
+    "export with another format's name": (
+        (*EXPORT, "--format", "onnx"),
+        "{new} is not a name for the format onnx; end it in .onnx",
+    ),
+    "export of a file as a folder": (
+        ("export", "--model", "photo", "--format", "saved_model", "--output", "{new}.tflite"),
+        "{new}.tflite is not a name for the format saved_model; a SavedModel is a folder without an ending",
+    ),
+    "export in an unknown format": ((*EXPORT, "--format", "coreml"), "should be one of <saved_model|litert|onnx>"),
+    "archive of a file": (
+        ("export", "--model", "photo", "--output", "{new}.onnx", "--archive", "{tmp}/new.tar.gz"),
+        "{new}.onnx: --archive packs a SavedModel",
+    ),
+    "rounded weights of a SavedModel": (
+        (*EXPORT, "--weights", "float16"),
+        "--weights is for .tflite files; --format litert writes one",
+    ),
+    "a signature of LiteRT": (
+        ("export", "--model", "photo", "--output", "{new}.tflite", "--signature", "uint8"),
+        "--signature is for .onnx files; others hold both signatures",
+    ),
+    "a fixed size of a SavedModel": ((*EXPORT, "--tile", "64"), "a SavedModel takes any size"),
+    "a tile without pixels": ((*EXPORT, "--tile", "0"), "tile"),
     "convert no weights": (("convert", "{tmp}/broken/photo.png", "{tmp}/new.pth"), "photo.png is not a Keras model"),
     "convert a folder of something else": (
         ("convert", "{tmp}/empty", "{tmp}/new.pth"),

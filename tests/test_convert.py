@@ -163,8 +163,8 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
     [
         ("x4.param", "a network of ncnn"),
         ("x4.bin", "weights of ncnn or OpenVINO, or of PyTorch, which are to be renamed .pth"),
-        ("x4.onnx", "an ONNX model"),
-        ("x4.TFLITE", "a TensorFlow Lite model"),
+        ("x4.onnx", "an ONNX model, which is written but not read"),
+        ("x4.TFLITE", "a LiteRT model, which is written but not read"),
         ("x4.weights.h5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
         ("x4.hdf5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
         ("saved_model.pb", "a TensorFlow graph; of a SavedModel, name the folder"),

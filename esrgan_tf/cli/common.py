@@ -6,13 +6,18 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.publish.formats import format_of
 from esrgan_tf.weights.named import find_model
+
+if TYPE_CHECKING:
+    import keras
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
@@ -77,6 +82,31 @@ def named_model(values: flags.FlagValues, flag: str) -> Path:
         return find_model(getattr(values, flag), values.models_dir)
     except UserError as error:
         raise UserError(f"--{flag}: {error}") from error
+
+
+def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **options) -> str:
+    """Writes a `.tflite` or `.onnx` file and returns the line that says so.
+
+    Args:
+        origin: licence and source, for what the file says of itself.
+        options: `weights` and `tile` of LiteRT, `signature` and `tile` of ONNX.
+    """
+    from esrgan_tf.publish.litert import export_litert
+    from esrgan_tf.publish.onnx import export_onnx
+    from esrgan_tf.publish.provenance import facts_of
+
+    facts = facts_of(model, output.stem, origin)
+    if format_of(output) == "litert":
+        options.pop("signature", None)
+        runtime, fidelity = "LiteRT", export_litert(model, output, facts=facts, **options)
+    else:
+        options.pop("weights", None)
+        runtime, fidelity = "ONNX Runtime", export_onnx(model, output, facts=facts, **options)
+    line = (
+        f"written, run in {runtime} and compared: {output}, {output.stat().st_size / 1e6:.1f} MB; "
+        f"PSNR of what it makes of a photo to what the network itself makes: {fidelity:.1f} dB"
+    )
+    return f"{line} (8-bit weights give another image)" if options.get("weights") == "dynamic" else line
 
 
 def find_config(config: str | None, run_dir: Path | None, overrides: list[str], together: bool = True) -> Config:

@@ -1,12 +1,13 @@
-"""`esrgan-tf convert`: PyTorch weights, `.keras` files and SavedModels, any into any other."""
+"""`esrgan-tf convert`: PyTorch weights, `.keras` files and SavedModels, any into any other; to LiteRT and ONNX."""
 
 from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import define_models_dir, parse
+from esrgan_tf.cli.common import define_models_dir, parse, write_file
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import check_new
+from esrgan_tf.publish.formats import EXTRAS, FORMATS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.named import find_model
@@ -16,8 +17,11 @@ flags.DEFINE_float(
     "alpha", None, "Interpolate two inputs: 0 is the first, 1 the second. Needs --output.", flag_values=FLAGS
 )
 flags.DEFINE_string(
-    "output", None, "Where the interpolation goes: .keras, .safetensors, .pth or a folder.", flag_values=FLAGS
-)
+    "output",
+    None,
+    "Where the interpolation goes: .keras, .safetensors, .pth, .tflite, .onnx or a folder.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_float(
     "residual_scale", None,
     "Of EDSR in PyTorch's files: what a block adds is multiplied by it. Left out, as published: 0.1 for 256 filters, "
@@ -27,7 +31,7 @@ flags.DEFINE_boolean(
     "mean", True, "Of EDSR in files that do not tell: whether it subtracts the mean colour of DIV2K.", flag_values=FLAGS
 )
 define_models_dir(FLAGS)
-_NOT_WRITTEN = {*OTHERS, ".pt", ".ckpt", ".weights", ".mlpackage"}
+_NOT_WRITTEN = {*OTHERS} - {*FORMATS.values()} | {".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
 
@@ -36,12 +40,17 @@ def main(argv: list[str]) -> None:
     inputs, output = _places(parse(FLAGS, argv, _USAGE))
     if output.suffix.lower() in _NOT_WRITTEN:
         raise UserError(
-            f"{output}: end it in .keras, .safetensors or .pth, or name a folder without an ending for a SavedModel"
+            f"{output}: end it in .keras, .safetensors, .pth, .tflite or .onnx, or name a folder without an ending for "
+            "a SavedModel"
         )
     check_new(output)
+    kind = format_of(output)
+    if kind in EXTRAS:
+        EXTRAS[kind].check(output)
     paths = [find_model(name, FLAGS.models_dir) for name in inputs]
 
     with quiet_tensorflow():
+        from esrgan_tf.publish.provenance import origin_of
         from esrgan_tf.publish.serving import export_saved_model
         from esrgan_tf.training.checkpoints import save_model
         from esrgan_tf.weights.formats import check_torch
@@ -52,11 +61,16 @@ def main(argv: list[str]) -> None:
     check_torch(output)
     models = []
     for path in paths:
-        models.append(_loaded(path, bool(output.suffix)))
+        models.append(_loaded(path, bool(output.suffix) and kind == "saved_model"))
         print(f"{path}: {describe(models[-1])}", flush=True)
     model = interpolate(models[0], models[1], FLAGS.alpha) if len(models) == 2 else models[0]
 
-    if output.suffix in WRITABLE:
+    if kind in EXTRAS:
+        origin = (
+            origin_of(inputs[0]) if len(inputs) == 1 else {"source": f"{' and '.join(inputs)}, alpha {FLAGS.alpha:g}"}
+        )
+        print(write_file(model, output, origin))
+    elif output.suffix in WRITABLE:
         written = save_torch(model, output)
         print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
         if getattr(written.options, "growth", 32) != 32:

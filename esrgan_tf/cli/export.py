@@ -1,13 +1,14 @@
-"""`esrgan-tf export`: interpolates both phases and writes the SavedModel with its card."""
+"""`esrgan-tf export`: interpolates both phases and writes them for others: SavedModel, LiteRT, ONNX."""
 
 from pathlib import Path
 
 from absl import flags
 
-from esrgan_tf.cli.common import define_models_dir, named_model, parse
+from esrgan_tf.cli.common import define_models_dir, named_model, parse, write_file
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import check_new
+from esrgan_tf.publish.formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
@@ -19,15 +20,33 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )
 flags.DEFINE_float("alpha", None, "0 is the PSNR network, 1 the GAN network; else the run's.", flag_values=FLAGS)
-flags.DEFINE_string("output", None, "Folder of the SavedModel; must not exist yet.", flag_values=FLAGS)
-flags.DEFINE_string("archive", None, "Also pack it as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "output", None, "Folder of the SavedModel, or a .tflite or .onnx file; must not exist yet.", flag_values=FLAGS
+)
+flags.DEFINE_enum("format", None, FORMATS, "Of the output; else its name's ending says.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "weights", "float32", WEIGHTS,
+    "How LiteRT stores them: float16 is half as large; dynamic a quarter, faster, and not the same image.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_enum(
+    "signature", "serving_default", SIGNATURES, "The one that an ONNX file holds; uint8 is of pixels, clipped and "
+    "rounded. Others hold both.", flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_integer(
+    "tile", None, "Width and height of all images, for runtimes that allow no other sizes.", lower_bound=1,
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "archive", None, "Also pack the SavedModel as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS
+)
 define_models_dir(FLAGS)
 flags.mark_flag_as_required("output", flag_values=FLAGS)
 
 
 def main(argv: list[str]) -> None:
     """Exports as the flags say. See `esrgan-tf export --help`."""
-    extra = parse(FLAGS, argv, "export [--run_dir D | --model F] [--alpha A] --output DIR [--archive F.tar.gz]")
+    extra = parse(FLAGS, argv, "export [--run_dir D | --model F] [--alpha A] --output DIR|F.tflite|F.onnx")
     if extra:
         raise UserError(f"export takes flags only; what is {extra[0]!r}?")
     run_dir, output = Path(FLAGS.run_dir), Path(FLAGS.output)
@@ -35,18 +54,24 @@ def main(argv: list[str]) -> None:
     targets = [output] + ([Path(FLAGS.archive)] if FLAGS.archive else [])
     for target in targets:
         check_new(target)
-    if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
-        raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
+    kind = _format(output)
     paths = _generators(run_dir, alpha)
 
     with quiet_tensorflow():
         from esrgan_tf.publish.model_card import model_card
+        from esrgan_tf.publish.provenance import origin_of
         from esrgan_tf.publish.serving import archive, export_saved_model
         from esrgan_tf.weights.interpolation import interpolate
         from esrgan_tf.weights.loading import load_model
+        from esrgan_tf.weights.pytorch import describe
 
     models = [load_model(path) for path in paths]
     model = interpolate(models[0], models[1], alpha) if len(models) == 2 else models[0]
+    if kind != "saved_model":
+        print(f"{FLAGS.model or run_dir}: {describe(model)}", flush=True)
+        origin = origin_of(FLAGS.model) if FLAGS.model else {"source": f"run {run_dir.name}, alpha {alpha:g}"}
+        print(write_file(model, output, origin, weights=FLAGS.weights, signature=FLAGS.signature, tile=FLAGS.tile))
+        return
     card = None
     if FLAGS.model is None:
         records = {path.parent.name: path.parent / "metrics.csv" for path in paths}
@@ -56,6 +81,25 @@ def main(argv: list[str]) -> None:
     if FLAGS.archive:
         archive(output, FLAGS.archive)
     print(f"written, reloaded and compared: {', '.join(map(str, targets))}")
+
+
+def _format(output):
+    """The output's format, if it suits the other flags and can be written here."""
+    kind = format_of(output, FLAGS.format)
+    if kind in EXTRAS:
+        EXTRAS[kind].check(output)
+    unsuited = {
+        "--archive": (FLAGS.archive, ("saved_model",), "packs a SavedModel"),
+        "--weights": (FLAGS["weights"].present, ("litert",), "is for .tflite files; --format litert writes one"),
+        "--signature": (FLAGS["signature"].present, ("onnx",), "is for .onnx files; others hold both signatures"),
+        "--tile": (FLAGS.tile, ("litert", "onnx"), "is for .tflite and .onnx files; a SavedModel takes any size"),
+    }
+    for flag, (given, kinds, reason) in unsuited.items():
+        if given and kind not in kinds:
+            raise UserError(f"{output}: {flag} {reason}")
+    if FLAGS.archive and not FLAGS.archive.endswith(".tar.gz"):
+        raise UserError(f"--archive {FLAGS.archive}: must end in .tar.gz")
+    return kind
 
 
 def _alpha(run_dir: Path) -> float:

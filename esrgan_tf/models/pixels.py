@@ -76,7 +76,7 @@ def enlarge_nearest(x, r: int, name: str, **kwargs):
         # The shuffle of r * r copies: UpSampling2D loses the number of channels, which LiteRT's convolutions need, and
         # `tf.image.resize` has no gradient in XLA.
         return _of_tensorflow(
-            lambda x, tf: tf.nn.depth_to_space(tf.tile(x, (1, 1, 1, r * r)), r), x.shape[-1], name, **kwargs
+            lambda x, tf: tf.nn.depth_to_space(tf.concat([x] * r**2, -1), r), x.shape[-1], name, **kwargs
         )(x)
     return layers.UpSampling2D(r, interpolation="nearest", name=name, **kwargs)(x)
 

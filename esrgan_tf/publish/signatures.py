@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.purposes import Purpose, building_for
+from esrgan_tf.publish.formats import SIGNATURES
 from esrgan_tf.weights.architecture import build, check_function, recognise_model
 
 
@@ -29,9 +31,9 @@ class Servable:
     uint8: Callable
 
     @property
-    def signatures(self) -> dict[str, Callable]:
-        """By name."""
-        return {"serving_default": self.serving_default, "uint8": self.uint8}
+    def signatures(self) -> dict[str, Any]:
+        """By name, those of `SIGNATURES`."""
+        return dict(zip(SIGNATURES, (self.serving_default, self.uint8), strict=True))
 
 
 def servable(model: keras.Model, tile: int | None = None) -> Servable:

@@ -9,9 +9,13 @@ import tensorflow as tf
 TOLERANCE = 1e-2  # float32 sums in another order differ this much on the scale of 255
 
 
-def sample(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels, uint8 `[B, H, W, C]`, and what the generator `model` makes of them in [0, 255], float32, not clipped."""
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 17, 23, model.inputs[0].shape[-1]), dtype=np.uint8)
+def sample(model: keras.Model, shape: tuple[int, int, int] = (2, 17, 23)) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels, uint8 `[B, H, W, C]`, and what the generator `model` makes of them in [0, 255], float32, not clipped.
+
+    Args:
+        shape: B, H, W.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, model.inputs[0].shape[-1]), dtype=np.uint8)
     with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
         return pixels, 255.0 * np.asarray(model(pixels.astype(np.float32) / 255.0))
 

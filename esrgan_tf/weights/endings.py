@@ -5,8 +5,8 @@ _CHECKPOINT = "part of a TensorFlow checkpoint"
 _ARCHIVE = "an archive; unpack it"
 
 OTHERS = {
-    ".onnx": "an ONNX model",
-    ".tflite": "a TensorFlow Lite model",
+    ".onnx": "an ONNX model, which is written but not read",
+    ".tflite": "a LiteRT model, which is written but not read",
     ".param": "a network of ncnn",
     ".bin": "weights of ncnn or OpenVINO, or of PyTorch, which are to be renamed .pth",
     ".xml": "a network of OpenVINO",

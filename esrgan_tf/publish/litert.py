@@ -1,0 +1,116 @@
+"""A generator as a LiteRT file (`.tflite`), for phones and for programs without TensorFlow."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.files import check_absent, replacing
+from esrgan_tf.publish.formats import LITERT, SIGNATURES, WEIGHTS
+from esrgan_tf.publish.serving import write_saved_model
+from esrgan_tf.publish.signatures import servable
+from esrgan_tf.publish.verification import Run, fidelity, verify_rounded, verify_signatures
+from esrgan_tf.quiet import quiet_native
+
+METADATA = "esrgan_tf"  # the name of the file's entry that holds `facts`, as JSON
+
+
+def export_litert(
+    model: keras.Model,
+    path: str | Path,
+    weights: str = "float32",
+    tile: int | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> float:
+    """Writes `model` as a LiteRT file, runs it in LiteRT, compares it with `model`, and only then puts it at `path`.
+
+    It has the signatures of the SavedModel, for images of any number and size, of which a runtime allocates the given:
+
+    - `serving_default`: `image`, float32 `[B, H, W, 3]` (or as many channels as `model` takes) in [0, 255], to
+      `super_resolution`, float32 `[B, scale * H, scale * W, 3]`, not clipped;
+    - `uint8`: the same in uint8 pixels, clipped and rounded.
+
+    Args:
+        model: a generator of float32 RGB in [0, 1].
+        weights: how they are stored: `float32`; `float16`, half as large, computed in float32; `dynamic`, a quarter as
+            large, 8-bit integers with which convolutions compute, faster, and not the same image.
+        tile: the width and height of all images, which then come one by one, for runtimes that allow no other sizes.
+        facts: what the file says of itself beside its description: name, licence, source …
+
+    Returns:
+        The PSNR, in dB, of what the file makes of a photo to what `model` makes of it.
+
+    Raises:
+        UserError: `path` exists, or LiteRT is not installed (`pip install 'esrgan-tf[litert]'`).
+        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+    """
+    path = Path(path)
+    if weights not in WEIGHTS:
+        raise UserError(f"weights {weights!r}: must be one of {', '.join(WEIGHTS)}")
+    check_absent(path)
+    LITERT.check(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as staging:
+        staging.write_bytes(_described(_converted(model, weights, tile), dict(facts or {})))
+        run = run_litert(staging)
+        if weights == "float32":
+            verify_signatures(model, run, SIGNATURES, tile)
+        else:
+            verify_rounded(model, run, tile)
+        return fidelity(model, run, tile)
+
+
+def run_litert(path: str | Path) -> Run:
+    """The file's signatures: a name and an image `[B, H, W, C]` to its enlargement, in LiteRT.
+
+    Raises:
+        UserError: LiteRT is not installed.
+    """
+    with quiet_native():
+        interpreter = LITERT.load(path)["ai_edge_litert.interpreter"].Interpreter(str(path))
+        interpreter.allocate_tensors()
+    runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+    return lambda name, image: np.array(runners[name](image=image)["super_resolution"])
+
+
+def read_facts(path: str | Path) -> dict[str, str]:
+    """What a file that `export_litert` wrote says of itself."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    for entry in model.metadata or []:
+        if entry.name == METADATA.encode():
+            return json.loads(bytes(model.buffers[entry.buffer].data))
+    return {}
+
+
+def _converted(model, weights, tile):
+    with tempfile.TemporaryDirectory() as folder:  # the converter knows signatures from SavedModels only
+        write_saved_model(servable(model, tile), folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURES))
+        if weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if weights == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+
+def _described(content, facts):
+    """The file with what it says of itself, which the converter leaves empty."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    model.description = facts.get("description", "")
+    buffer = schema.BufferT()
+    buffer.data = list(json.dumps(facts).encode())
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -1,0 +1,47 @@
+"""What a published file says of itself: facts by name, all of them words."""
+
+from pathlib import Path
+
+import keras
+
+import esrgan_tf
+from esrgan_tf.weights.named import find_by_name
+from esrgan_tf.weights.packaged import Packaged, packaged_models
+from esrgan_tf.weights.pytorch import describe
+
+
+def facts_of(model: keras.Model, name: str, origin: dict[str, str] | None = None) -> dict[str, str]:
+    """The facts of the generator `model`, published as `name`.
+
+    Args:
+        origin: its licence and source, as `origin_of` tells them, or others.
+    """
+    network, taken, made = describe(model), model.inputs[0].shape[-1], model.outputs[0].shape[-1]
+    scale = model(keras.ops.zeros((1, 8, 8, taken))).shape[1] // 8
+    return {
+        "name": name,
+        "description": f"{name}: enlarges images {scale} times. {network}",
+        "network": network,
+        "scale": str(scale),
+        "image": f"[B, H, W, {taken}], values from 0 to 255, channels last{' in RGB order' if taken == 3 else ''}",
+        "super_resolution": f"[B, {scale} * H, {scale} * W, {made}], from 0 to 255, float32 not clipped",
+        **(origin or {}),
+        "made_by": f"esrgan-tf {esrgan_tf.__version__}",
+    }
+
+
+def origin_of(model: str | Path) -> dict[str, str]:
+    """Licence and source of what `--model` was given, as far as they are known. Of a file, its name is the source."""
+    if Path(model).exists():
+        for packaged in packaged_models().values():
+            if packaged.path == Path(model):
+                return _of_packaged(packaged)
+        return {"source": Path(model).name}
+    found = find_by_name(str(model))
+    if isinstance(found, Packaged):
+        return _of_packaged(found)
+    return {**({"licence": found.licence} if found.licence else {}), "source": f"{found.author}, {found.url}"}
+
+
+def _of_packaged(model):
+    return {"licence": model.facts["licence"], "source": f"packaged with esrgan-tf, made for {model.facts['made_for']}"}
