@@ -438,7 +438,9 @@ def test_every_door_is_the_same():
 
 def test_the_package_lists_its_names():
     result = run_process(sys.executable, "-c", "import esrgan_tf; print(*dir(esrgan_tf))")
-    assert {"load_model", "export_saved_model", "interpolate", "upscale", "__version__"} <= set(result.stdout.split())
+    assert {"load_model", "export_litert", "export_saved_model", "interpolate", "upscale", "__version__"} <= set(
+        result.stdout.split()
+    )
 
 
 def test_a_complete_phase_says_so_and_stays(trained_run, run_main):

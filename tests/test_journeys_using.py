@@ -13,7 +13,10 @@ from PIL import Image
 from tests.conftest import REPOSITORY
 from tests.journeys import Place
 
-PAGES = ("README.md", "docs/index.md", "docs/enlarging.md", "docs/publishing.md", "docs/measuring.md")
+PAGES = (
+    *("README.md", "docs/index.md", "docs/enlarging.md", "docs/publishing.md", "docs/runtimes.md"),
+    "docs/measuring.md",
+)
 pytestmark = pytest.mark.journey
 
 
@@ -24,7 +27,7 @@ def place(tmp_path_factory, warm):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page, place, request):
-    if page in ("docs/enlarging.md", "docs/publishing.md"):
+    if page in ("docs/enlarging.md", "docs/publishing.md", "docs/runtimes.md"):
         place.has_run(lambda: request.getfixturevalue("trained_run"))
     if page == "docs/enlarging.md":
         place.has_network_for_blurred_images()

@@ -15,6 +15,8 @@ EXAMPLES = {
         "export --run_dir runs/photos --output exports/photos",
         "export --run_dir runs/photos --alpha 0.5 --output exports/half --archive half.tar.gz",
         "export --model realesr-general-x4v3.pth --output exports/general",
+        "export --model photo --output photo.tflite --tile 128 --weights dynamic",
+        "export --run_dir runs/photos --output photos.onnx",
     ),
     "upscale": (
         "upscale photo.jpg",
@@ -38,6 +40,7 @@ EXAMPLES = {
     "convert": (
         "convert RealESRGAN_x4plus.pth realesrgan",
         "convert runs/photos/gan/generator.keras photos.safetensors",
+        "convert RealESRGAN_x4plus.pth realesrgan.onnx",
         "convert realesr-general-wdn-x4v3.pth realesr-general-x4v3.pth --alpha 0.5 --output half_denoised",
     ),
 }
