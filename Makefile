@@ -1,5 +1,5 @@
 # From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make docs`
-# builds the pages; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page
+# builds the pages; `make release` what is published; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page
 # on it.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ STATED := pyproject.toml constraints.txt
 # By `pytest --durations=0`: files that train nothing, open no large network, and take less than ten seconds each.
 QUICK := config data enlarging files filters losses metrics models_command patches project published validation
 
-.PHONY: demo test quick style types docs keys clean
+.PHONY: demo test quick style types docs release keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -29,6 +29,11 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+release: $(VENV)/.dev
+	rm -rf release
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps -w release .
+	TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/python -m esrgan_tf.publish.release release
 
 keys: $(VENV)/.demo
 	$(VENV)/bin/python docs/keys.py
@@ -51,4 +56,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) site
+	rm -rf $(VENV) site release

@@ -1,0 +1,122 @@
+"""What a release consists of beside the wheel: every packaged model in every format, as each place wants it.
+
+python -m esrgan_tf.publish.release release
+
+release/NAME.tar.gz, .tflite, .onnx, .safetensors    for a page of downloads; `hub.load` takes the first over HTTP
+release/huggingface/NAME/                            the same, and a card with Hugging Face's front matter
+release/kaggle/NAME/                                 a folder for each framework of Kaggle Models, and the card
+release/SHA256SUMS                                   of all files, as `sha256sum --check` reads it
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import yaml
+
+from esrgan_tf.files import check_new
+from esrgan_tf.publish.litert import export_litert
+from esrgan_tf.publish.onnx import export_onnx
+from esrgan_tf.publish.provenance import facts_of, origin_of
+from esrgan_tf.publish.serving import archive, export_saved_model
+from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.packaged import Packaged, packaged_models
+
+TILE = 128  # of the file for phones and browsers, which want one size
+_TAGS = ["super-resolution", "image-upscaling", "esrgan", "tensorflow", "keras", "litert", "onnx"]
+_FILES = """
+## Files
+
+| | |
+| --- | --- |
+| `{name}.safetensors` | the weights, for `esrgan-tf` (`--model {name}.safetensors`) and PyTorch's programs |
+| `{name}.tar.gz` | a SavedModel, for `hub.load` and TensorFlow Serving |
+| `{name}.tflite` | LiteRT, images of any size, both signatures |
+| `{name}_{tile}.tflite` | LiteRT, images of {tile}x{tile} pixels, 8-bit weights: for phones and browsers |
+| `{name}.onnx` | ONNX |
+
+All map `image`, `[B, H, W, 3]` from 0 to 255, to `super_resolution`, `[B, {scale} * H, {scale} * W, 3]`.
+"""
+
+
+def build_release(
+    folder: str | Path, names: Iterable[str] | None = None, say: Callable[[str], None] = lambda line: None
+) -> None:
+    """Writes the release of packaged models into `folder`, and checksums of all that then lies there.
+
+    Args:
+        names: of the models; None is all.
+        say: is given a line for each model.
+
+    Raises:
+        UserError: a file is there already, or a runtime that checks the files is not installed.
+    """
+    folder = Path(folder)
+    for name in packaged_models() if names is None else names:
+        say(f"{name}: SavedModel, LiteRT, ONNX")
+        _release(packaged_models()[name], folder)
+    sums = folder / "SHA256SUMS"
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
+    sums.write_text("".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files))
+
+
+def _release(packaged: Packaged, folder: Path) -> None:
+    name, model = packaged.name, load_model(packaged.path)
+    facts = facts_of(model, name, origin_of(name))
+    files = [
+        folder / f"{name}{ending}" for ending in (".safetensors", ".tar.gz", ".tflite", f"_{TILE}.tflite", ".onnx")
+    ]
+    weights, packed, any_size, one_size, onnx = files
+    huggingface, kaggle = folder / "huggingface" / name, folder / "kaggle" / name
+    for path in (*files, huggingface, kaggle):
+        check_new(path)
+    kaggle.mkdir(parents=True)
+    huggingface.mkdir(parents=True)
+
+    shutil.copyfile(packaged.path, weights)
+    export_saved_model(model, kaggle / "tensorFlow2")
+    archive(kaggle / "tensorFlow2", packed)
+    export_litert(model, any_size, facts=facts)
+    export_litert(model, one_size, "dynamic", TILE, facts)
+    export_onnx(model, onnx, facts=facts)
+
+    card = packaged.card.read_text() + _FILES.format(name=name, tile=TILE, scale=packaged.scale)
+    for path in files:
+        shutil.copyfile(path, huggingface / path.name)
+    (huggingface / "README.md").write_text(
+        f"---\n{yaml.safe_dump(_front_matter(packaged), sort_keys=False)}---\n\n{card}"
+    )
+    for framework, contents in (("tfLite", (any_size, one_size)), ("other", (weights, onnx))):
+        (kaggle / framework).mkdir()
+        for path in contents:
+            shutil.copyfile(path, kaggle / framework / path.name)
+    metadata = {
+        "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's own word for what its owner fills in
+        "title": f"esrgan_tf {name}",
+        "slug": f"esrgan-tf-{name}",
+        "subtitle": f"Enlarges images {packaged.scale} times; for {packaged.facts['made_for']}"[:80],
+        "isPrivate": True,
+        "description": card,
+        "publishTime": "",
+        "provenanceSources": "",
+    }
+    (kaggle / "model-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _front_matter(packaged):
+    return {
+        "license": packaged.facts["licence"].lower(),
+        "pipeline_tag": "image-to-image",
+        "tags": _TAGS,
+    }
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    build_release(sys.argv[1], say=print)
