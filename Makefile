@@ -1,6 +1,6 @@
 # From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make docs`
-# builds the pages; `make release` what is published; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page
-# on it.
+# builds the pages, and `make page` beside them the one that enlarges in a browser; `make release` builds what is
+# published; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page on it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,12 +9,12 @@ STATED := pyproject.toml constraints.txt
 # By `pytest --durations=0`: files that train nothing, open no large network, and take less than ten seconds each.
 QUICK := config data enlarging files filters losses metrics models_command patches project published validation
 
-.PHONY: demo test quick style types docs release keys clean
+.PHONY: demo test quick style types docs page release keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
 
-test: style types
+test: style types web/node_modules
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: style types
@@ -30,6 +30,10 @@ types: $(VENV)/.dev
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
+page: $(VENV)/.dev web/node_modules
+	rm -rf site/try
+	TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/python -m esrgan_tf.web.site site/try web/node_modules
+
 release: $(VENV)/.dev
 	rm -rf release
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps -w release .
@@ -37,6 +41,10 @@ release: $(VENV)/.dev
 
 keys: $(VENV)/.demo
 	$(VENV)/bin/python docs/keys.py
+
+# LiteRT.js for the page. Without npm its tests are skipped, and `make page` says what is lacking.
+web/node_modules: web/package-lock.json
+	if command -v npm > /dev/null; then npm ci --silent --prefix web && touch $@; fi
 
 # Reinstalled whenever what is to be installed changes.
 $(VENV)/.demo: $(STATED)
@@ -56,4 +64,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) site release
+	rm -rf $(VENV) site release web/node_modules

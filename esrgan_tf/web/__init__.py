@@ -1,0 +1,1 @@
+"""A page that enlarges photos in the visitor's browser."""

@@ -1,0 +1,90 @@
+"""The page as a folder of files that any web server gives out: what it shows, LiteRT.js, and the packaged networks.
+
+    python -m esrgan_tf.web.site site/try web/node_modules
+
+`web/package.json` states the LiteRT.js that is meant; `npm ci --prefix web` puts it into `web/node_modules`.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import keras
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.files import check_new, replacing
+from esrgan_tf.publish.litert import export_litert
+from esrgan_tf.publish.provenance import facts_of, origin_of
+from esrgan_tf.upscaling.receptive_field import receptive_field
+from esrgan_tf.weights.loading import load_dial, load_model
+
+PAGE = Path(__file__).with_name("page")
+TILE = 192  # pixels on a side: of a smaller one too little is kept, a larger one is long without a sign of progress
+DIAL = {0.0: "faithful", 0.5: "half way", 1.0: "sharp"}
+_RUNTIME = {  # in a folder of npm's, and here
+    "@litertjs/core/dist/index.js": "core.js",
+    "@litertjs/wasm-utils/dist/index.js": "wasm-utils.js",
+    **{
+        f"@litertjs/core/wasm/litert_wasm{kind}_internal.{ending}": f"wasm/litert_wasm{kind}_internal.{ending}"
+        for kind in ("", "_threaded", "_compat")
+        for ending in ("js", "wasm")
+    },
+}
+
+
+def build_site(folder: str | Path, packages: str | Path) -> None:
+    """Writes the page with all that it loads into `folder`.
+
+    Args:
+        folder: does not exist yet.
+        packages: npm's `node_modules`, with `@litertjs/core`.
+
+    Raises:
+        UserError: `folder` exists, or LiteRT.js is not in `packages`.
+    """
+    folder, packages = Path(folder), Path(packages)
+    check_new(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(folder) as staging:
+        shutil.copytree(PAGE, staging)
+        copy_runtime(packages, staging / "runtime")
+        (staging / "models").mkdir()
+        records = [_packed(load_model("photo"), "photo", "photo", origin_of("photo"), staging)]
+        for alpha, label in DIAL.items():
+            origin = {
+                **origin_of("faithful"),
+                "source": f"packaged with esrgan-tf, {1 - alpha:g} faithful, {alpha:g} sharp",
+            }
+            record = _packed(load_dial(alpha), f"clean_{alpha:g}", label, origin, staging)
+            records.append({**record, "kind": "clean", "alpha": alpha})
+        records[0]["kind"] = "photo"
+        (staging / "models.json").write_text(json.dumps(records, indent=1) + "\n")
+
+
+def copy_runtime(packages: Path, folder: Path) -> None:
+    """Copies what a browser needs of LiteRT.js.
+
+    Raises:
+        UserError: it is not there.
+    """
+    for source, target in _RUNTIME.items():
+        if not (packages / source).is_file():
+            raise UserError(f"no {packages / source}; first run: npm ci --prefix web")
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(packages / source, folder / target)
+    core = folder / "core.js"  # a browser's worker knows no names of packages, only addresses
+    core.write_text(core.read_text().replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'))
+
+
+def _packed(model: keras.Model, name: str, label: str, origin: dict[str, str], folder: Path) -> dict:
+    """Writes the network for a browser; returns its record in `models.json`."""
+    file = f"models/{name}.tflite"
+    facts = facts_of(model, name, origin)
+    export_litert(model, folder / file, "float16", TILE, facts)
+    overlap = receptive_field(model, TILE // 3)
+    return {"file": file, "label": label, "scale": int(facts["scale"]), "tile": TILE, "overlap": overlap}
+
+
+if __name__ == "__main__":
+    build_site(sys.argv[1], sys.argv[2])

@@ -1,0 +1,237 @@
+"""The page that enlarges in the browser, in a real one: Debian's Chromium, driven as a visitor would."""
+
+import functools
+import io
+import shutil
+import threading
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import skimage.data
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from esrgan_tf import load_model, upscale
+from esrgan_tf.errors import UserError
+from esrgan_tf.web import site
+from tests.conftest import REPOSITORY
+
+PACKAGES = REPOSITORY / "web" / "node_modules"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium; on Debian: apt-get install chromium"),
+    pytest.mark.skipif(not PACKAGES.is_dir(), reason="there is no LiteRT.js; npm ci --prefix web brings it"),
+]
+ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+SECONDS = 120_000  # as Playwright counts, for what computes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The page with small tiles and two networks, which is less to compute."""
+    path = tmp_path_factory.mktemp("site") / "try"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site, "TILE", 64)
+        patch.setattr(site, "DIAL", {0.0: "faithful"})
+        site.build_site(path, PACKAGES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(folder, headers):
+    class Handler(SimpleHTTPRequestHandler):
+        def end_headers(self):
+            for name, value in headers.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@contextmanager
+def visited(browser, folder, headers=ISOLATED, **settings):
+    """The page in a window of its own; nothing may be asked of another machine, and no script may fail."""
+    with served(folder, headers) as address:
+        context = browser.new_context(accept_downloads=True, **settings)
+        page, asked, errors = context.new_page(), [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("html[data-ready]")
+        yield page
+        assert errors == []
+        assert all(url.startswith((address, f"blob:{address}")) for url in asked)
+        context.close()
+
+
+def photo(path, image, **options):
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def enlarged(page, path) -> np.ndarray:
+    """What a visitor gets who chooses the file, presses the button and downloads the result."""
+    page.set_input_files("#file", path)
+    expect(page.locator("#start")).to_be_enabled()
+    page.click("#start")
+    expect(page.locator("#status")).to_contain_text("Done in", timeout=SECONDS)
+    with page.expect_download() as download:
+        page.click("#save")
+    assert download.value.suggested_filename == f"{path.stem}_x4.png"
+    with Image.open(download.value.path()) as file:
+        return np.asarray(file)
+
+
+@pytest.mark.parametrize(("headers", "threads"), [(ISOLATED, "threads"), ({}, "one thread")])
+def test_a_photo_becomes_what_the_command_makes_of_it(headers, threads, folder, browser, tmp_path):
+    """Of a photo in nine tiles: no seam."""
+    image = skimage.data.chelsea()[100:190, 100:200]
+    with visited(browser, folder, headers) as page:
+        told = []
+        page.expose_function("told", lambda line: told.append(line))
+        page.evaluate(
+            "new MutationObserver(() => told(document.getElementById('status').textContent))"
+            ".observe(document.getElementById('status'), {childList: true})"
+        )
+        made = enlarged(page, photo(tmp_path / "cat.png", image))
+        assert threads in page.inner_text("#status")
+        assert sum(" %, " in line for line in told) >= 5  # 11 %, 22 % …, each with the time left
+    expected = np.asarray(upscale(image, load_model("photo"), precision="float32"))
+    assert made.shape[:2] == expected.shape[:2] == (360, 400)
+    assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_the_dial_is_for_clean_photos(folder, browser, tmp_path):
+    image = skimage.data.coffee()[100:164, 100:180]
+    with visited(browser, folder) as page:
+        assert not page.is_visible("#alpha")
+        page.check("input[value=clean]")
+        assert page.is_visible("#alpha")
+        assert page.get_attribute("#alpha", "aria-valuetext") == "faithful"
+        made = enlarged(page, photo(tmp_path / "cup.png", image))
+    expected = np.asarray(upscale(image, load_model("faithful"), precision="float32"))
+    assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_orientation_and_transparency(folder, browser, tmp_path):
+    """A photo that was taken upright, and a picture with holes, whose edges keep their colour."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    turned = photo(tmp_path / "upright.jpg", skimage.data.rocket()[100:164, 300:380], exif=exif, quality=95)
+    image = np.zeros((64, 70, 4), np.uint8)
+    image[...] = (200, 40, 40, 255)
+    image[20:44, 20:50, 3] = 0
+    holes = photo(tmp_path / "holes.png", image)
+    with visited(browser, folder) as page:
+        assert enlarged(page, turned).shape[:2] == (320, 256)
+        made = enlarged(page, holes)
+    assert made.shape == (256, 280, 4)
+    assert made[128, 140, 3] == 0
+    assert made[4, 4, 3] == 255
+    edge = made[made[..., 3] > 128]
+    assert np.abs(edge[:, :3].astype(int) - (200, 40, 40)).max() <= 12
+
+
+def test_before_and_after(folder, browser, tmp_path):
+    with visited(browser, folder) as page:
+        enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:160, 100:160]))
+        for part in (25, 80):
+            page.locator("#cut").fill(str(part))
+            assert page.evaluate("getComputedStyle(document.getElementById('before')).clipPath") == (
+                f"inset(0px {100 - part}% 0px 0px)"
+            )
+        page.focus("#cut")
+        page.keyboard.press("ArrowLeft")
+        assert page.input_value("#cut") == "79"
+        page.select_option("#zoom", "2")
+        assert page.evaluate("document.getElementById('stage').clientWidth") == 2 * 240
+        line = page.locator("#line").bounding_box()
+        page.mouse.move(line["x"] + 10, line["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(line["x"] - 200, line["y"] + 50)
+        page.mouse.up()
+        assert float(page.input_value("#cut")) < 60
+
+
+def test_stopping_and_another_photo(folder, browser, tmp_path):
+    with visited(browser, folder) as page:
+        page.set_input_files("#file", photo(tmp_path / "large.png", skimage.data.astronaut()[:300, :300]))
+        page.click("#start")
+        expect(page.locator("#status")).to_contain_text("%", timeout=SECONDS)
+        page.click("#stop")
+        assert page.inner_text("#status") == "Stopped."
+        made = enlarged(page, photo(tmp_path / "small.png", skimage.data.chelsea()[100:130, 100:120]))
+        assert made.shape[:2] == (120, 80)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("notes.png", b"no image at all", "notes.png is no image that this browser can open"),
+        (
+            "poster.png",
+            (12_000, 9_000),
+            "poster.png has 12000×9000 pixels. Its result would have 48000×36000, which is more than this browser",
+        ),
+    ],
+)
+def test_what_cannot_be_enlarged_is_said_before_it_starts(name, content, words, folder, browser, tmp_path):
+    if isinstance(content, tuple):
+        file = io.BytesIO()
+        Image.new("1", content).save(file, "png")
+        content = file.getvalue()
+    (tmp_path / name).write_bytes(content)
+    with visited(browser, folder) as page:
+        page.set_input_files("#file", tmp_path / name)
+        expect(page.locator("#status")).to_contain_text(words, timeout=SECONDS)
+        assert page.is_disabled("#start")
+
+
+def test_it_works_without_a_network_once_it_is_loaded(folder, browser, tmp_path):
+    with visited(browser, folder) as page:
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        page.reload()
+        path = photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130])
+        before = enlarged(page, path)
+        page.context.set_offline(True)
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        np.testing.assert_array_equal(enlarged(page, path), before)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_it_is_accessible_and_fits(width, scheme, folder, browser, tmp_path):
+    """By axe's rules, before and after; and nothing is wider than the window."""
+    with visited(browser, folder, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+        for state in ("empty", "done"):
+            if state == "done":
+                page.check("input[value=clean]")
+                enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
+            page.screenshot(path=tmp_path / f"{state}.png", full_page=True)
+            faults = [each for each in Axe().run(page).response["violations"] if each["impact"] != "minor"]
+            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in faults] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_litert_js_the_command_to_get_it_is_named(tmp_path):
+    with pytest.raises(UserError, match="first run: npm ci --prefix web"):
+        site.build_site(tmp_path / "try", tmp_path)
+    assert list(tmp_path.iterdir()) == []
