@@ -30,7 +30,7 @@ EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 MISTAKES = {
     "unknown command": (
         ("trian",),
-        "'trian'; there are: train, status, export, upscale, evaluate, degrade, models, convert",
+        "'trian'; there are: train, status, export, upscale, evaluate, degrade, models, web, convert",
     ),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),

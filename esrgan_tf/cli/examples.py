@@ -24,6 +24,10 @@ EXAMPLES = {
         "upscale photos --recursive --output enlarged --model runs/photos --skip_existing",
         "upscale - --output - --format png --model exports/photos < photo.png > enlarged.png",
     ),
+    "web": (
+        "web",
+        "web --port 8000 --model runs/photos --model RealESRGAN_x4plus.pth",
+    ),
     "models": (
         "models --search anime",
         "models --download realesr-general-x4v3",

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "PSNR and SSIM of a model on a folder of images",
     "degrade": "what Real-ESRGAN's training does to images",
     "models": "models by name: packaged, downloaded, and published by others",
+    "web": "a page that enlarges photos, in the browser or by this computer",
     "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
 }
 

@@ -33,9 +33,13 @@ class Extra:
         Raises:
             UserError: a module is not there, with what to install.
         """
-        for module in self.modules:
-            if importlib.util.find_spec(module.partition(".")[0]) is None:
-                raise UserError(self._line(path))
+        if not self.is_there:
+            raise UserError(self._line(path))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether all modules are installed, whole or not."""
+        return all(importlib.util.find_spec(module.partition(".")[0]) is not None for module in self.modules)
 
     def load(self, path: str | Path) -> dict[str, Any]:
         """The modules by name, for the file at `path`.

@@ -10,14 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import keras
-
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import check_new, replacing
 from esrgan_tf.publish.litert import export_litert
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.upscaling.receptive_field import receptive_field
 from esrgan_tf.weights.loading import load_dial, load_model
+from esrgan_tf.weights.packaged import packaged_models
 
 PAGE = Path(__file__).with_name("page")
 TILE = 192  # pixels on a side: of a smaller one too little is kept, a larger one is long without a sign of progress
@@ -50,16 +49,36 @@ def build_site(folder: str | Path, packages: str | Path) -> None:
         shutil.copytree(PAGE, staging)
         copy_runtime(packages, staging / "runtime")
         (staging / "models").mkdir()
-        records = [_packed(load_model("photo"), "photo", "photo", origin_of("photo"), staging)]
-        for alpha, label in DIAL.items():
-            origin = {
-                **origin_of("faithful"),
-                "source": f"packaged with esrgan-tf, {1 - alpha:g} faithful, {alpha:g} sharp",
-            }
-            record = _packed(load_dial(alpha), f"clean_{alpha:g}", label, origin, staging)
-            records.append({**record, "kind": "clean", "alpha": alpha})
-        records[0]["kind"] = "photo"
+        records = browser_models()
+        for record in records:
+            write_browser_model(record, staging / record["file"])
         (staging / "models.json").write_text(json.dumps(records, indent=1) + "\n")
+
+
+def browser_models() -> list[dict]:
+    """The networks that a browser is given, as `models.json` lists them."""
+    records: list[dict] = [{"kind": "photo", "file": "models/photo.tflite", "label": "photo"}]
+    for alpha, label in DIAL.items():
+        records.append({"kind": "clean", "alpha": alpha, "file": f"models/clean_{alpha:g}.tflite", "label": label})
+    for record in records:
+        network = _network(record)
+        record["scale"] = packaged_models()["photo"].scale
+        record["tile"], record["overlap"] = TILE, receptive_field(network, TILE // 3)
+    return records
+
+
+def write_browser_model(record: dict, path: Path) -> None:
+    """Writes the LiteRT file of a record of `browser_models`."""
+    origin = origin_of("photo" if record["kind"] == "photo" else "faithful")
+    if record["kind"] == "clean":
+        parts = f"{1 - record['alpha']:g} faithful, {record['alpha']:g} sharp"
+        origin = {**origin, "source": f"packaged with esrgan-tf, {parts}"}
+    model = _network(record)
+    export_litert(model, path, "float16", record["tile"], facts_of(model, path.stem, origin))
+
+
+def _network(record):
+    return load_model("photo") if record["kind"] == "photo" else load_dial(record["alpha"])
 
 
 def copy_runtime(packages: Path, folder: Path) -> None:
@@ -75,15 +94,6 @@ def copy_runtime(packages: Path, folder: Path) -> None:
         shutil.copyfile(packages / source, folder / target)
     core = folder / "core.js"  # a browser's worker knows no names of packages, only addresses
     core.write_text(core.read_text().replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'))
-
-
-def _packed(model: keras.Model, name: str, label: str, origin: dict[str, str], folder: Path) -> dict:
-    """Writes the network for a browser; returns its record in `models.json`."""
-    file = f"models/{name}.tflite"
-    facts = facts_of(model, name, origin)
-    export_litert(model, folder / file, "float16", TILE, facts)
-    overlap = receptive_field(model, TILE // 3)
-    return {"file": file, "label": label, "scale": int(facts["scale"]), "tile": TILE, "overlap": overlap}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 "use strict";
 
 const STORE = "esrgan_tf";
-const FIRST = ["./", "style.css", "page.js", "worker.js", "icon.svg", "models.json", "sample.jpg"];
+const FIRST = ["./", "style.css", "page.js", "computer.js", "worker.js", "icon.svg", "models.json", "sample.jpg"];
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(STORE).then((store) => store.addAll(FIRST)).then(() => self.skipWaiting()));

@@ -1,11 +1,16 @@
-/* The page: takes a photo, has worker.js enlarge it, shows both. */
+/* The page: takes a photo, has worker.js or the computer behind the page enlarge it, shows both. */
+
+import { enlargeThere } from "./computer.js";
 
 const MOST_SIDE = 32767; // of a canvas, in the browsers that allow most
 const $ = (id) => document.getElementById(id);
 const models = await (await fetch("models.json")).json();
 
-let photo = null; // { name, width, height, pixels: RGBA, hasAlpha, source: a canvas }
+const computer = models.filter((each) => each.kind === "computer"); // its models, where esrgan-tf web serves the page
+
+let photo = null; // { name, file, width, height, hasAlpha, source: a canvas, or null where there can be none, result }
 let worker = null;
+let giveUp = null; // what stops the computer behind the page, while it computes
 let job = 0;
 let began = 0;
 
@@ -43,30 +48,42 @@ async function take(file) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }); // as the camera was held
   } catch {
-    say(`${file.name} is no image that this browser can open; JPEG, PNG, WebP and AVIF usually are.`);
-    return;
+    return unseen(file, `${file.name} is no image that this browser can open; JPEG, PNG, WebP and AVIF usually are.`);
   }
   const { width, height } = bitmap;
-  const { scale } = model();
+  const { scale } = models.find((each) => each.scale) ?? { scale: 4 };
   if (!fits(width * scale, height * scale)) {
-    say(
+    bitmap.close();
+    return unseen(
+      file,
       `${file.name} has ${width}×${height} pixels. Its result would have ${width * scale}×${height * scale}, which is ` +
         "more than this browser can hold. Choose a smaller photo or a part of it; the command esrgan-tf upscale has no " +
         "such limit.",
     );
-    bitmap.close();
-    return;
   }
   const source = canvasOf(width, height);
   const context = source.getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const hasAlpha = someTransparent(context.getImageData(0, 0, width, height).data);
-  photo = { name: file.name, width, height, hasAlpha, source };
+  photo = { name: file.name, file, width, height, hasAlpha, source };
   show($("preview"), source);
+  $("preview").hidden = false;
   $("facts").textContent = `${file.name}: ${width}×${height} pixels, will be ${width * scale}×${height * scale}`;
   $("chosen").hidden = false;
   $("start").disabled = false;
+  say("Ready.");
+}
+
+/* A file that this browser cannot show or hold: the computer behind the page may, if there is one. */
+function unseen(file, words) {
+  if (!computer.length) return say(words);
+  photo = { name: file.name, file, source: null };
+  $("preview").hidden = true;
+  $("facts").textContent = `${file.name}: ${words.replace(/;.*/, ".")} This computer may be able to.`;
+  $("chosen").hidden = false;
+  document.querySelector('input[value="computer"]').checked = true;
+  choose();
   say("Ready.");
 }
 
@@ -112,8 +129,28 @@ for (const radio of document.getElementsByName("kind")) radio.addEventListener("
 $("alpha").addEventListener("input", choose);
 
 function choose() {
-  $("dial").hidden = kind() === "photo";
-  $("alpha").setAttribute("aria-valuetext", model().label);
+  $("dial").hidden = kind() !== "clean";
+  $("choice").hidden = kind() !== "computer";
+  if (kind() === "clean") $("alpha").setAttribute("aria-valuetext", model().label);
+  $("start").disabled = photo === null || !$("stop").hidden || (photo.source === null && kind() !== "computer");
+}
+
+function offerComputer() {
+  const groups = new Map();
+  for (const { label, group } of computer) {
+    if (!groups.has(group)) {
+      groups.set(group, document.createElement("optgroup"));
+      groups.get(group).label = group;
+      $("local").append(groups.get(group));
+    }
+    groups.get(group).append(new Option(label, label));
+  }
+  $("computer").hidden = false;
+  $("where").textContent =
+    "It is computed in this browser, or, if you choose that, by esrgan-tf on the computer that serves this page.";
+  if (computer.length < models.length) return;
+  for (const radio of document.getElementsByName("kind")) radio.parentElement.hidden = radio.value !== "computer";
+  document.querySelector('input[value="computer"]').checked = true;
 }
 
 function kind() {
@@ -121,6 +158,7 @@ function kind() {
 }
 
 function model() {
+  if (kind() === "computer") return computer.find((each) => each.label === $("local").value);
   return models.find((each) => each.kind === kind() && (each.kind === "photo" || each.alpha === Number($("alpha").value)));
 }
 
@@ -136,6 +174,13 @@ function start() {
   halt();
   job += 1;
   began = performance.now();
+  photo.result = null;
+  $("result").hidden = true;
+  $("save").disabled = true;
+  $("stop").hidden = $("bar").hidden = false;
+  $("start").disabled = true;
+  $("bar").removeAttribute("value");
+  if (kind() === "computer") return startThere();
   worker ??= newWorker();
   const { width, height } = photo;
   const { scale } = model();
@@ -143,16 +188,54 @@ function start() {
   after.width = width * scale;
   after.height = height * scale;
   show($("before"), photo.source);
-  photo.enlarged = { name: photo.name.replace(/\.[^.]*$/, "") + `_x${scale}.png`, label: model().label };
+  $("view").hidden = false;
   $("result").hidden = false;
-  $("save").disabled = true;
-  $("stop").hidden = $("bar").hidden = false;
-  $("start").disabled = true;
-  $("bar").removeAttribute("value");
   say("Loading the network …");
   arrange();
   const pixels = colours(photo);
   worker.postMessage({ job, pixels, width, height, model: model() }, [pixels.buffer]);
+}
+
+function startThere() {
+  const { label } = model();
+  say("Sending the photo to this computer …");
+  giveUp = enlargeThere(photo.file, label, {
+    tell({ state, done, left, ahead }) {
+      if (state === "waiting") return say(ahead === 1 ? "One photo is before it." : `${ahead} photos are before it.`);
+      if (done === 0) return say(`Loading ${label} …`);
+      progress(done, left, "on this computer");
+    },
+    async finish(result) {
+      giveUp = null;
+      photo.result = result;
+      await showResult(result);
+      finish(`by ${label}`);
+    },
+    fail(reason) {
+      giveUp = null;
+      fail(reason);
+    },
+  });
+}
+
+/* Both images, where this browser can hold them; the result can be downloaded all the same. */
+async function showResult(result) {
+  $("result").hidden = false;
+  $("view").hidden = true;
+  if (!photo.source) return;
+  const bitmap = await createImageBitmap(result).catch(() => null);
+  if (!bitmap || !fits(bitmap.width, bitmap.height)) return;
+  show($("after"), bitmap);
+  bitmap.close();
+  show($("before"), photo.source);
+  $("view").hidden = false;
+  arrange();
+}
+
+function progress(done, left, words) {
+  $("bar").value = done;
+  $("bar").setAttribute("aria-valuetext", `${Math.round(100 * done)} %, ${inWords(left)} left`);
+  say(`Enlarging ${words}: ${Math.round(100 * done)} %, ${inWords(left)} left`);
 }
 
 function newWorker() {
@@ -168,27 +251,27 @@ function newWorker() {
       return say(`Enlarging ${runs} …`);
     }
     $("after").getContext("2d").putImageData(new ImageData(data.rgba, data.width, data.height), data.x, data.y);
-    $("bar").value = data.done;
-    const left = ((performance.now() - first) * (1 - data.done)) / data.done / 1000;
-    $("bar").setAttribute("aria-valuetext", `${Math.round(100 * data.done)} %, ${inWords(left)} left`);
-    if (data.done < 1) return say(`Enlarging ${runs}: ${Math.round(100 * data.done)} %, ${inWords(left)} left`);
-    finish(runs);
+    if (data.done < 1) return progress(data.done, ((performance.now() - first) * (1 / data.done - 1)) / 1000, runs);
+    restoreAlpha();
+    finish(`${runs}; nothing was sent anywhere`);
   };
   fresh.onerror = (event) => fail(event.message || "the part that computes could not be started");
   return fresh;
 }
 
-function finish(runs) {
-  if (photo.hasAlpha) {
-    const context = $("after").getContext("2d");
-    context.globalCompositeOperation = "destination-in";
-    context.imageSmoothingQuality = "high";
-    context.drawImage(photo.source, 0, 0, $("after").width, $("after").height);
-    context.globalCompositeOperation = "source-over";
-  }
+function restoreAlpha() {
+  if (!photo.hasAlpha) return;
+  const context = $("after").getContext("2d");
+  context.globalCompositeOperation = "destination-in";
+  context.imageSmoothingQuality = "high";
+  context.drawImage(photo.source, 0, 0, $("after").width, $("after").height);
+  context.globalCompositeOperation = "source-over";
+}
+
+function finish(how) {
   idle();
   $("save").disabled = false;
-  say(`Done in ${inWords((performance.now() - began) / 1000)}, ${runs}. Nothing was sent anywhere.`);
+  say(`Done in ${inWords((performance.now() - began) / 1000)}, ${how}.`);
 }
 
 function fail(reason) {
@@ -196,11 +279,13 @@ function fail(reason) {
   worker = null;
   idle();
   $("result").hidden = true;
-  say(`It could not be enlarged: ${reason}. A smaller photo may fit, or another browser may do.`);
+  say(`It could not be enlarged: ${reason.replace(/\.$/, "")}.`);
 }
 
 function halt() {
   if ($("stop").hidden) return;
+  giveUp?.();
+  giveUp = null;
   worker?.postMessage({ stop: job });
   job += 1;
   idle();
@@ -209,17 +294,17 @@ function halt() {
 
 function idle() {
   $("stop").hidden = $("bar").hidden = true;
-  $("start").disabled = photo === null;
+  choose();
 }
 
-$("save").addEventListener("click", () => {
-  $("after").toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = photo.enlarged.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  }, "image/png");
+$("save").addEventListener("click", async () => {
+  const png = photo.result ?? (await new Promise((done) => $("after").toBlob(done, "image/png")));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(png);
+  const times = photo.width && !$("view").hidden ? `x${$("after").width / photo.width}` : "enlarged";
+  link.download = `${photo.name.replace(/\.[^.]*$/, "")}_${times}.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 });
 
 // Before and after
@@ -265,6 +350,8 @@ function say(words) {
   $("status").textContent = words;
 }
 
-if ("serviceWorker" in navigator) navigator.serviceWorker.register("offline.js").catch(() => {}); // it works without
+// Behind esrgan-tf web, every start has another address, and nothing is to be kept of the last.
+if ("serviceWorker" in navigator && !computer.length) navigator.serviceWorker.register("offline.js").catch(() => {}); // it works without
+if (computer.length) offerComputer();
 choose();
 document.documentElement.dataset.ready = "true";

@@ -1,0 +1,78 @@
+"""What the page may ask this computer for: its models, and enlarging with them; and the files that it loads."""
+
+import functools
+import json
+from pathlib import Path
+
+from esrgan_tf.publish.formats import LITERT
+from esrgan_tf.upscaling.files import upscale_file
+from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.web.jobs import Progress
+from esrgan_tf.web.server import File
+from esrgan_tf.web.site import PAGE, browser_models, copy_runtime, write_browser_model
+from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.named import find_model
+from esrgan_tf.weights.packaged import packaged_models
+from esrgan_tf.weights.published import models_folder, published_models
+
+_PACKAGES = Path(__file__).parents[2] / "web" / "node_modules"  # of a clone, once npm has been there
+
+
+class Computing:
+    """Enlarges with the models of this computer, the last two of which stay loaded.
+
+    Args:
+        own: models beside those that go by name, as `load_model` takes them.
+        models_dir: where downloaded models lie.
+    """
+
+    def __init__(self, own: list[str], models_dir: str | None = None):
+        self._own, self._models_dir = own, models_dir
+        self._enlarger = functools.lru_cache(maxsize=2)(self._loaded)
+
+    def enlarge(self, model: str, source: Path, target: Path, progress: Progress) -> None:
+        """Enlarges an image file to a PNG; `progress` is called with the pixels done and all there are."""
+        upscale_file(source, target, self._enlarger(model), ending=".png", progress=progress)
+
+    def models(self) -> list[dict]:
+        """Records as `models.json` has them: own models, packaged ones, published ones that are here, and others."""
+        folder = models_folder(self._models_dir)
+        groups: dict[str, list[str]] = {"your own": self._own, "packaged": list(packaged_models())}
+        groups["downloaded"], groups["downloaded when first used"] = [], []
+        for model in published_models().values():
+            there = (folder / model.file).is_file()
+            if (model.in_channels, model.out_channels) == (3, 3) and (there or not model.by_hand):
+                groups["downloaded" if there else "downloaded when first used"].append(model.name)
+        return [
+            {"kind": "computer", "label": name, "group": group} for group, names in groups.items() for name in names
+        ]
+
+    def _loaded(self, name):
+        return Enlarger(load_model(find_model(name, self._models_dir)))
+
+
+def page_files(computing: Computing, folder: Path) -> dict[str, File]:
+    """The page's files by name, those that are made, in `folder`, when they are first asked for.
+
+    A browser's own networks are among them where LiteRT.js is, and LiteRT to check them.
+    """
+    files: dict[str, File] = {path.name: functools.partial(Path, path) for path in PAGE.iterdir()}
+    records = computing.models()
+    if (_PACKAGES / "@litertjs").is_dir() and LITERT.is_there:
+        copy_runtime(_PACKAGES, folder / "runtime")
+        for path in (folder / "runtime").rglob("*"):
+            if path.is_file():
+                files[path.relative_to(folder).as_posix()] = functools.partial(Path, path)
+        (folder / "models").mkdir()
+        for record in (browser := browser_models()):
+            files[record["file"]] = functools.partial(_made, record, folder / record["file"])
+        records = browser + records
+    (folder / "models.json").write_text(json.dumps(records))
+    files["models.json"] = functools.partial(Path, folder / "models.json")
+    return files
+
+
+def _made(record, path):
+    if not path.exists():
+        write_browser_model(record, path)
+    return path

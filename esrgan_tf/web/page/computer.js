@@ -1,0 +1,52 @@
+/* Has the computer that serves this page enlarge a file; esrgan-tf web, and no other server, knows these addresses. */
+
+/* Sends the file; calls tell({ state, done, left, ahead, error }) as it goes on, and at the end finish(result, a PNG).
+ * Returns a function that gives it up. */
+export function enlargeThere(file, model, { tell, finish, fail }) {
+  const given = new AbortController();
+  let events = null;
+  let job = null;
+  let over = false;
+
+  function stop() {
+    over = true;
+    given.abort();
+    events?.close();
+    if (job !== null) fetch(`jobs/${job}`, { method: "DELETE" }).catch(() => {}); // it may be gone with the server
+  }
+
+  async function begin() {
+    const query = new URLSearchParams({ model });
+    const response = await fetch(`jobs?${query}`, { method: "POST", body: file, signal: given.signal });
+    if (!response.ok) throw new Error(await response.text());
+    ({ job } = await response.json());
+    if (over) return stop();
+    events = new EventSource(`jobs/${job}/events`);
+    events.onmessage = ({ data }) => heard(JSON.parse(data));
+    events.onerror = () => end(() => fail("the computer that serves this page does not answer any more"));
+  }
+
+  async function heard(state) {
+    if (over) return;
+    if (state.state === "failed") return end(() => fail(state.error));
+    if (state.state !== "done") return tell(state);
+    events.close();
+    try {
+      const response = await fetch(`jobs/${job}/result`, { signal: given.signal });
+      if (!response.ok) throw new Error(await response.text());
+      const result = await response.blob();
+      if (!over) end(() => finish(result));
+    } catch (error) {
+      end(() => fail(error.message));
+    }
+  }
+
+  function end(last) {
+    if (over) return;
+    stop();
+    last();
+  }
+
+  begin().catch((error) => end(() => fail(error.message)));
+  return stop;
+}

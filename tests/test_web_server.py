@@ -1,0 +1,296 @@
+"""`esrgan-tf web`: a visitor's photo, and what those may try who should not be there."""
+
+import concurrent.futures
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import pyvips
+import skimage.data
+from PIL import Image
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.web import jobs as jobs_module
+from esrgan_tf.web.jobs import Jobs
+from esrgan_tf.web.server import MOST_BYTES, Server
+from tests.conftest import run_process
+from tests.test_web_page import CHROMIUM, expect, sync_playwright
+
+
+class Visitor:
+    """A server in a process of its own, and its address."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        command = [Path(sys.executable).with_name("esrgan-tf"), "web", "--port", "0", "--models_dir", folder / "models"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(folder)}, **pipes)
+        line = self.process.stdout.readline()
+        self.address = re.match(r"open (http://127\.0\.0\.1:\d+/[\w-]{32}/) \(Ctrl-C ends it\)$", line)[1]
+        parts = urlsplit(self.address)
+        self.host, self.path = parts.netloc, parts.path
+
+    def ask(self, method, path, body=None, **headers):
+        """The answer's status and content."""
+        connection = http.client.HTTPConnection(self.host, timeout=60)
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, names)
+        answer = connection.getresponse()
+        try:
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def raw(self, content: bytes, wait=True) -> bytes:
+        """What comes back for bytes that are sent as they are."""
+        host, port = self.host.split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(content)
+            if not wait:
+                return b""
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def post(self, content, model="photo", **headers):
+        status, answer = self.ask("POST", f"{self.path}jobs?model={model}", content, **headers)
+        return status, json.loads(answer)["job"] if status == 202 else answer.decode()
+
+    def events(self, job):
+        _, text = self.ask("GET", f"{self.path}jobs/{job}/events")
+        return [json.loads(line[6:]) for line in text.decode().splitlines() if line.startswith("data: ")]
+
+    def uploads(self):
+        return [path for path in self.folder.glob("esrgan_tf_web_*/*")]
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def visitor(tmp_path_factory):
+    visitor = Visitor(tmp_path_factory.mktemp("web"))
+    yield visitor
+    assert visitor.process.poll() is None  # nothing has ended it
+    status, out, err = visitor.end()
+    assert (status, out, err) == (0, "ended; photos and results are deleted\n", "")
+    assert [path.name for path in visitor.folder.iterdir()] == []
+
+
+def png(image) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def in_16_bits(path):
+    image = skimage.data.chelsea()[100:140, 100:150].astype(np.uint16) * 257 + 3
+    pyvips.Image.new_from_array(image).copy(interpretation="rgb16").write_to_file(str(path))
+    return path
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium; on Debian: apt-get install chromium")
+def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
+    """In 16 bits, which no canvas has: the result is the file that was made."""
+    path = in_16_bits(tmp_path / "cat.png")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(visitor.address)
+        page.wait_for_selector("html[data-ready]")
+        page.check("input[value=computer]")
+        assert page.input_value("#local") == "faithful"  # the first of those that are packaged
+        page.select_option("#local", "photo")
+        page.set_input_files("#file", path)
+        page.click("#start")
+        expect(page.locator("#status")).to_contain_text("Done in", timeout=120_000)
+        assert page.is_visible("#stage")
+        with page.expect_download() as download:
+            page.click("#save")
+        assert download.value.suggested_filename == "cat_x4.png"
+        made = Path(download.value.path()).read_bytes()
+        (tmp_path / "notes.txt").write_text("no image")
+        page.set_input_files("#file", tmp_path / "notes.txt")
+        page.click("#start")
+        expect(page.locator("#status")).to_contain_text("It could not be enlarged: the photo", timeout=120_000)
+        browser.close()
+    result = run_process("esrgan-tf", "upscale", path, "--model", "photo", "--output", tmp_path / "by_command.png")
+    assert result.returncode == 0, result.stderr
+    assert made == (tmp_path / "by_command.png").read_bytes()
+
+
+def test_a_job_tells_how_it_is_and_is_deleted(visitor):
+    status, job = visitor.post(png(skimage.data.coffee()[:90, :120]))
+    assert status == 202
+    told = visitor.events(job)
+    assert told[-1] == {"state": "done", "done": 1.0, "left": 0.0, "error": "", "ahead": 0}
+    assert all(event["state"] in ("waiting", "running", "done") for event in told)
+    status, content = visitor.ask("GET", f"{visitor.path}jobs/{job}/result")
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (480, 360)
+    assert visitor.ask("DELETE", f"{visitor.path}jobs/{job}")[0] == 204
+    assert visitor.ask("GET", f"{visitor.path}jobs/{job}/result")[0] == 404
+    assert visitor.uploads() == []
+
+
+def test_strangers_are_refused(visitor):
+    """By what they do not know, by where they come from, and by what they ask for."""
+    photo = png(np.zeros((4, 4, 3), np.uint8))
+    post = f"{visitor.path}jobs?model=photo"
+    port = visitor.host.split(":")[1]
+    refused = [
+        visitor.ask("GET", "/"),
+        visitor.ask("GET", "/index.html"),
+        visitor.ask("GET", f"/{'x' * 32}/"),
+        visitor.ask("GET", visitor.path[:-1]),  # without the slash nothing is below it
+        visitor.ask("POST", f"/{'x' * 32}/jobs?model=photo", photo),
+        visitor.ask("GET", visitor.path, Origin="http://evil.example"),
+        visitor.ask("GET", visitor.path, Origin="null"),
+        visitor.ask("GET", visitor.path, Sec_Fetch_Site="cross-site"),
+        visitor.ask("POST", post, photo, Origin="https://evil.example"),
+        visitor.ask("POST", post, photo, Origin=f"http://localhost:{port}"),
+        visitor.ask("GET", visitor.path, Host=f"evil.example:{port}"),
+        visitor.ask("POST", post, photo, Host="evil.example"),
+        visitor.ask("DELETE", f"{visitor.path}jobs/unknown"),
+        visitor.ask("GET", f"{visitor.path}jobs/unknown/events"),
+        visitor.ask("POST", f"{visitor.path}jobs?model=/etc/passwd", photo),
+        visitor.ask("POST", f"{visitor.path}jobs", photo),
+        visitor.ask("POST", f"{visitor.path}models.json", photo),
+        visitor.ask("PUT", post, photo),
+        *(
+            visitor.ask("GET", f"{visitor.path}{path}")
+            for path in ("../server.py", "%2e%2e/server.py", "..%2fserver.py", "/etc/passwd", "//etc/passwd",
+                         "models/../../../etc/passwd", "jobs/../../x/result", "index.html%00.png", "page.js/", "jobs")
+        ),
+    ]  # fmt: skip
+    assert {status for status, _ in refused} <= {400, 403, 404, 501}
+    assert all(len(content) < 1000 and b"root:" not in content for _, content in refused)
+    assert visitor.uploads() == []
+
+
+def test_bodies_that_are_not_what_they_say(visitor):
+    def post(length, body=b"", wait=True):
+        head = f"POST {visitor.path}jobs?model=photo HTTP/1.1\r\nHost: {visitor.host}\r\n{length}\r\n\r\n"
+        return visitor.raw(head.encode() + body, wait)
+
+    assert b" 413 " in post(f"Content-Length: {2 * 2**30}")
+    assert b" 413 " in post(f"Content-Length: {MOST_BYTES + 1}")
+    assert b" 413 " in post("Content-Length: 0")
+    for length in ("", "Content-Length: -1", "Content-Length: ten", "Content-Length: ٣", "Transfer-Encoding: chunked"):
+        assert b" 411 " in post(length)
+    for _ in range(20):
+        post("Content-Length: 100000", b"cut in the middle", wait=False)
+    assert b" 202 " not in post("Content-Length: 100000", b"cut in the middle")
+    for nonsense in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\r\n" * 100, b"G" * 70_000, b"GET / HTTP/9.9\r\n\r\n"):
+        visitor.raw(nonsense)
+    until = time.monotonic() + 30
+    while visitor.uploads() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert visitor.uploads() == []
+    assert visitor.ask("GET", visitor.path)[0] == 200
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n but then no more", b"GIF89a", b"\0" * 1000])
+def test_what_is_no_image_is_told_in_words(content, visitor):
+    status, job = visitor.post(content)
+    assert status == 202
+    last = visitor.events(job)[-1]
+    assert last["state"] == "failed"
+    assert "the photo" in last["error"]
+    assert str(visitor.folder) not in last["error"]
+    visitor.ask("DELETE", f"{visitor.path}jobs/{job}")
+    assert visitor.uploads() == []
+
+
+def test_fifty_at_once_are_done_or_told_to_wait(visitor):
+    photo = png(skimage.data.astronaut()[:16, :16])
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: visitor.post(photo), range(50)))
+        taken = [job for status, job in answers if status == 202]
+        assert {status for status, _ in answers} <= {202, 503}
+        assert jobs_module.WAITING <= len(taken) <= 50
+        refusals = [words for status, words in answers if status == 503]
+        assert all("photos are waiting already" in words for words in refusals)
+        for told in pool.map(visitor.events, taken):
+            assert told[-1]["state"] == "done"
+    for job in taken:
+        visitor.ask("DELETE", f"{visitor.path}jobs/{job}")
+    assert visitor.uploads() == []
+
+
+def test_a_port_that_is_taken_is_a_line(run_main):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        status, out, err = run_main("web", "--port", port)
+    words = f"esrgan-tf: port {port} of 127.0.0.1 cannot be had (Address already in use); choose another with --port\n"
+    assert (status, out, err) == (2, "", words)
+
+
+def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs_module, "KEPT", 2)
+    monkeypatch.setattr(jobs_module, "WAITING", 3)
+    goes_on, begun = threading.Event(), threading.Event()
+
+    def enlarge(model, source, target, progress):
+        if model == "slow":
+            begun.set()
+            goes_on.wait(30)
+        progress(1, 2)
+        target.write_bytes(source.read_bytes())
+
+    jobs = Jobs(enlarge)
+
+    def add(model):
+        source = jobs.place()
+        source.write_bytes(b"photo")
+        return jobs.add(source, model)
+
+    try:
+        slow, *waiting = [add(model) for model in ("slow", "fast", "fast", "fast")]
+        assert [jobs.ahead(job) for job in (slow, *waiting)] == [0, 1, 2, 3]
+        with pytest.raises(UserError, match="3 photos are waiting already"):
+            add("fast")
+        assert begun.wait(30)
+        jobs.stop(waiting[1])
+        assert not waiting[1].source.exists()
+        jobs.stop(slow)
+        goes_on.set()
+        until = time.monotonic() + 30
+        while not waiting[2].over and time.monotonic() < until:
+            jobs.wait(1)
+        assert [job.state for job in (slow, *waiting)] == ["stopped", "done", "stopped", "done"]
+        assert not slow.target.exists()
+        last = [add("fast") for _ in range(2)]
+        while not last[1].over and time.monotonic() < until:
+            jobs.wait(1)
+        add("fast")
+        assert jobs.get(waiting[0].id) is None
+        assert not waiting[0].target.exists()
+    finally:
+        goes_on.set()
+        jobs.close()
+    assert not jobs.place().parent.exists()
+
+
+def test_other_interfaces_are_let_in_only_when_asked_for():
+    for host, local in (("127.0.0.1", True), ("0.0.0.0", False)):
+        with Server(host, 0, lambda *_: None) as server:
+            assert server.local_only is local
+            assert len(server.token) == 32
+    with pytest.raises(UserError, match="choose another"):
+        Server("203.0.113.1", 0, lambda *_: None)
