@@ -26,6 +26,15 @@ from tests.warm import Warm
 gc.freeze()
 gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow and Keras keep
 
+# A minute or more each, by benchmarks/suite.md.
+LONG = ("test_journeys_training", "test_journeys_using", "test_journeys_networks", "test_interop", "test_convert")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: a worker that begins one last lets the other wait."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
 

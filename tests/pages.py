@@ -10,7 +10,9 @@ from tests.conftest import REPOSITORY
 
 # `make` and `pip` install everything from nothing: the build does it, a test in it cannot. What publishes needs an
 # account; tests/test_release.py goes as far as that. What serves a page does not end; tests/test_web_server.py runs it.
-_NOT_RUN = re.compile(r"make \w+|pip install .*|esrgan-tf web|python -m http.server .*|hf .*|python -c .import kagglehub.*")
+_NOT_RUN = re.compile(
+    r"make \w+|pip install .*|esrgan-tf web|python -m http.server .*|hf .*|python -c .import kagglehub.*"
+)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from esrgan_tf import export_litert, export_onnx, load_model
+from esrgan_tf import export_litert, export_onnx
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import GENERATORS, residual_generator, rrdb_generator
 from esrgan_tf.publish import litert, verification
@@ -35,9 +35,10 @@ for folder in map(pathlib.Path, sys.argv[1:]):
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
             np.save(folder / f"onnx_{name}.npy", session.run(["super_resolution"], {"image": given})[0])
 """
-NETWORKS = {name: small(family) for name, family in GENERATORS.items()}
-NETWORKS["rrdb"] = dataclasses.replace(NETWORKS["rrdb"], scale=2)  # which packs pixels
-NETWORKS["msrresnet"] = dataclasses.replace(NETWORKS["srresnet"], scale=3, batch_norm=False)
+# Those with operations that no other has; `python -m benchmarks.formats --generators` takes all, in three scales.
+NETWORKS = {name: small(GENERATORS[name]) for name in ("rrdb", "compact", "rcan", "span")}
+NETWORKS["rrdb"] = dataclasses.replace(NETWORKS["rrdb"], scale=2)  # packs pixels
+NETWORKS["msrresnet"] = dataclasses.replace(small(GENERATORS["srresnet"]), scale=3, batch_norm=False)  # bilinear
 IN_UINT8 = ("compact", "rcan")  # of ONNX, where a signature is a file
 
 
@@ -60,7 +61,7 @@ def written(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_generator_is_the_same_in_every_runtime(name, written):
+def test_a_generator_is_the_same_in_both_runtimes(name, written):
     folder, expected = written[0][name], written[1][name]
     span = max(255.0, np.ptp(expected))
     for runtime in ("litert", "onnx"):
@@ -71,7 +72,7 @@ def test_every_generator_is_the_same_in_every_runtime(name, written):
     for runtime in ("litert", "onnx") if name in IN_UINT8 else ("litert",):
         pixels = np.load(folder / f"{runtime}_uint8.npy")
         assert pixels.dtype == np.uint8
-        assert np.abs(pixels - np.clip(expected, 0, 255)).max() < 0.501, runtime
+        assert np.abs(pixels - np.clip(expected, 0, 255)).max() < 0.5 + 1e-5 * span, runtime
 
 
 def test_networks_of_nobody_are_written_as_they_are(tmp_path):
@@ -110,11 +111,14 @@ def test_a_tile_has_one_size(tmp_path):
 
 
 def test_rounded_weights_are_smaller_and_not_the_same(tmp_path):
-    model = load_model("photo")
+    model = residual_generator(2, 32, 2)
     whole = 4 * model.count_params()  # float32's, which both signatures share
-    for weights, part, least, most in (("float16", 0.52, 80, 120), ("dynamic", 0.28, 40, 80)):
-        assert least < export_litert(model, tmp_path / f"{weights}.tflite", weights) < most
-        assert (tmp_path / f"{weights}.tflite").stat().st_size < part * whole
+    sizes, psnr = {}, {}
+    for weights in ("float16", "dynamic"):
+        psnr[weights] = export_litert(model, tmp_path / f"{weights}.tflite", weights)
+        sizes[weights] = (tmp_path / f"{weights}.tflite").stat().st_size / whole
+    assert psnr["float16"] > psnr["dynamic"] > 40
+    assert sizes["dynamic"] < 0.4 < sizes["float16"] < 0.65  # the rest is the graph
 
 
 def test_what_a_file_says_of_itself(tmp_path, run_main):

@@ -97,11 +97,10 @@ def test_each_weight_is_stored_once(model, saved):
     assert weights <= on_disk < 1.02 * weights + 8_000  # the index has a line a variable
 
 
-def test_saved_model_cli_shows_and_runs(saved, tmp_path, warm):
-    shown = warm.run("saved_model_cli", "show", "--dir", saved, "--all")
-    assert shown.returncode == 0, shown.stderr
-    for text in ("signature_def['serving_default']", "signature_def['uint8']", "shape: (-1, -1, -1, 3)"):
-        assert text in shown.stdout
+def test_saved_model_cli_runs_it(saved, tmp_path, warm):
+    for signature, dtype in (("serving_default", tf.float32), ("uint8", tf.uint8)):
+        image = hub.load(str(saved)).signatures[signature].structured_input_signature[1]["image"]
+        assert (image.shape.as_list(), image.dtype) == ([None, None, None, 3], dtype)
     np.save(tmp_path / "x.npy", IMAGE)
     ran = warm.run(
         *("saved_model_cli", "run", "--dir", saved, "--tag_set", "serve", "--signature_def", "serving_default"),

@@ -216,19 +216,20 @@ def test_it_works_without_a_network_once_it_is_loaded(folder, browser, tmp_path)
         np.testing.assert_array_equal(enlarged(page, path), before)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
-def test_it_is_accessible_and_fits(width, scheme, folder, browser, tmp_path):
-    """By axe's rules, before and after; and nothing is wider than the window."""
-    with visited(browser, folder, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+def test_it_is_accessible_and_fits(folder, browser, tmp_path):
+    """By axe's rules, before and after, light and dark; and nothing is wider than the window, a phone's or a desk's."""
+    with visited(browser, folder) as page:
         for state in ("empty", "done"):
             if state == "done":
                 page.check("input[value=clean]")
                 enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
-            page.screenshot(path=tmp_path / f"{state}.png", full_page=True)
-            faults = [each for each in Axe().run(page).response["violations"] if each["impact"] != "minor"]
-            assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in faults] == []
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for width, scheme in ((360, "light"), (1440, "dark"), (1440, "light"), (360, "dark")):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.emulate_media(color_scheme=scheme)
+                page.screenshot(path=tmp_path / f"{state}_{width}_{scheme}.png", full_page=True)
+                faults = [each for each in Axe().run(page).response["violations"] if each["impact"] != "minor"]
+                assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in faults] == []
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_without_litert_js_the_command_to_get_it_is_named(tmp_path):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.purposes import Purpose, building_for
 from esrgan_tf.publish.formats import SIGNATURES
-from esrgan_tf.weights.architecture import build, check_function, recognise_model
+from esrgan_tf.weights.architecture import build, computes_the_same, recognise_model
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def servable(model: keras.Model, tile: int | None = None) -> Servable:
 
 
 def _for_export(model):
-    """The network built anew for export; `model` itself where it is no network of ours, and no other is known."""
+    """The network built anew for export; `model` itself where that computes something else, or is none of ours."""
     try:
         architecture = recognise_model(model)
-        check_function(model, architecture)
     except UserError:
         return model
     with building_for(Purpose.EXPORTING):
-        return build(architecture, {v.path: np.asarray(v) for v in model.weights})
+        network = build(architecture, {v.path: np.asarray(v) for v in model.weights})
+    return network if computes_the_same(network, model) else model

@@ -179,14 +179,21 @@ def check_function(model: keras.Model, architecture: Architecture) -> None:
     """
     if model in _BUILT:
         return
-    # Odd sizes tell more; a discriminator halves its image, though.
-    sizes = (6, 5) if architecture.family.is_generator else (16, 8)
-    height, width = (known or size for known, size in zip(model.inputs[0].shape[1:3], sizes, strict=True))
-    image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
     published = build(architecture, {v.path: np.asarray(v) for v in model.weights})
-    expected = np.asarray(published(image))
-    if not np.allclose(np.asarray(model(image)), expected, rtol=0, atol=1e-4 * max(1.0, float(np.abs(expected).max()))):
+    if not computes_the_same(model, published, (6, 5) if architecture.family.is_generator else (16, 8)):
         raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but computes something else")
+
+
+def computes_the_same(model: keras.Model, other: keras.Model, size: tuple[int, int] = (6, 5)) -> bool:
+    """Whether two networks make the same of an image.
+
+    Args:
+        size: its height and width, where the networks take any; odd ones tell more.
+    """
+    height, width = (known or side for known, side in zip(model.inputs[0].shape[1:3], size, strict=True))
+    image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
+    expected = np.asarray(other(image))
+    return np.allclose(np.asarray(model(image)), expected, rtol=0, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
 
 
 def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
