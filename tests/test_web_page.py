@@ -216,6 +216,31 @@ def test_it_works_without_a_network_once_it_is_loaded(folder, browser, tmp_path)
         np.testing.assert_array_equal(enlarged(page, path), before)
 
 
+def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
+    """What is open stays as it was loaded; closed and opened again, all is new."""
+    copy = tmp_path / "try"
+    shutil.copytree(folder, copy)
+    with served(copy, ISOLATED) as address:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(address)
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        for name, old, new in (
+            ("index.html", "Enlarge a photo four times", "Enlarge a photo by four"),
+            ("offline.js", "esrgan_tf ", "esrgan_tf new"),  # as another version's has another name
+        ):
+            (copy / name).write_text((copy / name).read_text().replace(f"{old}", new))
+        page.reload()
+        assert page.inner_text("h1") == "Enlarge a photo four times"
+        page.evaluate("navigator.serviceWorker.getRegistration().then((found) => found.update())")
+        page.wait_for_function("navigator.serviceWorker.getRegistration().then((found) => found.waiting !== null)")
+        page.close()
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator("h1")).to_have_text("Enlarge a photo by four")
+        context.close()
+
+
 def test_it_is_accessible_and_fits(folder, browser, tmp_path):
     """By axe's rules, before and after, light and dark; and nothing is wider than the window, a phone's or a desk's."""
     with visited(browser, folder) as page:

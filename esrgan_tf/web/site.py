@@ -5,6 +5,7 @@
 `web/package.json` states the LiteRT.js that is meant; `npm ci --prefix web` puts it into `web/node_modules`.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -53,6 +54,8 @@ def build_site(folder: str | Path, packages: str | Path) -> None:
         for record in records:
             write_browser_model(record, staging / record["file"])
         (staging / "models.json").write_text(json.dumps(records, indent=1) + "\n")
+        keeper = staging / "offline.js"
+        keeper.write_text(keeper.read_text().replace("VERSION", _version(staging)))
 
 
 def browser_models() -> list[dict]:
@@ -79,6 +82,14 @@ def write_browser_model(record: dict, path: Path) -> None:
 
 def _network(record):
     return load_model("photo") if record["kind"] == "photo" else load_dial(record["alpha"])
+
+
+def _version(folder):
+    """Changes whenever any of the files does."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
 
 
 def copy_runtime(packages: Path, folder: Path) -> None:
