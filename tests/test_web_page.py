@@ -4,6 +4,7 @@ import functools
 import io
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -49,8 +50,13 @@ def browser():
 
 
 @contextmanager
-def served(folder, headers):
+def served(folder, headers, slow=None):
     class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if slow and slow in self.path:
+                time.sleep(0.5)
+            super().do_GET()
+
         def end_headers(self):
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -66,9 +72,9 @@ def served(folder, headers):
 
 
 @contextmanager
-def visited(browser, folder, headers=ISOLATED, **settings):
+def visited(browser, folder, headers=ISOLATED, slow=None, **settings):
     """The page in a window of its own; nothing may be asked of another machine, and no script may fail."""
-    with served(folder, headers) as address:
+    with served(folder, headers, slow) as address:
         context = browser.new_context(accept_downloads=True, **settings)
         page, asked, errors = context.new_page(), [], []
         page.on("request", lambda request: asked.append(request.url))
@@ -168,6 +174,58 @@ def test_before_and_after(folder, browser, tmp_path):
         page.mouse.move(line["x"] - 200, line["y"] + 50)
         page.mouse.up()
         assert float(page.input_value("#cut")) < 60
+
+
+def test_stopping_before_anything_is_computed(folder, browser, tmp_path):
+    """While the runtime loads, and while a network does: the next job is computed by its own network."""
+    image = skimage.data.chelsea()[100:164, 100:170]
+    path = photo(tmp_path / "cat.png", image)
+    with visited(browser, folder, slow="photo.tflite") as page:
+        page.set_input_files("#file", path)
+        for _ in range(2):
+            page.click("#start")
+            page.click("#stop")
+        page.check("input[value=clean]")
+        made = enlarged(page, path)
+        page.check("input[value=photo]")
+        page.click("#start")
+        page.click("#stop")
+        page.check("input[value=clean]")
+        np.testing.assert_array_equal(enlarged(page, path), made)
+    expected = np.asarray(upscale(image, load_model("faithful"), precision="float32"))
+    assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_of_two_photos_the_last_counts(folder, browser, tmp_path):
+    """Whichever opens first; and what is no image changes nothing."""
+    with visited(browser, folder) as page:
+        page.evaluate(
+            "() => { const open = createImageBitmap; window.createImageBitmap = async (file, options) => {"
+            "if (file.name === 'slow.png') await new Promise((resolve) => setTimeout(resolve, 1500));"
+            "return open(file, options); } }"
+        )
+        page.set_input_files("#file", photo(tmp_path / "slow.png", skimage.data.coffee()[:40, :50]))
+        page.set_input_files("#file", photo(tmp_path / "fast.png", skimage.data.coffee()[:30, :20]))
+        expect(page.locator("#facts")).to_have_text("fast.png: 20×30 pixels, will be 80×120")
+        page.wait_for_timeout(2000)
+        expect(page.locator("#facts")).to_contain_text("fast.png")
+        (tmp_path / "notes.txt").write_text("no image")
+        page.set_input_files("#file", tmp_path / "notes.txt")
+        expect(page.locator("#status")).to_contain_text("notes.txt is no image")
+        expect(page.locator("#facts")).to_contain_text("fast.png")
+        assert page.is_enabled("#start")
+
+
+def test_nothing_can_be_sent_from_where_it_is_computed(folder, browser, tmp_path):
+    """The page's rules hold in its worker, which has the pixels."""
+    send = """() => new Promise((resolve) => {
+        addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
+        fetch('http://127.0.0.1:9/').then(() => resolve('sent'), () => setTimeout(() => resolve('no rule'), 500));
+    })"""
+    with visited(browser, folder) as page:
+        enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
+        assert page.evaluate(send) == "connect-src"
+        assert page.workers[0].evaluate(send) == "connect-src"
 
 
 def test_stopping_and_another_photo(folder, browser, tmp_path):

@@ -71,6 +71,15 @@ class Visitor:
         _, text = self.ask("GET", f"{self.path}jobs/{job}/events")
         return [json.loads(line[6:]) for line in text.decode().splitlines() if line.startswith("data: ")]
 
+    def job_state(self, job):
+        """The first event, and no more."""
+        connection = http.client.HTTPConnection(self.host, timeout=60)
+        connection.request("GET", f"{self.path}jobs/{job}/events")
+        try:
+            return json.loads(connection.getresponse().readline()[6:])
+        finally:
+            connection.close()
+
     def uploads(self):
         return [path for path in self.folder.glob("esrgan_tf_web_*/*")]
 
@@ -86,7 +95,11 @@ def visitor(tmp_path_factory):
     yield visitor
     assert visitor.process.poll() is None  # nothing has ended it
     status, out, err = visitor.end()
-    assert (status, out, err) == (0, "ended; photos and results are deleted\n", "")
+    assert (status, out, err) == (
+        0,
+        "ending, as soon as what is being computed allows it\nended; photos and results are deleted\n",
+        "",
+    )
     assert [path.name for path in visitor.folder.iterdir()] == []
 
 
@@ -163,6 +176,7 @@ def test_strangers_are_refused(visitor):
         visitor.ask("POST", post, photo, Origin="https://evil.example"),
         visitor.ask("POST", post, photo, Origin=f"http://localhost:{port}"),
         visitor.ask("GET", visitor.path, Host=f"evil.example:{port}"),
+        visitor.ask("GET", visitor.path, Host=f"127.0.0.1.evil.example:{port}"),
         visitor.ask("POST", post, photo, Host="evil.example"),
         visitor.ask("DELETE", f"{visitor.path}jobs/unknown"),
         visitor.ask("GET", f"{visitor.path}jobs/unknown/events"),
@@ -177,6 +191,7 @@ def test_strangers_are_refused(visitor):
         ),
     ]  # fmt: skip
     assert {status for status, _ in refused} <= {400, 403, 404, 501}
+    assert visitor.ask("GET", visitor.path, Host="localhost:9000")[0] == 200  # through a tunnel
     assert all(len(content) < 1000 and b"root:" not in content for _, content in refused)
     assert visitor.uploads() == []
 
@@ -194,6 +209,8 @@ def test_bodies_that_are_not_what_they_say(visitor):
     for _ in range(20):
         post("Content-Length: 100000", b"cut in the middle", wait=False)
     assert b" 202 " not in post("Content-Length: 100000", b"cut in the middle")
+    assert b" 411 " in post(f"Content-Length: {'9' * 5000}")
+    assert b" 400 " in visitor.raw(f"GET http://[x/ HTTP/1.1\r\nHost: {visitor.host}\r\n\r\n".encode())
     for nonsense in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"\r\n" * 100, b"G" * 70_000, b"GET / HTTP/9.9\r\n\r\n"):
         visitor.raw(nonsense)
     until = time.monotonic() + 30
@@ -231,6 +248,22 @@ def test_fifty_at_once_are_done_or_told_to_wait(visitor):
     assert visitor.uploads() == []
 
 
+def test_an_end_in_the_middle_leaves_nothing(tmp_path):
+    """Told twice, as by somebody impatient."""
+    visitor = Visitor(tmp_path)
+    status, job = visitor.post(png(skimage.data.astronaut()))
+    assert status == 202
+    while visitor.job_state(job)["done"] == 0:
+        time.sleep(0.1)
+    visitor.process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    visitor.process.send_signal(signal.SIGTERM)
+    status, out, err = visitor.end()
+    assert (status, err) == (0, "")
+    assert out.endswith("ended; photos and results are deleted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_port_that_is_taken_is_a_line(run_main):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -239,6 +272,37 @@ def test_a_port_that_is_taken_is_a_line(run_main):
         status, out, err = run_main("web", "--port", port)
     words = f"esrgan-tf: port {port} of 127.0.0.1 cannot be had (Address already in use); choose another with --port\n"
     assert (status, out, err) == (2, "", words)
+
+
+def ended(jobs, job):
+    until, version = time.monotonic() + 30, -1
+    while not job.over and time.monotonic() < until:
+        _, version = jobs.state(job, version, 1)
+    assert job.over
+
+
+def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
+    """Its page was closed, and others wait."""
+    monkeypatch.setattr(jobs_module, "UNHEARD", 0.2)
+    computed = []
+
+    def enlarge(model, source, target, progress):
+        for tile in range(1, 1001):
+            progress(tile, 1000)
+            computed.append(tile)
+            time.sleep(0.01)
+
+    jobs = Jobs(enlarge)
+    try:
+        source = jobs.place()
+        source.touch()
+        job = jobs.add(source, "any")
+        ended(jobs, job)
+        assert job.state == "stopped"
+        assert len(computed) < 500
+        assert not source.exists()
+    finally:
+        jobs.close()
 
 
 def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_path, monkeypatch):
@@ -262,7 +326,7 @@ def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_
 
     try:
         slow, *waiting = [add(model) for model in ("slow", "fast", "fast", "fast")]
-        assert [jobs.ahead(job) for job in (slow, *waiting)] == [0, 1, 2, 3]
+        assert [jobs.state(job)[0]["ahead"] for job in (slow, *waiting)] == [0, 1, 2, 3]
         with pytest.raises(UserError, match="3 photos are waiting already"):
             add("fast")
         assert begun.wait(30)
@@ -270,14 +334,11 @@ def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_
         assert not waiting[1].source.exists()
         jobs.stop(slow)
         goes_on.set()
-        until = time.monotonic() + 30
-        while not waiting[2].over and time.monotonic() < until:
-            jobs.wait(1)
+        ended(jobs, waiting[2])
         assert [job.state for job in (slow, *waiting)] == ["stopped", "done", "stopped", "done"]
         assert not slow.target.exists()
         last = [add("fast") for _ in range(2)]
-        while not last[1].over and time.monotonic() < until:
-            jobs.wait(1)
+        ended(jobs, last[1])
         add("fast")
         assert jobs.get(waiting[0].id) is None
         assert not waiting[0].target.exists()

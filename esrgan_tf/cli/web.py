@@ -32,22 +32,26 @@ def main(argv: list[str]) -> None:
         raise UserError(f"web takes flags only; what is {extra[0]!r}? A model is offered with --model {extra[0]}")
     for name in FLAGS.model:
         place_of_model(name, FLAGS.models_dir)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     computing: list = []  # what takes seconds to import comes after the port is had
     with Server(FLAGS.host, FLAGS.port, lambda *job: computing[0].enlarge(*job)) as server, _folder() as folder:
-        with quiet_tensorflow():
-            from esrgan_tf.web.computing import Computing, page_files
-
-        computing.append(Computing(FLAGS.model, FLAGS.models_dir))
-        server.files = page_files(computing[0], Path(folder))
-        server.models = [record["label"] for record in computing[0].models()]
-        if not server.local_only:
-            print(f"note: other computers that reach {FLAGS.host} can use the page, if they are told its address")
-        print(f"open {server.address} (Ctrl-C ends it)", flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            with quiet_tensorflow():
+                from esrgan_tf.web.computing import Computing, page_files
+
+            computing.append(Computing(FLAGS.model, FLAGS.models_dir))
+            server.files = page_files(computing[0], Path(folder))
+            server.models = [record["label"] for record in computing[0].models()]
+            if not server.local_only:
+                print(f"note: other computers that reach {FLAGS.host} can use the page, if they are told its address")
+            print(f"open {server.address} (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
-            print("ended; photos and results are deleted")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # until all is deleted
+            print("ending, as soon as what is being computed allows it")
+    print("ended; photos and results are deleted")
 
 
 def _folder():

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 from pathlib import Path
 
 from esrgan_tf.publish.formats import LITERT
@@ -15,6 +16,7 @@ from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import packaged_models
 from esrgan_tf.weights.published import models_folder, published_models
 
+_MAKING = threading.Lock()  # one network at a time
 _PACKAGES = Path(__file__).parents[2] / "web" / "node_modules"  # of a clone, once npm has been there
 
 
@@ -37,18 +39,21 @@ class Computing:
     def models(self) -> list[dict]:
         """Records as `models.json` has them: own models, packaged ones, published ones that are here, and others."""
         folder = models_folder(self._models_dir)
-        groups: dict[str, list[str]] = {"your own": self._own, "packaged": list(packaged_models())}
-        groups["downloaded"], groups["downloaded when first used"] = [], []
+        packaged: dict[str, int | None] = {name: model.scale for name, model in packaged_models().items()}
+        groups: dict[str, dict[str, int | None]] = {"your own": dict.fromkeys(self._own), "packaged": packaged}
+        groups["downloaded"], groups["downloaded when first used"] = {}, {}
         for model in published_models().values():
             there = (folder / model.file).is_file()
             if (model.in_channels, model.out_channels) == (3, 3) and (there or not model.by_hand):
-                groups["downloaded" if there else "downloaded when first used"].append(model.name)
+                groups["downloaded" if there else "downloaded when first used"][model.name] = model.scale
         return [
-            {"kind": "computer", "label": name, "group": group} for group, names in groups.items() for name in names
+            {"kind": "computer", "label": name, "group": group, "scale": scale}
+            for group, names in groups.items()
+            for name, scale in names.items()
         ]
 
     def _loaded(self, name):
-        return Enlarger(load_model(find_model(name, self._models_dir)))
+        return Enlarger(load_model(find_model(name, self._models_dir)), precision="auto")  # as `upscale`
 
 
 def page_files(computing: Computing, folder: Path) -> dict[str, File]:
@@ -73,6 +78,7 @@ def page_files(computing: Computing, folder: Path) -> dict[str, File]:
 
 
 def _made(record, path):
-    if not path.exists():
-        write_browser_model(record, path)
+    with _MAKING:
+        if not path.exists():
+            write_browser_model(record, path)
     return path

@@ -14,7 +14,9 @@ from esrgan_tf.errors import UserError, first_line
 Progress = Callable[[int, int], None]
 Enlarge = Callable[[str, Path, Path, Progress], None]  # a model's name, a source, a target
 
+OVER = ("done", "failed", "stopped")
 WAITING = 20  # at most, beside the one that is computed
+UNHEARD = 60.0  # seconds, after which a job is given up that nobody asks for: its page was closed
 KEPT = 10  # results, the oldest of which goes first
 
 
@@ -28,6 +30,7 @@ class Job:
         done: the part that is computed, 0 to 1.
         left: seconds, as far as can be told.
         error: why it failed, in words for people.
+        asked_for: when somebody last was told of it.
     """
 
     id: str
@@ -38,11 +41,12 @@ class Job:
     done: float = 0.0
     left: float | None = None
     error: str = ""
+    asked_for: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come."""
-        return self.state in ("done", "failed", "stopped")
+        return self.state in OVER
 
 
 class _Stopped(Exception):
@@ -61,7 +65,7 @@ class Jobs:
         self._folder = Path(tempfile.mkdtemp(prefix="esrgan_tf_web_"))
         self._jobs: dict[str, Job] = {}  # in the order that they came
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed, self._version = False, 0
         self._thread = threading.Thread(target=self._work, name="enlarging")
         self._thread.start()
 
@@ -81,7 +85,7 @@ class Jobs:
             self._jobs[job.id] = job
             for old in [each for each in self._jobs.values() if each.over][:-KEPT]:
                 self._forget(old)
-            self._changed.notify_all()
+            self._change()
             return job
 
     def check_room(self) -> None:
@@ -98,19 +102,19 @@ class Jobs:
         """The job of that id."""
         return self._jobs.get(key)
 
-    def ahead(self, job: Job) -> int:
-        """How many come before it."""
-        before = 0
-        for other in list(self._jobs.values()):
-            if other is job:
-                break
-            before += not other.over
-        return before
-
-    def wait(self, seconds: float) -> None:
-        """Until something has changed, or so long."""
+    def state(self, job: Job, version: int = -1, seconds: float = 0.0) -> tuple[dict, int]:
+        """How it is, once that is of another version or after so long; and of which version it is."""
         with self._changed:
-            self._changed.wait(seconds)
+            self._changed.wait_for(lambda: self._version != version, seconds)
+            others = list(self._jobs.values())
+            before = others[: others.index(job)] if job in others else []
+            ahead = sum(not other.over for other in before)
+            state = {"state": job.state, "done": job.done, "left": job.left, "error": job.error, "ahead": ahead}
+            return state, self._version
+
+    def heard(self, job: Job) -> None:
+        """Somebody was told of it."""
+        job.asked_for = time.monotonic()
 
     def stop(self, job: Job) -> None:
         """Gives it up, whatever state it is in, and deletes its files."""
@@ -119,7 +123,7 @@ class Jobs:
             job.state = "stopped"
             if not running:  # else the thread does, once it notices
                 self._forget(job)
-            self._changed.notify_all()
+            self._change()
 
     def close(self) -> None:
         """Gives all up and deletes the folder. A tile that is being computed is waited for."""
@@ -127,9 +131,18 @@ class Jobs:
             self._closed = True
             for job in self._jobs.values():
                 job.state = job.state if job.over else "stopped"
-            self._changed.notify_all()
-        self._thread.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
+                job.source.unlink(missing_ok=True)
+                job.target.unlink(missing_ok=True)
+            self._change()
+        try:
+            self._thread.join()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _change(self):
+        """Something is another: told to all who wait. With the lock held."""
+        self._version += 1
+        self._changed.notify_all()
 
     def _work(self):
         while True:
@@ -141,19 +154,22 @@ class Jobs:
                     self._changed.wait()
                     continue
                 waiting.state = "running"
-                self._changed.notify_all()
+                self._change()
             self._run(waiting)
 
     def _run(self, job):
         began = time.monotonic()
 
         def progress(done, total):
-            if job.state != "running":
+            nonlocal began
+            if job.state != "running" or time.monotonic() - job.asked_for > UNHEARD:
                 raise _Stopped
+            if done == 0:
+                began = time.monotonic()  # what was before was loading
             job.done = done / total if total else 0.0
             job.left = (time.monotonic() - began) * (1 - job.done) / job.done if job.done else None
             with self._changed:
-                self._changed.notify_all()
+                self._change()
 
         state, error = "done", ""
         try:
@@ -165,12 +181,12 @@ class Jobs:
         except Exception as mistake:  # whatever it is, the next photo may do
             state, error = "failed", f"{type(mistake).__name__}: {first_line(mistake)}"
         with self._changed:
-            job.state = "stopped" if job.state == "stopped" else state
             job.error = error.replace(str(job.source), "the photo")
+            job.state = "stopped" if job.state == "stopped" else state
             job.source.unlink(missing_ok=True)
             if job.state == "stopped":
                 self._forget(job)
-            self._changed.notify_all()
+            self._change()
 
     def _forget(self, job):
         job.source.unlink(missing_ok=True)

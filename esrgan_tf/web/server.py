@@ -9,6 +9,7 @@ Below the token that is the address's first part:
     DELETE …/jobs/ID               gives it up, and deletes what there is of it
 """
 
+import contextlib
 import functools
 import hmac
 import json
@@ -16,15 +17,14 @@ import mimetypes
 import secrets
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from esrgan_tf.errors import UserError
-from esrgan_tf.web.jobs import Enlarge, Jobs
+from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.web.jobs import OVER, Enlarge, Jobs
 
 MOST_BYTES = 512 * 2**20  # of an upload
 _SILENCE = 30.0  # seconds, after which a connection is given up
@@ -37,8 +37,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",  # the address holds the token
     "X-Frame-Options": "DENY",
 }
+# As in the page, and for its workers, to which a page's own rules do not reach.
+_HEADERS["Content-Security-Policy"] = (
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' blob:; img-src 'self' blob:; worker-src 'self' blob:; "
+    "style-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".tflite": "application/octet-stream"}
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL = ("127.0.0.1", "localhost")
 
 File = Callable[[], Path]  # the path of a file that is given out, made when it is first asked for
 
@@ -69,7 +74,6 @@ class Server(ThreadingHTTPServer):
         self.models: list[str] = []
         self.jobs = Jobs(enlarge)
         self.local_only = host in _LOCAL
-        self._making = threading.Lock()
         try:
             super().__init__((host, port), _Handler)  # or closes what is there
         except OSError as error:
@@ -84,10 +88,7 @@ class Server(ThreadingHTTPServer):
 
     def file(self, name: str) -> Path | None:
         """The file of that name, if it is one that is given out."""
-        if name not in self.files:
-            return None
-        with self._making:
-            return self.files[name]()
+        return self.files[name]() if name in self.files else None
 
     def server_close(self) -> None:
         """Gives up all jobs and deletes what was uploaded and made."""
@@ -129,15 +130,29 @@ class _Handler(BaseHTTPRequestHandler):
             parts = self._below_token()
             method(parts, parse_qs(urlsplit(self.path).query))
         except _Refused as refusal:
-            self.close_connection = True  # what is left of a body is not read
-            self._send(refusal.status, "text/plain; charset=utf-8", str(refusal).encode())
+            self._refuse(refusal.status, str(refusal))
+        except ConnectionError:
+            self.close_connection = True
+        except TimeoutError:
+            raise  # by the base class's own account
+        except ValueError:  # of an address or a number that is none
+            self._refuse(HTTPStatus.BAD_REQUEST, "this cannot be understood")
+        except OSError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"this computer cannot keep the photo: {error.strerror}")
+        except Exception as error:  # one visitor's mishap is not to end the others'
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, first_line(error))
+
+    def _refuse(self, status, words):
+        self.close_connection = True  # what is left of a body is not read
+        with contextlib.suppress(ConnectionError):
+            self._send(status, "text/plain; charset=utf-8", words.encode())
 
     def _below_token(self):
         """The path behind the token, in parts; refuses who has not been given the address."""
         host = self.headers.get("Host", "")
-        port = f":{self.server.server_port}"
-        if self.server.local_only and host.lower() not in {f"{name}{port}" for name in _LOCAL}:
-            raise _Refused(HTTPStatus.FORBIDDEN, "not asked for by its own name")  # a page of others, by their DNS
+        name = urlsplit(f"//{host}").hostname  # the port may be that of a tunnel
+        if self.server.local_only and name not in _LOCAL:  # a page of others, by their DNS
+            raise _Refused(HTTPStatus.FORBIDDEN, "open the address that esrgan-tf web has printed")
         origin = self.headers.get("Origin")
         site = self.headers.get("Sec-Fetch-Site", "none")
         if (origin is not None and origin != f"http://{host}") or site not in ("none", "same-origin"):
@@ -167,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if model not in self.server.models:
             raise _Refused(HTTPStatus.BAD_REQUEST, "no such model")
         length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit():
+        if not length.isascii() or not length.isdigit() or len(length) > 15:
             raise _Refused(HTTPStatus.LENGTH_REQUIRED, "the photo's size is not told")
         if not 0 < int(length) <= MOST_BYTES:
             words = f"a photo of 1 to {MOST_BYTES // 2**20} MB is taken, not of {int(length) / 2**20:.0f}"
@@ -182,7 +197,11 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(error, UserError):
                 raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
             raise
-        self._send(HTTPStatus.ACCEPTED, "application/json", json.dumps({"job": job.id}).encode())
+        try:
+            self._send(HTTPStatus.ACCEPTED, "application/json", json.dumps({"job": job.id}).encode())
+        except OSError:
+            self.server.jobs.stop(job)  # nobody knows of it
+            raise
 
     def _check_room(self):
         """Before a photo is received that nobody could compute."""
@@ -215,15 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _events(self, job):
         """Tells of the job until it is over or nobody listens. A page that is gone shows in the writing."""
         self._head(HTTPStatus.OK, "text/event-stream", None)
-        told, over = "", False
+        told, version, over = "", -1, False
         while not over:
-            over = job.over
-            state = {"state": job.state, "done": job.done, "left": job.left, "error": job.error}
-            line = json.dumps({**state, "ahead": self.server.jobs.ahead(job)})
+            state, version = self.server.jobs.state(job, version, seconds=5)
+            line = json.dumps(state)
             self.wfile.write((f"data: {line}\n\n" if line != told else ": still there\n\n").encode())
-            told = line
-            if not over:
-                self.server.jobs.wait(5)
+            self.server.jobs.heard(job)
+            told, over = line, state["state"] in OVER
         self.close_connection = True
 
     def _send_file(self, path, kind):

@@ -1,5 +1,7 @@
 /* Has the computer that serves this page enlarge a file; esrgan-tf web, and no other server, knows these addresses. */
 
+const TRIES = 5; // some three seconds each
+
 /* Sends the file; calls tell({ state, done, left, ahead, error }) as it goes on, and at the end finish(result, a PNG).
  * Returns a function that gives it up. */
 export function enlargeThere(file, model, { tell, finish, fail }) {
@@ -7,12 +9,14 @@ export function enlargeThere(file, model, { tell, finish, fail }) {
   let events = null;
   let job = null;
   let over = false;
+  let silent = 0;
 
   function stop() {
     over = true;
     given.abort();
     events?.close();
-    if (job !== null) fetch(`jobs/${job}`, { method: "DELETE" }).catch(() => {}); // it may be gone with the server
+    // It may be gone with the server; and the page may be going.
+    if (job !== null) fetch(`jobs/${job}`, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   async function begin() {
@@ -22,8 +26,15 @@ export function enlargeThere(file, model, { tell, finish, fail }) {
     ({ job } = await response.json());
     if (over) return stop();
     events = new EventSource(`jobs/${job}/events`);
-    events.onmessage = ({ data }) => heard(JSON.parse(data));
-    events.onerror = () => end(() => fail("the computer that serves this page does not answer any more"));
+    events.onmessage = ({ data }) => {
+      silent = 0;
+      heard(JSON.parse(data));
+    };
+    events.onerror = () => {
+      silent += 1; // it tries again by itself
+      if (events.readyState !== EventSource.CLOSED && silent < TRIES) return;
+      end(() => fail("the computer that serves this page does not answer any more"));
+    };
   }
 
   async function heard(state) {

@@ -3,20 +3,26 @@
 import { enlargeThere } from "./computer.js";
 
 const MOST_SIDE = 32767; // of a canvas, in the browsers that allow most
+const SPEAK_EVERY = 10_000; // milliseconds, to those who hear the page
 const $ = (id) => document.getElementById(id);
-const models = await (await fetch("models.json")).json();
 
-const computer = models.filter((each) => each.kind === "computer"); // its models, where esrgan-tf web serves the page
-
+let models = [];
 let photo = null; // { name, file, width, height, hasAlpha, source: a canvas, or null where there can be none, result }
+let taking = 0; // counts the photos that were chosen: of several, the last counts, whichever opens first
+let job = 0; // counts what was begun and what was given up
+let computing = false;
 let worker = null;
 let giveUp = null; // what stops the computer behind the page, while it computes
-let job = 0;
 let began = 0;
+let spoke = 0;
 
 // 1. A photo
 
-$("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0]));
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  $("file").value = ""; // so that the same one can be chosen again
+  if (file) take(file);
+});
 $("sample").addEventListener("click", async () => {
   const bytes = await (await fetch("sample.jpg")).blob();
   await take(new File([bytes], "example.jpg", { type: "image/jpeg" }));
@@ -40,51 +46,34 @@ for (const kind of ["dragleave", "drop"]) {
 document.addEventListener("drop", (event) => event.dataTransfer.files[0] && take(event.dataTransfer.files[0]));
 
 async function take(file) {
+  taking += 1;
+  const mine = taking;
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null); // as it was held
+  if (mine !== taking) return bitmap?.close();
+  const { width, height } = bitmap ?? {};
+  const source = bitmap && fits(width, height) ? canvasOf(width, height) : null;
+  if (!source && !computers().length) {
+    bitmap?.close();
+    const why = bitmap
+      ? `has ${width}×${height} pixels, more than this browser can hold.`
+      : "is no image that this browser can open; JPEG, PNG, WebP and AVIF usually are.";
+    return say(`${file.name} ${why}`);
+  }
   halt();
-  photo = null;
-  $("chosen").hidden = $("result").hidden = true;
-  $("start").disabled = true;
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }); // as the camera was held
-  } catch {
-    return unseen(file, `${file.name} is no image that this browser can open; JPEG, PNG, WebP and AVIF usually are.`);
+  photo = { name: file.name, file, width, height, source, hasAlpha: false, result: null };
+  if (source) {
+    const context = source.getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    photo.hasAlpha = someTransparent(context.getImageData(0, 0, width, height).data);
+    show($("preview"), source);
   }
-  const { width, height } = bitmap;
-  const { scale } = models.find((each) => each.scale) ?? { scale: 4 };
-  if (!fits(width * scale, height * scale)) {
-    bitmap.close();
-    return unseen(
-      file,
-      `${file.name} has ${width}×${height} pixels. Its result would have ${width * scale}×${height * scale}, which is ` +
-        "more than this browser can hold. Choose a smaller photo or a part of it; the command esrgan-tf upscale has no " +
-        "such limit.",
-    );
-  }
-  const source = canvasOf(width, height);
-  const context = source.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  const hasAlpha = someTransparent(context.getImageData(0, 0, width, height).data);
-  photo = { name: file.name, file, width, height, hasAlpha, source };
-  show($("preview"), source);
-  $("preview").hidden = false;
-  $("facts").textContent = `${file.name}: ${width}×${height} pixels, will be ${width * scale}×${height * scale}`;
+  bitmap?.close();
+  if (!source) document.querySelector('input[value="computer"]').checked = true;
+  $("preview").hidden = !source;
   $("chosen").hidden = false;
-  $("start").disabled = false;
+  $("result").hidden = true;
   say("Ready.");
-}
-
-/* A file that this browser cannot show or hold: the computer behind the page may, if there is one. */
-function unseen(file, words) {
-  if (!computer.length) return say(words);
-  photo = { name: file.name, file, source: null };
-  $("preview").hidden = true;
-  $("facts").textContent = `${file.name}: ${words.replace(/;.*/, ".")} This computer may be able to.`;
-  $("chosen").hidden = false;
-  document.querySelector('input[value="computer"]').checked = true;
   choose();
-  say("Ready.");
 }
 
 /* Whether a canvas of that size can be had: browsers and devices differ, and only trying tells. */
@@ -127,17 +116,50 @@ function colours({ source, width, height, hasAlpha }) {
 
 for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", choose);
 $("alpha").addEventListener("input", choose);
+$("local").addEventListener("change", choose);
 
+/* Shows what belongs to the choice, and whether it can be begun. */
 function choose() {
   $("dial").hidden = kind() !== "clean";
   $("choice").hidden = kind() !== "computer";
   if (kind() === "clean") $("alpha").setAttribute("aria-valuetext", model().label);
-  $("start").disabled = photo === null || !$("stop").hidden || (photo.source === null && kind() !== "computer");
+  if (photo) $("facts").textContent = facts();
+  $("start").disabled = computing || photo === null || !possible();
+  if (!computing && photo && !possible()) say(tooLarge());
+}
+
+function facts() {
+  if (!photo.source) return `${photo.name}: this browser cannot show it; this computer may be able to enlarge it.`;
+  const { scale } = model();
+  const result = scale ? `, will be ${photo.width * scale}×${photo.height * scale}` : "";
+  return `${photo.name}: ${photo.width}×${photo.height} pixels${result}`;
+}
+
+/* What the browser computes, it must hold. */
+function possible() {
+  if (kind() === "computer") return true;
+  if (!photo.source) return false;
+  photo.possible ??= fits(photo.width * model().scale, photo.height * model().scale);
+  return photo.possible;
+}
+
+function tooLarge() {
+  if (!photo.source) return "This browser cannot open it.";
+  const { scale } = model();
+  return (
+    `${photo.name} has ${photo.width}×${photo.height} pixels. Its result would have ` +
+    `${photo.width * scale}×${photo.height * scale}, which is more than this browser can hold. Choose a smaller photo ` +
+    "or a part of it; the command esrgan-tf upscale has no such limit."
+  );
+}
+
+function computers() {
+  return models.filter((each) => each.kind === "computer"); // where esrgan-tf web serves the page
 }
 
 function offerComputer() {
   const groups = new Map();
-  for (const { label, group } of computer) {
+  for (const { label, group } of computers()) {
     if (!groups.has(group)) {
       groups.set(group, document.createElement("optgroup"));
       groups.get(group).label = group;
@@ -148,7 +170,7 @@ function offerComputer() {
   $("computer").hidden = false;
   $("where").textContent =
     "It is computed in this browser, or, if you choose that, by esrgan-tf on the computer that serves this page.";
-  if (computer.length < models.length) return;
+  if (computers().length < models.length) return;
   for (const radio of document.getElementsByName("kind")) radio.parentElement.hidden = radio.value !== "computer";
   document.querySelector('input[value="computer"]').checked = true;
 }
@@ -158,7 +180,7 @@ function kind() {
 }
 
 function model() {
-  if (kind() === "computer") return computer.find((each) => each.label === $("local").value);
+  if (kind() === "computer") return computers().find((each) => each.label === $("local").value);
   return models.find((each) => each.kind === kind() && (each.kind === "photo" || each.alpha === Number($("alpha").value)));
 }
 
@@ -167,83 +189,50 @@ function model() {
 $("start").addEventListener("click", start);
 $("stop").addEventListener("click", () => {
   halt();
+  $("start").focus();
   say("Stopped.");
 });
+addEventListener("pagehide", halt);
 
 function start() {
   halt();
   job += 1;
+  computing = true;
   began = performance.now();
   photo.result = null;
   $("result").hidden = true;
   $("save").disabled = true;
   $("stop").hidden = $("bar").hidden = false;
-  $("start").disabled = true;
+  $("stop").focus();
   $("bar").removeAttribute("value");
-  if (kind() === "computer") return startThere();
+  choose();
+  if (kind() === "computer") startThere();
+  else startHere();
+}
+
+function startHere() {
   worker ??= newWorker();
   const { width, height } = photo;
   const { scale } = model();
-  const after = $("after");
-  after.width = width * scale;
-  after.height = height * scale;
+  $("after").width = width * scale;
+  $("after").height = height * scale;
   show($("before"), photo.source);
   $("view").hidden = false;
   $("result").hidden = false;
   say("Loading the network …");
   arrange();
   const pixels = colours(photo);
-  worker.postMessage({ job, pixels, width, height, model: model() }, [pixels.buffer]);
+  worker.postMessage({ job, base: document.baseURI, pixels, width, height, model: model() }, [pixels.buffer]);
 }
 
-function startThere() {
-  const { label } = model();
-  say("Sending the photo to this computer …");
-  giveUp = enlargeThere(photo.file, label, {
-    tell({ state, done, left, ahead }) {
-      if (state === "waiting") return say(ahead === 1 ? "One photo is before it." : `${ahead} photos are before it.`);
-      if (done === 0) return say(`Loading ${label} …`);
-      progress(done, left, "on this computer");
-    },
-    async finish(result) {
-      giveUp = null;
-      photo.result = result;
-      await showResult(result);
-      finish(`by ${label}`);
-    },
-    fail(reason) {
-      giveUp = null;
-      fail(reason);
-    },
-  });
-}
-
-/* Both images, where this browser can hold them; the result can be downloaded all the same. */
-async function showResult(result) {
-  $("result").hidden = false;
-  $("view").hidden = true;
-  if (!photo.source) return;
-  const bitmap = await createImageBitmap(result).catch(() => null);
-  if (!bitmap || !fits(bitmap.width, bitmap.height)) return;
-  show($("after"), bitmap);
-  bitmap.close();
-  show($("before"), photo.source);
-  $("view").hidden = false;
-  arrange();
-}
-
-function progress(done, left, words) {
-  $("bar").value = done;
-  $("bar").setAttribute("aria-valuetext", `${Math.round(100 * done)} %, ${inWords(left)} left`);
-  say(`Enlarging ${words}: ${Math.round(100 * done)} %, ${inWords(left)} left`);
-}
-
+/* From a blob, which has this page's rules on what may be sent where; a worker by its own address has none. */
 function newWorker() {
-  const fresh = new Worker("worker.js");
-  let first = 0; // when the first tile came: before it, the runtime was loaded
+  const script = `importScripts(${JSON.stringify(new URL("worker.js", document.baseURI).href)});`;
+  const fresh = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  let first = 0; // when computing began: before it, the runtime was loaded
   let runs = "";
   fresh.onmessage = ({ data }) => {
-    if (data.job !== job) return;
+    if (data.job !== job || !computing) return;
     if (data.error) return fail(data.error);
     if (data.runs) {
       runs = data.runs;
@@ -268,9 +257,57 @@ function restoreAlpha() {
   context.globalCompositeOperation = "source-over";
 }
 
+function startThere() {
+  const mine = job;
+  const { label } = model();
+  say("Sending the photo to this computer …");
+  giveUp = enlargeThere(photo.file, label, {
+    tell({ state, done, left, ahead }) {
+      if (mine !== job) return;
+      if (state === "waiting") return say(ahead === 1 ? "One photo is before it." : `${ahead} photos are before it.`);
+      if (done === 0) return say(`Loading ${label} …`);
+      progress(done, left, "on this computer");
+    },
+    async finish(result) {
+      const bitmap = photo.source ? await createImageBitmap(result).catch(() => null) : null;
+      if (mine !== job) return bitmap?.close();
+      giveUp = null;
+      photo.result = result;
+      showResult(bitmap);
+      finish(`by ${label}`);
+    },
+    fail(reason) {
+      if (mine !== job) return;
+      giveUp = null;
+      fail(reason);
+    },
+  });
+}
+
+/* Both images, where this browser can hold them; the result can be downloaded all the same. */
+function showResult(bitmap) {
+  $("result").hidden = false;
+  $("view").hidden = true;
+  if (bitmap && fits(bitmap.width, bitmap.height)) {
+    show($("after"), bitmap);
+    show($("before"), photo.source);
+    $("view").hidden = false;
+    arrange();
+  }
+  bitmap?.close();
+}
+
+function progress(done, left, words) {
+  $("bar").value = done;
+  $("bar").setAttribute("aria-valuetext", `${Math.round(100 * done)} %, ${inWords(left)} left`);
+  say(`Enlarging ${words}: ${Math.round(100 * done)} %, ${inWords(left)} left`, performance.now() - spoke > SPEAK_EVERY);
+}
+
 function finish(how) {
+  const focused = document.activeElement === $("stop");
   idle();
   $("save").disabled = false;
+  if (focused) $("save").focus();
   say(`Done in ${inWords((performance.now() - began) / 1000)}, ${how}.`);
 }
 
@@ -282,8 +319,9 @@ function fail(reason) {
   say(`It could not be enlarged: ${reason.replace(/\.$/, "")}.`);
 }
 
+/* Gives up what is being computed, if anything is. */
 function halt() {
-  if ($("stop").hidden) return;
+  if (!computing) return;
   giveUp?.();
   giveUp = null;
   worker?.postMessage({ stop: job });
@@ -293,16 +331,19 @@ function halt() {
 }
 
 function idle() {
+  computing = false;
   $("stop").hidden = $("bar").hidden = true;
   choose();
 }
 
 $("save").addEventListener("click", async () => {
-  const png = photo.result ?? (await new Promise((done) => $("after").toBlob(done, "image/png")));
+  const { name, width, result } = photo;
+  const png = result ?? (await new Promise((done) => $("after").toBlob(done, "image/png")));
+  if (!png) return say("This browser cannot write an image of that size; a smaller photo may do.");
+  const times = width && !$("view").hidden ? `x${$("after").width / width}` : "enlarged";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(png);
-  const times = photo.width && !$("view").hidden ? `x${$("after").width / photo.width}` : "enlarged";
-  link.download = `${photo.name.replace(/\.[^.]*$/, "")}_${times}.png`;
+  link.download = `${name.replace(/\.[^.]*$/, "")}_${times}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 });
@@ -342,16 +383,26 @@ function canvasOf(width, height) {
 }
 
 function inWords(seconds) {
+  if (!Number.isFinite(seconds)) return "some time";
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.round(seconds / 60)} min`;
 }
 
-function say(words) {
+/* On the page, and, unless it is said too often, to those who hear it. */
+function say(words, aloud = true) {
   $("status").textContent = words;
+  if (!aloud) return;
+  $("spoken").textContent = words;
+  spoke = performance.now();
 }
 
-// Behind esrgan-tf web, every start has another address, and nothing is to be kept of the last.
-if ("serviceWorker" in navigator && !computer.length) navigator.serviceWorker.register("offline.js").catch(() => {}); // it works without
-if (computer.length) offerComputer();
-choose();
-document.documentElement.dataset.ready = "true";
+try {
+  models = await (await fetch("models.json")).json();
+  if (computers().length) offerComputer();
+  // Behind esrgan-tf web, every start has another address, and nothing is to be kept of the last.
+  else navigator.serviceWorker?.register("offline.js").catch(() => {}); // it works without
+  choose();
+  document.documentElement.dataset.ready = "true";
+} catch (error) {
+  say(`This page is not whole: ${error.message}. Load it again.`);
+}

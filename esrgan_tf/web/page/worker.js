@@ -1,40 +1,47 @@
 /* Enlarges an image tile by tile, off the page's thread, with LiteRT.js.
  *
- * Is told { job, pixels: RGBA bytes, width, height, model: a record of models.json } or { stop: job }; answers
- * { job, runs: words }, then for every tile { job, x, y, width, height, rgba, done } in pixels of the result, or
- * { job, error }. A tile looks as far beyond what is kept of it as the network does, so that no seam can be seen.
+ * Is told { job, base: the page's address, pixels: RGBA bytes, width, height, model: a record of models.json } or
+ * { stop: job }; answers { job, runs: words }, then for every tile { job, x, y, width, height, rgba, done } in pixels of
+ * the result, or { job, error }. A tile looks as far beyond what is kept of it as the network does, so that no seam can be
+ * seen. Of jobs only the last that was told of is wanted.
  */
 "use strict";
 
-let runtime = null;
-let threads = 1;
-let loaded = { file: null, model: null, words: "" };
-let stopped = null;
+let wanted = null;
+let chain = Promise.resolve(); // one job after another: they share the runtime, and one network at a time is loaded
+let started = null; // the promise of { litert, threads }
+let loaded = null; // { file, model, words }
 
-self.onmessage = async ({ data }) => {
+self.onmessage = ({ data }) => {
   if (data.stop !== undefined) {
-    stopped = data.stop;
+    if (wanted === data.stop) wanted = null;
     return;
   }
-  try {
-    await enlarge(data);
-  } catch (error) {
+  wanted = data.job;
+  chain = chain.then(() => enlarge(data)).catch((error) => {
     self.postMessage({ job: data.job, error: String(error?.message ?? error) });
-  }
+  });
 };
 
-async function enlarge({ job, pixels, width, height, model: record }) {
-  await load(record);
-  self.postMessage({ job, runs: loaded.words });
+async function enlarge({ job, base, pixels, width, height, model: record }) {
+  if (job !== wanted) return;
+  started ??= start(base).catch((error) => {
+    started = null;
+    throw error;
+  });
+  const { litert, threads } = await started;
+  if (job !== wanted) return;
+  const { model, words } = await load(record, base, litert, threads);
+  if (job !== wanted) return;
+  self.postMessage({ job, runs: words });
   const { tile, scale, overlap } = record;
   const columns = spans(width, tile, overlap);
   const rows = spans(height, tile, overlap);
   let done = 0;
   for (const row of rows) {
     for (const column of columns) {
-      const given = cut(pixels, width, height, column.from, row.from, tile);
-      const made = await run(given, tile);
-      if (stopped === job) return;
+      const made = await run(litert, model, cut(pixels, width, height, column.from, row.from, tile), tile);
+      if (job !== wanted) return;
       const piece = kept(made, tile, scale, column, row);
       done += 1;
       self.postMessage(
@@ -50,57 +57,57 @@ async function enlarge({ job, pixels, width, height, model: record }) {
         [piece.buffer],
       );
       await new Promise((resolve) => setTimeout(resolve)); // lets { stop } in
+      if (job !== wanted) return;
     }
   }
 }
 
-/* Loads the runtime once, and the model where it is another than last time: on the GPU where there is one. */
-async function load(record) {
-  if (loaded.file === record.file) return;
-  const litert = await import("./runtime/core.js");
-  if (runtime === null) {
-    threads = await start(litert);
-    runtime = litert;
+/* Starts the runtime with as many threads as there may be. */
+async function start(base) {
+  const litert = await import(new URL("runtime/core.js", base).href);
+  const folder = new URL("runtime/wasm/", base).href;
+  const script = `importScripts(${JSON.stringify(`${folder}litert_wasm_threaded_internal.js`)});`;
+  const most = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
+  for (const threads of most > 1 ? [most, 1] : [1]) {
+    // In a worker it would look for its files beside the worker, and start that again as its threads. A blob has the
+    // page's rules on what may be sent where.
+    self.Module = {
+      locateFile: (name) => folder + name,
+      mainScriptUrlOrBlob: new Blob([script], { type: "text/javascript" }),
+    };
+    try {
+      await litert.loadLiteRt(folder, { threads: threads > 1 });
+      return { litert, threads };
+    } catch (error) {
+      if (threads === 1) throw error; // with threads it needs relaxed SIMD, which not every browser has
+    }
   }
-  const response = await fetch(record.file);
+}
+
+/* The network, where it is another than last time: on the GPU where there is one. */
+async function load(record, base, litert, threads) {
+  if (loaded?.file === record.file) return loaded;
+  const response = await fetch(new URL(record.file, base));
   if (!response.ok) throw new Error(`${record.file} cannot be had (${response.status})`);
   const bytes = new Uint8Array(await response.arrayBuffer());
-  loaded.model?.delete();
-  loaded = { file: null, model: null, words: "" };
+  loaded?.model.delete();
+  loaded = null;
   if (await hasGpu()) {
+    let model = null;
     try {
-      const model = await litert.loadAndCompile(bytes, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
-      loaded = { file: null, model, words: "on the graphics processor" };
-      const probe = await run(new Float32Array(record.tile ** 2 * 3).fill(128), record.tile);
+      model = await litert.loadAndCompile(bytes, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
+      const probe = await run(litert, model, new Float32Array(record.tile ** 2 * 3).fill(128), record.tile);
       if (!model.isFullyAccelerated || !probe.every(Number.isFinite)) throw new Error("no use of the GPU");
-      loaded.file = record.file;
-      return;
+      loaded = { file: record.file, model, words: "on the graphics processor" };
+      return loaded;
     } catch {
-      loaded.model?.delete(); // some drivers cannot; the processor can
+      model?.delete(); // some drivers cannot; the processor can
     }
   }
   const model = await litert.loadAndCompile(bytes, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
   const words = threads > 1 ? `on the processor, ${threads} threads` : "on the processor, one thread";
   loaded = { file: record.file, model, words };
-}
-
-/* Starts the runtime with as many threads as there may be; returns how many. */
-async function start(litert) {
-  const folder = new URL("runtime/wasm/", self.location.href).href;
-  const wanted = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
-  for (const count of wanted > 1 ? [wanted, 1] : [1]) {
-    // In a worker it would look for its files beside the worker, and start that again as its threads.
-    self.Module = {
-      locateFile: (name) => folder + name,
-      mainScriptUrlOrBlob: `${folder}litert_wasm_threaded_internal.js`,
-    };
-    try {
-      await litert.loadLiteRt(folder, { threads: count > 1 });
-      return count;
-    } catch (error) {
-      if (count === 1) throw error; // with threads it needs relaxed SIMD, which not every browser has
-    }
-  }
+  return loaded;
 }
 
 async function hasGpu() {
@@ -113,10 +120,10 @@ async function hasGpu() {
 }
 
 /* Float32 [tile, tile, 3] in 0 … 255 to its enlargement, not clipped. */
-async function run(given, tile) {
-  const input = new runtime.Tensor(given, [1, tile, tile, 3]);
+async function run(litert, model, given, tile) {
+  const input = new litert.Tensor(given, [1, tile, tile, 3]);
   try {
-    const outputs = await loaded.model.run("serving_default", { image: input });
+    const outputs = await model.run("serving_default", { image: input });
     const output = outputs.super_resolution;
     try {
       return await output.data();
