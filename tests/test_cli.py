@@ -229,6 +229,10 @@ MISTAKES = {
         "{new}.tflite is not a name for the format saved_model; a SavedModel is a folder without an ending",
     ),
     "export in an unknown format": ((*EXPORT, "--format", "coreml"), "should be one of <saved_model|litert|onnx>"),
+    "export to a file of weights": (
+        ("export", "--run_dir", "{run}", "--output", "{new}.pth"),
+        "{new}.pth: export writes a SavedModel, which is a folder without an ending, .tflite or .onnx",
+    ),
     "archive of a file": (
         ("export", "--model", "photo", "--output", "{new}.onnx", "--archive", "{tmp}/new.tar.gz"),
         "{new}.onnx: --archive packs a SavedModel",

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from esrgan_tf import export_litert, export_onnx
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import GENERATORS, residual_generator, rrdb_generator
+from esrgan_tf.models import GENERATORS, residual_generator, rrdb_generator, vgg_discriminator
 from esrgan_tf.publish import litert, verification
 from esrgan_tf.publish.litert import read_facts, run_litert
 from esrgan_tf.publish.onnx import run_onnx
@@ -86,6 +86,17 @@ def test_networks_of_nobody_are_written_as_they_are(tmp_path):
         )
 
 
+def test_what_cannot_be_converted_is_told_in_a_line(tmp_path):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.ops.erfinv(image / 2))
+    with pytest.raises(UserError, match="has operations that LiteRT lacks"):
+        export_litert(model, tmp_path / "a.tflite")
+    for export, name in ((export_litert, "a.tflite"), (export_onnx, "a.onnx")):
+        with pytest.raises(UserError, match="that is a discriminator, where a generator is wanted"):
+            export(vgg_discriminator(32, 4), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_altered_network_is_exported_as_what_it_computes(tmp_path):
     """Its weights tell a residual scale of 0.2."""
     model = randomise(rrdb_generator(2, 4, 1, 2, residual_scale=0.7))
@@ -132,7 +143,8 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     assert facts["licence"] == "Apache-2.0"
     assert facts["scale"] == "4"
     assert facts["source"].startswith("packaged with esrgan-tf, made for clean images")
-    assert facts["image"] == "[B, H, W, 3], values from 0 to 255, channels last in RGB order"
+    assert facts["image"] == "[B, H, W, 3], values from 0 to 255, channels last, RGB"
+    assert facts["signatures"].count(" to ") == 2
 
     status, out, err = run_main("convert", "faithful", "sharp", "--alpha", 0.5, "--output", tmp_path / "half.onnx")
     assert (status, err) == (0, "")
@@ -142,6 +154,8 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     assert model.doc_string.startswith("half: enlarges images 4 times. the residual network")
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert properties["source"] == "faithful and sharp, alpha 0.5"
+    assert properties["licence"] == "Apache-2.0"
+    assert properties["signatures"] == "serving_default: float32 to float32, not clipped"
     assert [entry.name for entry in (*model.graph.input, *model.graph.output)] == ["image", "super_resolution"]
 
 
@@ -152,7 +166,10 @@ def test_a_run_is_exported_for_phones(trained_run, tmp_path, run_main):
     )
     assert (status, err) == (0, "")
     assert out.endswith(" dB (8-bit weights give another image)\n")
-    assert read_facts(tmp_path / "a.tflite")["source"] == f"run {trained_run.name}, alpha 0.8"
+    facts = read_facts(tmp_path / "a.tflite")
+    assert facts["source"] == f"run {trained_run.name}, alpha 0.8"
+    assert facts["image"] == "[1, 32, 32, 3], values from 0 to 255, channels last, RGB"
+    assert facts["super_resolution"] == "[1, 128, 128, 3], values from 0 to 255"
 
 
 @pytest.mark.parametrize(("export", "name"), [(export_litert, "a.tflite"), (export_onnx, "a.onnx")])

@@ -13,7 +13,7 @@ from absl import flags
 from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed
-from esrgan_tf.publish.formats import format_of
+from esrgan_tf.publish.formats import SIGNATURES, format_of
 from esrgan_tf.weights.named import find_model
 
 if TYPE_CHECKING:
@@ -95,8 +95,10 @@ def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **opt
     from esrgan_tf.publish.onnx import export_onnx
     from esrgan_tf.publish.provenance import facts_of
 
-    facts = facts_of(model, output.stem, origin)
-    if format_of(output) == "litert":
+    litert = format_of(output) == "litert"
+    signatures = SIGNATURES if litert else (options.get("signature", SIGNATURES[0]),)
+    facts = facts_of(model, output.stem, origin, options.get("tile"), signatures)
+    if litert:
         options.pop("signature", None)
         runtime, fidelity = "LiteRT", export_litert(model, output, facts=facts, **options)
     else:

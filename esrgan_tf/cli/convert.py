@@ -50,7 +50,6 @@ def main(argv: list[str]) -> None:
     paths = [find_model(name, FLAGS.models_dir) for name in inputs]
 
     with quiet_tensorflow():
-        from esrgan_tf.publish.provenance import origin_of
         from esrgan_tf.publish.serving import export_saved_model
         from esrgan_tf.training.checkpoints import save_model
         from esrgan_tf.weights.formats import check_torch
@@ -66,10 +65,7 @@ def main(argv: list[str]) -> None:
     model = interpolate(models[0], models[1], FLAGS.alpha) if len(models) == 2 else models[0]
 
     if kind in EXTRAS:
-        origin = (
-            origin_of(inputs[0]) if len(inputs) == 1 else {"source": f"{' and '.join(inputs)}, alpha {FLAGS.alpha:g}"}
-        )
-        print(write_file(model, output, origin))
+        print(write_file(model, output, _origin(inputs)))
     elif output.suffix in WRITABLE:
         written = save_torch(model, output)
         print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
@@ -82,6 +78,18 @@ def main(argv: list[str]) -> None:
     else:
         export_saved_model(model, output)
         print(f"written, reloaded and compared: {output}, a SavedModel")
+
+
+def _origin(inputs):
+    """Licence and source; of a blend, both licences."""
+    from esrgan_tf.publish.provenance import origin_of
+
+    origins = [origin_of(name) for name in inputs]
+    if len(origins) == 1:
+        return origins[0]
+    licences = dict.fromkeys(origin.get("licence", "not stated") for origin in origins)
+    source = f"{' and '.join(Path(name).name for name in inputs)}, alpha {FLAGS.alpha:g}"
+    return {"licence": " and ".join(licences), "source": source}
 
 
 def _loaded(path, discriminators):

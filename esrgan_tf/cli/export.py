@@ -10,6 +10,7 @@ from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import check_new
 from esrgan_tf.publish.formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
+from esrgan_tf.weights.endings import OTHERS
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
@@ -35,7 +36,7 @@ flags.DEFINE_enum(
 )  # fmt: skip
 flags.DEFINE_integer(
     "tile", None, "Width and height of all images, for runtimes that allow no other sizes.", lower_bound=1,
-    flag_values=FLAGS,
+    upper_bound=1024, flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
     "archive", None, "Also pack the SavedModel as this .tar.gz, as TF Hub serves it.", flag_values=FLAGS
@@ -86,6 +87,9 @@ def main(argv: list[str]) -> None:
 def _format(output):
     """The output's format, if it suits the other flags and can be written here."""
     kind = format_of(output, FLAGS.format)
+    if kind == "saved_model" and output.suffix.lower() in {".keras", ".safetensors", ".pth", ".pt", *OTHERS}:
+        raise UserError(f"{output}: export writes a SavedModel, which is a folder without an ending, .tflite or .onnx; "
+                        "esrgan-tf convert writes other files")  # fmt: skip
     if kind in EXTRAS:
         EXTRAS[kind].check(output)
     unsuited = {

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.files import check_absent, replacing
 from esrgan_tf.publish.formats import LITERT, SIGNATURES, WEIGHTS
 from esrgan_tf.publish.serving import write_saved_model
@@ -46,7 +46,8 @@ def export_litert(
         The PSNR, in dB, of what the file makes of a photo to what `model` makes of it.
 
     Raises:
-        UserError: `path` exists, or LiteRT is not installed (`pip install 'esrgan-tf[litert]'`).
+        UserError: `path` exists, the model cannot be converted, or
+            LiteRT is not installed (`pip install 'esrgan-tf[litert]'`).
         RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
     """
     path = Path(path)
@@ -97,7 +98,10 @@ def _converted(model, weights, tile):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if weights == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        return converter.convert()
+        try:
+            return converter.convert()
+        except Exception as error:  # the converter's own kinds are private
+            raise UserError(f"{model.name} has operations that LiteRT lacks: {first_line(error)}") from error
 
 
 def _described(content, facts):

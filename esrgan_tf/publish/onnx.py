@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.files import check_absent, replacing
 from esrgan_tf.publish.formats import ONNX, SIGNATURES
 from esrgan_tf.publish.signatures import servable
@@ -35,7 +35,8 @@ def export_onnx(
         The PSNR, in dB, of what the file makes of a photo to what `model` makes of it.
 
     Raises:
-        UserError: `path` exists, or what is needed is not installed (`pip install 'esrgan-tf[onnx]'`).
+        UserError: `path` exists, the model cannot be converted, or
+            what is needed is not installed (`pip install 'esrgan-tf[onnx]'`).
         RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
     """
     path = Path(path)
@@ -44,9 +45,12 @@ def export_onnx(
     check_absent(path)
     modules = ONNX.load(path)
     function = servable(model, tile).signatures[signature]
-    content, _ = modules["tf2onnx"].convert.from_function(
-        function, input_signature=function.input_signature, opset=OPSET
-    )
+    try:
+        content, _ = modules["tf2onnx"].convert.from_function(
+            function, input_signature=function.input_signature, opset=OPSET
+        )
+    except Exception as error:  # it raises whatever an operation without a counterpart leads to
+        raise UserError(f"{model.name} has operations that ONNX lacks: {first_line(error)}") from error
     facts = dict(facts or {})
     content.doc_string = facts.get("description", "")
     content.producer_name = "esrgan_tf"

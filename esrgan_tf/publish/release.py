@@ -38,7 +38,8 @@ _FILES = """
 | `{name}_{tile}.tflite` | LiteRT, images of {tile}x{tile} pixels, 8-bit weights: for phones and browsers |
 | `{name}.onnx` | ONNX |
 
-All map `image`, `[B, H, W, 3]` from 0 to 255, to `super_resolution`, `[B, {scale} * H, {scale} * W, 3]`.
+SavedModel, LiteRT and ONNX map `image`, `[B, H, W, 3]` from 0 to 255, to `super_resolution`,
+`[B, {scale} * H, {scale} * W, 3]`.
 """
 
 
@@ -65,7 +66,8 @@ def build_release(
 
 def _release(packaged: Packaged, folder: Path) -> None:
     name, model = packaged.name, load_model(packaged.path)
-    facts = facts_of(model, name, origin_of(name))
+    origin = origin_of(name)
+    facts = facts_of(model, name, origin)
     files = [
         folder / f"{name}{ending}" for ending in (".safetensors", ".tar.gz", ".tflite", f"_{TILE}.tflite", ".onnx")
     ]
@@ -80,8 +82,8 @@ def _release(packaged: Packaged, folder: Path) -> None:
     export_saved_model(model, kaggle / "tensorFlow2")
     archive(kaggle / "tensorFlow2", packed)
     export_litert(model, any_size, facts=facts)
-    export_litert(model, one_size, "dynamic", TILE, facts)
-    export_onnx(model, onnx, facts=facts)
+    export_litert(model, one_size, "dynamic", TILE, facts_of(model, name, origin, TILE))
+    export_onnx(model, onnx, facts=facts_of(model, name, origin, signatures=("serving_default",)))
 
     card = packaged.card.read_text() + _FILES.format(name=name, tile=TILE, scale=packaged.scale)
     for path in files:

@@ -41,6 +41,9 @@ def servable(model: keras.Model, tile: int | None = None) -> Servable:
 
     Args:
         tile: the width and height of all images, which then come one by one; None is for any B, H, W.
+
+    Raises:
+        UserError: `model` is a discriminator.
     """
     network = _for_export(model)
     channels = model.inputs[0].shape[-1]
@@ -69,6 +72,8 @@ def _for_export(model):
         architecture = recognise_model(model)
     except UserError:
         return model
+    if not architecture.family.is_generator:
+        raise UserError(f"{architecture}; that is a discriminator, where a generator is wanted")
     with building_for(Purpose.EXPORTING):
         network = build(architecture, {v.path: np.asarray(v) for v in model.weights})
     return network if computes_the_same(network, model) else model

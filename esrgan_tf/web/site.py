@@ -77,7 +77,7 @@ def write_browser_model(record: dict, path: Path) -> None:
         parts = f"{1 - record['alpha']:g} faithful, {record['alpha']:g} sharp"
         origin = {**origin, "source": f"packaged with esrgan-tf, {parts}"}
     model = _network(record)
-    export_litert(model, path, "float16", record["tile"], facts_of(model, path.stem, origin))
+    export_litert(model, path, "float16", record["tile"], facts_of(model, path.stem, origin, record["tile"]))
 
 
 def _network(record):
@@ -108,4 +108,7 @@ def copy_runtime(packages: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build_site(sys.argv[1], sys.argv[2])
+    try:
+        build_site(sys.argv[1], sys.argv[2])
+    except UserError as mistake:
+        sys.exit(f"esrgan-tf: {mistake}")
