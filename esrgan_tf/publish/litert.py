@@ -91,8 +91,9 @@ def read_facts(path: str | Path) -> dict[str, str]:
 
 
 def _converted(model, weights, tile):
+    published = servable(model, tile)
     with tempfile.TemporaryDirectory() as folder:  # the converter knows signatures from SavedModels only
-        write_saved_model(servable(model, tile), folder)
+        write_saved_model(published, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURES))
         if weights != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -101,6 +102,8 @@ def _converted(model, weights, tile):
         try:
             return converter.convert()
         except Exception as error:  # the converter's own kinds are private
+            if published.network is not model:  # of ours, this is our mistake
+                raise
             raise UserError(f"{model.name} has operations that LiteRT lacks: {first_line(error)}") from error
 
 

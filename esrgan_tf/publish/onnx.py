@@ -44,12 +44,15 @@ def export_onnx(
         raise UserError(f"signature {signature!r}: must be one of {', '.join(SIGNATURES)}")
     check_absent(path)
     modules = ONNX.load(path)
-    function = servable(model, tile).signatures[signature]
+    published = servable(model, tile)
+    function = published.signatures[signature]
     try:
         content, _ = modules["tf2onnx"].convert.from_function(
             function, input_signature=function.input_signature, opset=OPSET
         )
     except Exception as error:  # it raises whatever an operation without a counterpart leads to
+        if published.network is not model:  # of ours, this is our mistake
+            raise
         raise UserError(f"{model.name} has operations that ONNX lacks: {first_line(error)}") from error
     facts = dict(facts or {})
     content.doc_string = facts.get("description", "")

@@ -21,19 +21,13 @@ class Servable:
     Attributes:
         network: computes what the generator does, of operations that other runtimes have.
         enlarge: float32 `[B, H, W, C]` in [0, 255] to float32 `[B, scale * H, scale * W, C]`, not clipped.
-        serving_default: the same, to `{"super_resolution": …}`.
-        uint8: uint8 to `{"super_resolution": …}` in uint8, clipped and rounded.
+        signatures: those of `SIGNATURES` by name: the same to `{"super_resolution": …}`, and uint8 to uint8, clipped
+            and rounded.
     """
 
     network: keras.Model
     enlarge: Callable
-    serving_default: Callable
-    uint8: Callable
-
-    @property
-    def signatures(self) -> dict[str, Any]:
-        """By name, those of `SIGNATURES`."""
-        return dict(zip(SIGNATURES, (self.serving_default, self.uint8), strict=True))
+    signatures: dict[str, Any]
 
 
 def servable(model: keras.Model, tile: int | None = None) -> Servable:
@@ -63,7 +57,7 @@ def servable(model: keras.Model, tile: int | None = None) -> Servable:
         enlarged = enlarge(tf.cast(image, tf.float32))
         return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
 
-    return Servable(network, enlarge, serving_default, uint8)
+    return Servable(network, enlarge, dict(zip(SIGNATURES, (serving_default, uint8), strict=True)))
 
 
 def _for_export(model):

@@ -139,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, "this cannot be understood")
         except OSError as error:
             self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"this computer cannot keep the photo: {error.strerror}")
-        except Exception as error:  # one visitor's mishap is not to end the others'
+        except Exception as error:  # told here too, where somebody may mend it
+            print(f"esrgan-tf: {type(error).__name__}: {first_line(error)}", file=sys.stderr, flush=True)
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, first_line(error))
 
     def _refuse(self, status, words):
