@@ -60,7 +60,7 @@ class Place:
         Args:
             page: its path in the repository.
             cold: what comes first is started as a shell starts it.
-            eagerly: trainings do not compile their steps, where a page shows what to train and not how it runs.
+            eagerly: trainings and degradations are not compiled, where a page shows what to run and not how fast.
         """
         todo = [step for step in steps(page) if step.text not in self._done]
         while todo:
@@ -105,7 +105,7 @@ class Place:
         if cold or words[0] not in _OF_PYTHON:
             result = run_process(*words, cwd=self.path, env=environment)
         else:
-            eagerly = eagerly and "train.py" in words
+            eagerly = eagerly and ("train.py" in words or "degrade" in words)
             result = self._warm.run(*words, cwd=self.path, env=environment, eagerly=eagerly)
         assert result.returncode == 0, f"{step.text}\n{result.stdout}\n{result.stderr}"
 

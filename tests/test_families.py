@@ -26,6 +26,7 @@ from tests.conftest import random_image, randomise
 
 SMALL = {"filters": 4, "growth": 2, "blocks": 1, "groups": 1, "reduction": 2}
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO rounds to bfloat16 where the processor can
+IN_OPENVINO = ("rcan", "residual", "span", "srresnet")  # `python -m benchmarks.formats --generators` takes all
 SIZE = 32  # what every discriminator divides
 
 
@@ -88,8 +89,9 @@ def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
     expected = Enlarger(model)(image)
     assert expected.shape == (scale * 9, scale * 7, 3)
     np.testing.assert_array_equal(Enlarger(load_model(tmp_path / "exported"))(image), expected)
-    opened = openvino.compile_model(openvino.convert_model(tmp_path / "exported"), "CPU", EXACT)
-    np.testing.assert_allclose(opened(255 * lr)[0], 255 * np.asarray(model(lr)), rtol=1e-4, atol=1e-3)
+    if name in IN_OPENVINO:
+        opened = openvino.compile_model(openvino.convert_model(tmp_path / "exported"), "CPU", EXACT)
+        np.testing.assert_allclose(opened(255 * lr)[0], 255 * np.asarray(model(lr)), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)

@@ -55,8 +55,11 @@ def test_notebook(place, request):
     assert pictures
 
 
-def test_demo(tmp_path, warm, monkeypatch, capfd):
-    """Its first command as it starts it, the others with TensorFlow imported already."""
+def test_demo(tmp_path, photos, warm, monkeypatch, capfd):
+    """Its first command as it starts it, the others with TensorFlow imported already.
+
+    On photos, as to make its 96 images takes a while.
+    """
     cold, commands = subprocess.run, []
 
     def run(argv, cwd, check):
@@ -68,7 +71,8 @@ def test_demo(tmp_path, warm, monkeypatch, capfd):
         return result
 
     small = ("psnr.steps=3", "gan.steps=2", "runtime.log_every=1", "generator.filters=8", "generator.blocks=1")
-    settings = [f"--set={setting}" for setting in (*small, "discriminator.filters=4", "data.batch_size=4")]
+    small += ("discriminator.filters=4", "data.batch_size=4", "data.source=folder", f"data.hr_dir={photos}")
+    settings = [f"--set={setting}" for setting in small]
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(sys, "argv", ["examples/demo.py", "--output", str(tmp_path), *settings])
     runpy.run_path(str(REPOSITORY / "examples" / "demo.py"), run_name="__main__")

@@ -7,14 +7,15 @@
         assert run.wait() == -signal.SIGKILL
 
 `Warm` starts `python -m tests.warm`, which imports what programs take from others, nothing of `esrgan_tf`: each program
-still finds its own way through that. For each it forks a child, which runs the file that a shell would and ends as any
-Python does. That is sound as long as TensorFlow's runtime, which starts threads with the first operation or list of
-devices, starts in children only.
+still finds its own way through that. For each it forks a child, which runs the file that a shell would, then what is to
+be run at exit, and ends there: to take TensorFlow and PyTorch apart takes longer than many programs. That is sound as
+long as TensorFlow's runtime, which starts threads with the first operation or list of devices, starts in children only.
 
 It is not what a user starts, so what runs here must also run cold somewhere. Variables that matter while TensorFlow is
 being imported are the helper's; those of its runtime, such as CUDA_VISIBLE_DEVICES, may be given with each program.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -26,6 +27,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -144,13 +146,24 @@ def _run(argv, cwd, env, eagerly, stdout, stderr):
     if eagerly:
         sys.modules["tensorflow"].config.run_functions_eagerly(True)
     argv = argv[1:] if argv[0] in ("python", sys.executable) else [COMMANDS / argv[0], *argv[1:]]
-    if argv[0] == "-m":
-        sys.argv, sys.path[0] = argv[1:], os.getcwd()
-        runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
-        return
-    script = str(argv[0])  # relative where it was given so, which hints to the user show
-    sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
-    runpy.run_path(script, run_name="__main__")
+    status = 0
+    try:
+        if argv[0] == "-m":
+            sys.argv, sys.path[0] = argv[1:], os.getcwd()
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        else:
+            script = str(argv[0])  # relative where it was given so, which hints to the user show
+            sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
+            runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    threading._shutdown()  # waits for threads, as Python's end does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
