@@ -418,6 +418,33 @@ def test_a_start_that_computes_something_else_is_refused(tiny_config, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_training_starts_from_a_network_of_another_scale(tiny_config, tmp_path, run_main):
+    x4 = randomise(residual_generator(4, filters=6, blocks=2))
+    save_torch(x4, tmp_path / "x4.safetensors")
+    still = ("--set=psnr.steps=1", "--set=psnr.learning_rate=1e-12", "--set=psnr.ema_decay=0")
+    start = ("--init_from", tmp_path / "x4.safetensors", "--set=generator.scale=2")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", *start)
+    status, out, err = run_main(*command, *still)
+    assert status == 0, err
+    assert "for scale 2 these begin anew: conv_last\n" in out
+    trained = keras.models.load_model(tmp_path / "run" / "psnr" / "generator.keras")
+    assert trained(np.zeros((1, 3, 4, 3))).shape == (1, 6, 8, 3)
+    before = {v.path: np.asarray(v) for v in x4.weights}
+    for v in trained.weights:
+        if not v.path.startswith("conv_last"):
+            np.testing.assert_allclose(v, before[v.path], atol=1e-8)
+    assert 0 < np.abs(trained.get_layer("conv_last").kernel).max() < 0.01
+    status, out, err = run_main(*command, *still, "--set=psnr.steps=2")
+    assert status == 0, err
+    assert "resuming phase psnr at step 1" in out
+    rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.5).save(tmp_path / "other.keras")
+    command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "next")
+    status, _, err = run_main(*command, "--init_from", tmp_path / "other.keras", "--set=generator.scale=8")
+    assert status == 2
+    assert "but computes something else" in err
+
+
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
 @pytest.mark.usefixtures("eagerly")
 def test_training_starts_from_a_pytorch_file_and_the_card_says_so(phase, published, tiny_config, tmp_path, run_main):

@@ -22,7 +22,8 @@ flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration.
 flags.DEFINE_string(
     "init_from", None,
     "Generator to start from: .keras, PyTorch weights, SavedModel, or a name of `models`. Its architecture becomes the "
-    "run's. Left out, psnr starts from random weights and gan from RUN_DIR/psnr/generator.keras.",
+    "run's; with --set generator.scale=N, for another scale. Left out, psnr starts from random weights and gan from "
+    "RUN_DIR/psnr/generator.keras.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(

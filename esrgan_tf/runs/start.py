@@ -67,12 +67,16 @@ class Start:
     def with_networks(self, generator, discriminator) -> "Start":
         """With the architectures of the files given, as `weights.architecture` recognised them; None for none.
 
+        A generator may be given for another scale than the one that was set; the rest of it is the file's.
+
         Raises:
             UserError: they do not suit the configuration, or the run.
         """
         config = self.config
         if generator is not None:
             section = _generator_section(generator, self.generator)
+            if any(override.partition("=")[0].strip() == "generator.scale" for override in self.overrides):
+                section["scale"] = config.generator.scale
             config = _adopted(config, "generator", section, self.overrides, self.generator)
         if discriminator is not None:
             section = _discriminator_section(discriminator, self.discriminator, config.data.hr_patch)

@@ -40,7 +40,8 @@ def train(
         phase: `psnr`, then `gan`, which starts from the first one's network.
         overrides: which `section.key=value` of the configuration the user set by hand: networks that are given must not
             contradict them.
-        init_from: a generator's file, or the name of a model, to start from. Its architecture becomes the run's.
+        init_from: a generator's file, or the name of a model, to start from. Its architecture becomes the run's; a
+            `generator.scale` that is set is kept, and what enlarges then begins anew.
         discriminator_from: the same for the discriminator of phase `gan`.
         allow_changes: go on from a checkpoint that was made with other settings or images.
         models_dir: where downloaded models lie; else `$ESRGAN_TF_MODELS`, else the user's cache.
@@ -142,6 +143,7 @@ def _given_networks(start: Start, say):
     """The start with the networks' architectures, where files give them, and those networks."""
     from esrgan_tf.weights.architecture import Architecture, recognise_model
     from esrgan_tf.weights.loading import load_discriminator, load_model
+    from esrgan_tf.weights.scaling import at_scale
 
     generator = None if start.generator is None else (start.generator, load_model(start.generator))
     discriminator = None
@@ -154,6 +156,11 @@ def _given_networks(start: Start, say):
                 recognised[i] = recognise_model(given[1])
                 say(f"{given[0]}: {recognised[i]}")
         start = start.with_networks(*recognised)
+        if generator is not None and recognised[0] is not None:
+            model, fresh = at_scale(generator[1], recognised[0], start.config.generator.scale)
+            generator = generator[0], model
+            if fresh:
+                say(f"for scale {start.config.generator.scale} these begin anew: {listed(fresh)}")
     return start, generator, discriminator
 
 
