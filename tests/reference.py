@@ -85,7 +85,8 @@ def residual(weights, image, blocks, scale):
 
     shallow = x = conv(image, "conv_first")
     for i in range(blocks):
-        x = x + conv(np.maximum(0, conv(x, f"body_{i}_conv1")), f"body_{i}_conv2")
+        y = conv(x, f"body_{i}_0")
+        x = x + conv(np.where(y > 0, y, 0.1 * y), f"body_{i}_2")
     x = conv(shallow + conv(x, "conv_body"), "conv_last")
     return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
 

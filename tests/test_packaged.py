@@ -53,7 +53,7 @@ def test_it_sees_more_than_bicubic(name):
 
 
 def test_photo_leaves_noise_and_compression_behind():
-    rng, gains = np.random.default_rng(0), []
+    rng, gains, over_faithful = np.random.default_rng(0), [], []
     for photo in PHOTOS:
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
         lr = bicubic(hr, hr.shape[0] // 4, hr.shape[1] // 4)
@@ -62,9 +62,11 @@ def test_photo_leaves_noise_and_compression_behind():
         Image.fromarray(noisy).save(file, "JPEG", quality=70)
         given = np.asarray(Image.open(file))
         scores = [psnr(hr, esrgan_tf.upscale(given, name), border=4) for name in ("photo", "faithful")]
-        assert scores[0] > scores[1] + 0.2, photo
+        over_faithful.append(scores[0] - scores[1])
         gains.append(scores[0] - psnr(hr, bicubic(given, *hr.shape[:2]), border=4))
     assert np.mean(gains) > 0.3  # of fur it loses a little
+    assert min(over_faithful) > 0.1
+    assert np.mean(over_faithful) > 0.4
 
 
 def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
@@ -88,7 +90,7 @@ def test_alpha_blends_every_weight(alpha):
     faithful, sharp = map(tensors, DIAL)
     blended = {v.path: np.asarray(v) for v in load_dial(alpha).weights}
     # In the file the axes are in PyTorch's order.
-    for name in ("conv_first", "body.3.conv2", "conv_body"):
+    for name in ("conv_first", "body.3.2", "conv_body"):
         expected = (1 - alpha) * np.float32(faithful[f"{name}.weight"]) + alpha * np.float32(sharp[f"{name}.weight"])
         path = f"{name.replace('.', '_')}/kernel"
         np.testing.assert_allclose(blended[path], expected.transpose(2, 3, 1, 0), atol=1e-6)

@@ -39,8 +39,8 @@ def test_ends_are_float32_and_what_is_between_bfloat16():
     # Each kernel's middle, and bias; the image has a single pixel.
     values = {
         "conv_first": ([[1], [0], [0]], [-0.5]),  # (0.5 + tiny) - 0.5, of which bfloat16 would leave nothing
-        "body_0_conv1": ([[1 + e]], [0]),
-        "body_0_conv2": ([[1]], [0]),
+        "body_0_0": ([[1 + e]], [0]),
+        "body_0_2": ([[1]], [0]),
         "conv_body": ([[1]], [0]),
         "conv_last": ([[(1 + e) / tiny] * 3], [0] * 3),
     }

@@ -8,6 +8,7 @@ import subprocess
 import kagglehub
 import numpy as np
 import pytest
+import skimage.data
 import tensorflow as tf
 import tensorflow_hub as hub
 import yaml
@@ -22,7 +23,7 @@ from tests.conftest import run_process
 from tests.pages import blocks, commands
 
 PAGE = "docs/releasing.md"
-IMAGE = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
+IMAGE = skimage.data.astronaut()[np.newaxis, 30:158, 150:278]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from esrgan_tf.errors import UserError
 from esrgan_tf.models import residual_generator
+from esrgan_tf.weights.architecture import recognise
 from tests import reference
 from tests.conftest import opens_without_this_package, random_image, randomise, weights_by_name
 
@@ -51,6 +53,16 @@ def test_output_is_float32_under_mixed_precision():
     model.get_layer("conv_last").set_weights([np.zeros((3, 3, 4, 48)), np.zeros(48)])
     assert model(image).dtype == "float32"
     np.testing.assert_array_equal(model(image), image.repeat(4, axis=1).repeat(4, axis=2))
+
+
+@pytest.mark.parametrize("style", ["body.{i}.conv{n}", "body_{i}_conv{n}"])
+def test_blocks_with_a_relu_are_told_apart(style):
+    """Those of version 0.1.0, which have the same shapes."""
+    shapes = {"conv_first.weight": (4, 3, 3, 3), "conv_body.weight": (4, 4, 3, 3), "conv_last.weight": (48, 4, 3, 3)}
+    shapes |= {f"{style.format(i=i, n=n)}.weight": (4, 4, 3, 3) for i in range(2) for n in (1, 2)}
+    shapes |= {name.replace("weight", "bias"): shape[:1] for name, shape in shapes.items()}
+    with pytest.raises(UserError, match=r"old: it looks like the residual network .*, but its blocks have a ReLU, as"):
+        recognise(shapes, "old")
 
 
 def test_impossible_scale_is_refused():

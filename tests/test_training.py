@@ -95,7 +95,7 @@ def test_muon_makes_the_inner_kernels_updates_orthogonal():
     muon = optimizer(PhaseConfig(learning_rate=1e-2), network, "muon")
     variables = network.trainable_variables
     inner = [v.path for v in variables if len(v.shape) == 4][1:-1]
-    assert inner == ["body_0_conv1/kernel", "body_0_conv2/kernel", "conv_body/kernel"]
+    assert inner == ["body_0_0/kernel", "body_0_2/kernel", "conv_body/kernel"]
     rng, momentum = np.random.default_rng(0), {path: 0.0 for path in inner}
     for step in range(3):
         before = {v.path: np.array(v) for v in variables}

@@ -163,16 +163,14 @@ class Residual(nn.Module):
         self.conv_first = conv(channels, filters)
         self.body = nn.ModuleList()
         for _ in range(blocks):
-            block = nn.Module()
-            block.conv1, block.conv2 = conv(filters, filters), conv(filters, filters)
-            self.body.append(block)
+            self.body.append(nn.Sequential(conv(filters, filters), nn.LeakyReLU(0.1), conv(filters, filters)))
         self.conv_body = conv(filters, filters)
         self.conv_last = conv(filters, channels * scale**2)
 
     def forward(self, image):
         shallow = x = self.conv_first(image)
         for block in self.body:
-            x = x + block.conv2(F.relu(block.conv1(x)))
+            x = x + block(x)
         x = self.conv_last(shallow + self.conv_body(x))
         return F.pixel_shuffle(x, self.scale) + F.interpolate(image, scale_factor=self.scale, mode="nearest")
 

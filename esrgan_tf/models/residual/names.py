@@ -9,13 +9,17 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models.residual.options import Residual
 from esrgan_tf.models.torch_names import Tensors, conv, kernel_shape, numbered
 
-STYLES = {"esrgan_tf": "body.{i}.conv", "Keras": "body_{i}_conv"}
+STYLES = {"esrgan_tf": "body.{i}.", "Keras": "body_{i}_"}
+_WITH_RELU = ("body.{i}.conv1", "body_{i}_conv1")  # as of version 0.1.0
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names, if there are residual blocks and the ends."""
-    ends = all(f"{name}.weight" in shapes for name in ("conv_first", "conv_body", "conv_last"))
-    return next((style for style in STYLES if ends and numbered(shapes, f"{STYLES[style]}1")), None)
+    """The style of names, if there are residual blocks and the ends; an empty one of blocks that have a ReLU."""
+    if not all(f"{name}.weight" in shapes for name in ("conv_first", "conv_body", "conv_last")):
+        return None
+    if any(numbered(shapes, layer) for layer in _WITH_RELU):
+        return ""
+    return next((style for style in STYLES if numbered(shapes, f"{STYLES[style]}0")), None)
 
 
 def style_to_write(options: Residual) -> str:
@@ -27,9 +31,11 @@ def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | N
     """What `residual_generator` takes to have these tensors, as the first and the last convolution tell.
 
     Raises:
-        UserError: one of these is missing, or their shapes do not make a scale.
+        UserError: one of these is missing, their shapes do not make a scale, or it is another network's.
     """
-    blocks = 1 + max(i for (i,) in numbered(shapes, f"{STYLES[style]}1"))
+    if not style:
+        raise UserError("its blocks have a ReLU, as those of esrgan-tf 0.1.0 had; that version opens it")
+    blocks = 1 + max(i for (i,) in numbered(shapes, f"{STYLES[style]}0"))
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     filters, channels = kernel_shape(shapes, "conv_first")
@@ -47,8 +53,8 @@ def tensors(options: Residual, style: str) -> Tensors:
     filters, channels = options.filters, options.channels
     result = conv("conv_first", "conv_first", filters, channels, 3)
     for i in range(options.blocks):
-        for n in (1, 2):
-            result |= conv(f"{STYLES[style].format(i=i)}{n}", f"body_{i}_conv{n}", filters, filters, 3)
+        for n in (0, 2):  # between them is LeakyReLU
+            result |= conv(f"{STYLES[style].format(i=i)}{n}", f"body_{i}_{n}", filters, filters, 3)
     result |= conv("conv_body", "conv_body", filters, filters, 3)
     return result | conv("conv_last", "conv_last", channels * options.scale**2, filters, 3)
 

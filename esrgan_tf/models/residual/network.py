@@ -1,7 +1,8 @@
 """A small residual network that enlarges in one step: the network of the packaged models.
 
-The blocks are EDSR's (Lim et al., arXiv 1707.02921, section 3.1): two convolutions, no normalisation. As in the compact
-network, all work is done at the input's size, and one pixel shuffle adds what nearest-neighbour enlarging lacks.
+The blocks are EDSR's (Lim et al., arXiv 1707.02921, section 3.1), two convolutions without normalisation, with
+LeakyReLU between them instead of ReLU. As in the compact network, all work is done at the input's size, and one pixel
+shuffle adds what nearest-neighbour enlarging lacks.
 """
 
 import keras
@@ -27,8 +28,9 @@ def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, chann
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
     shallow = x = conv3x3(filters, channels, "conv_first", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(blocks):
-        y = conv3x3(filters, filters, f"body_{i}_conv1", activation="relu")(x)
-        y = conv3x3(filters, filters, f"body_{i}_conv2")(y)
+        y = conv3x3(filters, filters, f"body_{i}_0")(x)
+        y = layers.LeakyReLU(0.1, name=f"body_{i}_1")(y)
+        y = conv3x3(filters, filters, f"body_{i}_2")(y)
         x = layers.Add(name=f"body_{i}_add")([x, y])
     x = conv3x3(filters, filters, "conv_body")(x)
     x = layers.Add(name="body_add")([shallow, x])
