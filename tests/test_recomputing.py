@@ -24,13 +24,13 @@ from esrgan_tf.training.train_step import TrainStep
 from tests.conftest import random_image, randomise
 
 NETWORKS = {
-    "rrdb": lambda: rrdb_generator(filters=6, blocks=3, growth=3),
-    "packed rrdb": lambda: rrdb_generator(2, filters=6, blocks=2, growth=3),
-    "residual": lambda: residual_generator(filters=6, blocks=3),
-    "srresnet": lambda: srresnet_generator(filters=6, blocks=3, batch_norm=False),
-    "edsr": lambda: edsr_generator(filters=6, blocks=3),
+    "rrdb": lambda: rrdb_generator(filters=6, blocks=2, growth=3),
+    "packed rrdb": lambda: rrdb_generator(2, filters=6, blocks=1, growth=3),
+    "residual": lambda: residual_generator(filters=6, blocks=2),
+    "srresnet": lambda: srresnet_generator(filters=6, blocks=2, batch_norm=False),
+    "edsr": lambda: edsr_generator(filters=6, blocks=2),
     "rcan": lambda: rcan_generator(filters=6, groups=2, blocks=2, reduction=3),
-    "dpsr": lambda: dpsr_generator(filters=6, blocks=3),
+    "dpsr": lambda: dpsr_generator(filters=6, blocks=2),
 }
 
 
