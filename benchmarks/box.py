@@ -3,8 +3,9 @@
     python -m benchmarks.box RUN_DIR --name faithful --config configs/box_faithful.yaml \
       --measure Kodak=kodak --measure Set5=Set5 --measure Set14=Set14 --measure BSD100=BSD100
 
-Each set is a folder with `hr` and `lr_x4`, or of images alone, which are then reduced by antialiased bicubic. Refuses a
-network that loses more than a hundredth of a dB by float16, and says how much better it is than the packaged one.
+Each set is a folder with `hr` and `lr_x4` (`lr_x2` for a network of that scale), or of images alone; what has no
+low resolution of the network's scale is reduced by antialiased bicubic. Refuses a network that loses more than a
+hundredth of a dB by float16, and says how much better it is than the packaged one.
 """
 
 import argparse
@@ -32,6 +33,7 @@ MADE_FOR = {
     "faithful": "clean images: as near to the truth as pixels can tell, nothing invented",
     "sharp": "clean images: detail for the eye, some of it invented",
     "photo": "photos as they are, with noise and compression",
+    "photo-x2": "photos as they are, with noise and compression",
 }
 PHOTOS = tabulate(
     [
@@ -85,13 +87,15 @@ def main():
 
 def measured(folder: Path, networks: dict) -> list[tuple[float, float]]:
     """Mean luma PSNR and SSIM of bicubic and of each network, by the protocol of `evaluate`."""
-    pairs = folder / "hr", folder / "lr_x4"
-    source = folder_source(*map(str, pairs), 4) if pairs[0].is_dir() else folder_source(str(folder), None, 4)
     enlargers = [Enlarger(network) for network in networks.values()]
+    scale = enlargers[0].scale
+    hr_dir = folder / "hr" if (folder / "hr").is_dir() else folder
+    lr_dir = folder / f"lr_x{scale}"
+    source = folder_source(str(hr_dir), str(lr_dir) if lr_dir.is_dir() else None, scale)
     scores = []
     for _, lr, hr in source.pairs():
         results = [bicubic(lr, *hr.shape[:2]), *(enlarge(lr) for enlarge in enlargers)]
-        scores.append([(psnr(hr, sr, border=4), ssim(hr, sr, border=4)) for sr in results])
+        scores.append([(psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)) for sr in results])
     return [tuple(round(float(value), 4) for value in pair) for pair in np.mean(scores, axis=0)]
 
 
@@ -114,7 +118,7 @@ def write(arguments, model, phase, rows):
 
 def card(arguments, facts, phase, rows, size):
     config, last = load_config(arguments.run_dir / "config.yaml"), read_metrics(phase)[-1]
-    settings = getattr(config, arguments.phase)
+    settings, scale = getattr(config, arguments.phase), facts["scale"]
     table = tabulate(
         [[name, *(f"{p:.2f} dB, {s:.4f}" for p, s in (bicubic_, ours))] for name, bicubic_, _, ours, *_ in rows],
         ["luma PSNR, SSIM", "bicubic (Pillow)", arguments.name],
@@ -124,7 +128,7 @@ def card(arguments, facts, phase, rows, size):
     return f"""\
 # {arguments.name}
 
-Enlarges RGB images {facts["scale"]} times. Made for {facts["made_for"]}.
+Enlarges RGB images {scale} times. Made for {facts["made_for"]}.
 
 | | |
 | --- | --- |
@@ -137,8 +141,8 @@ Enlarges RGB images {facts["scale"]} times. Made for {facts["made_for"]}.
 {terms(settings)}
 {table}
 
-By the protocol of `esrgan-tf evaluate`: 8-bit results, 4 border pixels removed, luma of BT.601. No image of these sets
-was trained on; Kodak's are those that training was watched with.
+By the protocol of `esrgan-tf evaluate`: 8-bit results, {scale} border pixels removed, luma of BT.601. No image of these
+sets was trained on; Kodak's are those that training was watched with.
 
 ## Trained on
 
@@ -173,10 +177,12 @@ def terms(settings) -> str:
 
 
 CLEAN = "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it."
+CLEANING = "It was trained to remove noise and compression artefacts, and may take fine texture for such."
 LIMITS = {
     "faithful": CLEAN,
     "sharp": CLEAN,
-    "photo": "It was trained to remove noise and compression artefacts, and may take fine texture for such.",
+    "photo": CLEANING,
+    "photo-x2": CLEANING,
 }
 
 

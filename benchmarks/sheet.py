@@ -2,7 +2,8 @@
 
     python -m benchmarks.sheet portrait.png street.jpg@120,80 --model faithful --alpha 0.5 --output sheet.png
 
-Of each photo a piece is shown, from the middle or from `@left,top` of its pixels. Bicubic is the first column.
+Of each photo a piece is shown, from the middle or from `@left,top` of its pixels. Bicubic is the first column. With
+`--columns 3` the results of a photo stand in several rows, each under its name.
 """
 
 import argparse
@@ -29,12 +30,19 @@ def main():
     parser.add_argument("--alpha", action="append", default=[], type=float, help="of the blend of faithful and sharp")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--hide", action="store_true", help="no names over the columns")
+    parser.add_argument("--columns", type=int, help="results beside each other; all, unless it is given")
     arguments = parser.parse_args()
     networks = {Path(name).stem: Enlarger(load_model(name)) for name in arguments.model}
     networks |= {f"alpha {alpha:g}": Enlarger(load_dial(alpha)) for alpha in arguments.alpha}
     rows = [piece(photo, networks) for photo in arguments.photos]
-    titles = ["" if arguments.hide else name for name in ("bicubic", *networks)]
-    Image.fromarray(side_by_side(rows, titles, zoom=1)).save(arguments.output)
+    names = ["" if arguments.hide else name for name in ("bicubic", *networks)]
+    picture = side_by_side(rows, names, zoom=1)
+    if columns := arguments.columns:
+        if len(names) % columns:
+            raise SystemExit(f"{len(names)} results do not fill rows of {columns}")
+        parts = [(row[i : i + columns], names[i : i + columns]) for row in rows for i in range(0, len(row), columns)]
+        picture = np.concatenate([side_by_side([results], titles, zoom=1) for results, titles in parts])
+    Image.fromarray(picture).save(arguments.output, quality=90)
 
 
 def piece(text: str, networks: dict[str, Enlarger]) -> list[np.ndarray]:
