@@ -103,32 +103,51 @@ def test_large_logits_stay_finite(loss):
     assert np.isfinite(of_fake).all()
 
 
-def test_the_grid_loss_is_the_mean_of_each_place():
+def repeated(difference):
     """Written out: windows of 8 input pixels on a side, 2 x 3 of them in 9 x 10 input pixels."""
-    rng = np.random.default_rng(0)
-    hr, sr = (rng.random((2, 36, 40, 3), dtype=np.float32) for _ in range(2))
-    difference, terms = (sr - hr).astype(np.float64), []
+    terms = []
     for image in difference:
         for top in range(2):
             for left in range(3):
                 window = image[4 * top : 4 * (top + 8), 4 * left : 4 * (left + 8)]
                 places = np.stack([window[dy::4, dx::4].mean((0, 1)) for dy in range(4) for dx in range(4)])
                 terms.append(np.abs(places - places.mean(0)))
-    assert float(grid_loss(hr, sr, 4)) == pytest.approx(np.mean(terms), rel=1e-5)
+    return np.mean(terms)
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+def texture(images):
+    """From the mean of 5 x 5 pixels, of those that there are at the border."""
+    ones = np.pad(np.ones_like(images), ((0, 0), (2, 2), (2, 2), (0, 0)))
+    padded, (_, height, width, _) = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0))), images.shape
+    places = [np.s_[:, dy : dy + height, dx : dx + width] for dy in range(5) for dx in range(5)]
+    return np.abs(images - sum(padded[place] for place in places) / sum(ones[place] for place in places))
+
+
+def test_the_grid_loss_is_the_mean_of_each_place():
+    rng = np.random.default_rng(0)
+    hr, sr = (rng.random((2, 36, 40, 3)) for _ in range(2))
+    expected = repeated(sr - hr) + repeated(texture(sr) - texture(hr))
+    assert float(grid_loss(tf.constant(hr, tf.float32), tf.constant(sr, tf.float32), 4)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
+    """Dots that are all bright, and dots of which as many are dark, are both seen; brightness and noise are not."""
     rng = np.random.default_rng(1)
     hr = rng.random((1, 16 * scale, 16 * scale, 3), dtype=np.float32)
-    brighter = hr + 0.1
-    assert float(grid_loss(hr, brighter, scale)) == pytest.approx(0, abs=1e-6)
-    dotted = hr.copy()
-    dotted[:, ::scale, ::scale] += 0.1  # the first of each place: 0.1 (1 - 1/n) there, and 0.1/n at the n - 1 others
-    n = scale**2
-    assert float(grid_loss(hr, dotted, scale)) == pytest.approx(0.2 * (n - 1) / n**2, rel=1e-3)
-    noise = 0.1 * rng.standard_normal(hr.shape).astype(np.float32)
-    assert float(grid_loss(hr, hr + noise, scale)) < 0.15 * np.abs(noise).mean()
+    assert float(grid_loss(hr, hr + 0.1, scale)) == pytest.approx(0, abs=1e-6)
+    even, bright, either = np.full_like(hr, 0.5), np.zeros_like(hr), np.zeros_like(hr)
+    bright[:, ::scale, ::scale] = 0.1
+    either[:, ::scale, ::scale] = 0.1 * rng.choice([-1.0, 1.0], either[:, ::scale, ::scale].shape)
+    noise = np.float32(rng.choice([-1.0, 1.0], hr.shape)) * np.abs(bright).mean()  # as strong, in all places
+    seen = {name: float(grid_loss(even, even + pattern, scale)) for name, pattern in
+            {"bright": bright, "either": either, "noise": noise}.items()}  # fmt: skip
+    n = scale**2  # the first of n places: 0.1 (1 - 1/n) there, and 0.1/n at the others, and about as much of texture
+    assert seen["bright"] > 1.5 * 0.2 * (n - 1) / n**2
+    assert seen["either"] > 0.4 * seen["bright"]  # of texture alone
+    assert seen["noise"] < 0.25 * seen["either"]
 
 
 def test_the_grid_loss_of_patches_smaller_than_its_window():

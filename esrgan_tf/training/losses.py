@@ -17,17 +17,25 @@ def pixel_loss(hr: tf.Tensor, sr: tf.Tensor, norm: str = "l1") -> tf.Tensor:
 
 
 def grid_loss(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
-    """What repeats every `scale` pixels in the difference of two images `[b, scale * h, scale * w, c]`.
+    """What repeats every `scale` pixels in the difference of two images `[b, scale * h, scale * w, c]`, and of their
+    texture.
 
     A network that works at the input's size answers even areas with one pattern, repeated for each input pixel, once
-    it is rewarded for texture. Here: of each of the scale^2 places within an input pixel the mean difference over
-    `GRID_WINDOW` input pixels on a side, less the mean of all places; absolute, averaged.
+    it is rewarded for texture, and grain with dots, a bright or dark one for each. Here: of each of the scale^2 places
+    within an input pixel the mean difference over `GRID_WINDOW` input pixels on a side, less the mean of all places;
+    absolute, averaged. To that, the same of how strong the texture is: how far a pixel is from the mean around it.
     """
-    places = tf.nn.space_to_depth(sr - hr, scale)
+    around = 2 * (scale // 2) + 1  # pixels on a side: an input pixel, centred on any of its places
+    hr_texture, sr_texture = (tf.abs(image - tf.nn.avg_pool2d(image, around, 1, "SAME")) for image in (hr, sr))
+    return _repeated(sr - hr, scale) + _repeated(sr_texture - hr_texture, scale)
+
+
+def _repeated(difference, scale):
+    places = tf.nn.space_to_depth(difference, scale)
     window = min(GRID_WINDOW, *places.shape[1:3])
     means = tf.nn.avg_pool2d(places, window, 1, "VALID")
     shape = tf.shape(means)
-    means = tf.reshape(means, tf.concat([shape[:3], [scale**2, sr.shape[3]]], axis=0))
+    means = tf.reshape(means, tf.concat([shape[:3], [scale**2, difference.shape[3]]], axis=0))
     return tf.reduce_mean(tf.abs(means - tf.reduce_mean(means, axis=3, keepdims=True)))
 
 
