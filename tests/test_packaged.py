@@ -15,7 +15,7 @@ from esrgan_tf.images.metrics import psnr
 from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_dial
-from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
+from esrgan_tf.weights.packaged import DEFAULT, DIAL, DOUBLING, packaged_models
 
 PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # dB over bicubic that none of these networks may fall below
 FAITHFUL = {"faithful"}  # those that are judged by their pixels
@@ -34,7 +34,7 @@ def test_a_packaged_network_is_small_and_says_what_it_is(name):
     model = esrgan_tf.load_model(name)
     architecture = recognise_model(model)
     assert packaged.facts["architecture"] == architecture.family.name
-    assert int(packaged.facts["scale"]) == architecture.options.scale == 4
+    assert int(packaged.facts["scale"]) == architecture.options.scale == (2 if name == DOUBLING else 4)
     assert int(packaged.facts["parameters"]) == model.count_params()
     card = packaged.card.read_text()
     assert f"{model.count_params():,} parameters" in card
@@ -79,6 +79,34 @@ def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
     with Image.open(tmp_path / "photo_x4.jpg") as result:
         assert result.size == (200, 160)
     assert esrgan_tf.upscale(tmp_path / "photo.jpg").size == (200, 160)
+
+
+@pytest.mark.parametrize(
+    ("flags", "network", "size"),
+    [
+        (["--outscale", "2"], f"{DOUBLING}: ", (40, 32)),
+        (["--outscale", "1.5"], f"{DOUBLING}: ", (30, 24)),
+        (["--outscale", "2.5"], f"{DEFAULT}: ", (50, 40)),
+        (["--outscale", "2", "--model", DEFAULT], f"{DEFAULT}: ", (40, 32)),
+        (["--outscale", "2", "--alpha", "0.5"], "faithful and sharp, alpha 0.5: ", (40, 32)),
+    ],
+)
+def test_twice_as_large_is_a_network_of_its_own(flags, network, size, run_main, tmp_path):
+    """Unless another is asked for, one that doubles does what it can."""
+    Image.fromarray(skimage.data.chelsea()[100:116, 100:120]).save(tmp_path / "photo.png")
+    status, out, err = run_main("upscale", tmp_path / "photo.png", "--output", tmp_path / "large.png", *flags)
+    assert (status, err) == (0, "")
+    assert out.startswith(network)
+    with Image.open(tmp_path / "large.png") as result:
+        assert result.size == size
+
+
+def test_the_one_that_doubles_sees_more_than_bicubic():
+    for photo, least in PHOTOS.items():
+        hr = crop_to_multiple(getattr(skimage.data, photo)(), 2)[:256, :256]
+        lr = bicubic(hr, hr.shape[0] // 2, hr.shape[1] // 2)
+        gain = psnr(hr, esrgan_tf.upscale(lr, DOUBLING), border=2) - psnr(hr, bicubic(lr, *hr.shape[:2]), border=2)
+        assert gain > least / 2, photo
 
 
 def tensors(name):

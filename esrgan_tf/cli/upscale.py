@@ -15,7 +15,7 @@ from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.upscaling.kernels import check_noise, read_kernel
 from esrgan_tf.upscaling.places import Naming, check_inputs, not_readable, plan
 from esrgan_tf.weights.named import scale_of
-from esrgan_tf.weights.packaged import DEFAULT, DIAL, packaged_models
+from esrgan_tf.weights.packaged import DEFAULT, DIAL, DOUBLING, default_model
 
 FLAGS = flags.FlagValues()
 _INTEGER: dict[str, Any] = {"flag_values": FLAGS, "lower_bound": 0}
@@ -27,8 +27,8 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_string(
     "model", None,
-    f"Left out, {DEFAULT}, which is in the package; else a name of `models`, .keras file, SavedModel folder, run "
-    "folder, or PyTorch weights (.safetensors, .pth).",
+    f"Left out, {DEFAULT}, which is in the package, or {DOUBLING} for an --outscale of 2 and less; else a name of "
+    "`models`, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_float(
@@ -90,7 +90,8 @@ def main(argv: list[str]) -> None:
         raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
     naming = Naming(FLAGS.output, FLAGS.suffix, FLAGS.format, FLAGS.recursive, FLAGS.overwrite, FLAGS.skip_existing)
     check_inputs(inputs, naming)
-    default = packaged_models()[DEFAULT] if FLAGS.model is None else None
+    blended = FLAGS.alpha is not None  # networks that enlarge four times
+    default = default_model(None if blended else FLAGS.outscale) if FLAGS.model is None else None
     factor = FLAGS.outscale
     if factor is None:
         factor = default.scale if default else scale_of(FLAGS.model)
@@ -106,7 +107,7 @@ def main(argv: list[str]) -> None:
     enlarger, description = _enlarger(path, default is not None, kernel)
     if jobs is None:
         jobs, skipped = plan(inputs, naming, enlarger.scale)
-    _tell(f"{_title()}: {description}")
+    _tell(f"{_title(default)}: {description}")
     began = time.monotonic()
     failed = _enlarge_all(jobs, enlarger)
     _summarise(jobs, skipped, sum(map(len, left_out.values())), failed, time.monotonic() - began, enlarger)
@@ -160,8 +161,8 @@ def _enlarge_all(jobs, enlarger) -> int:
     return failed
 
 
-def _title():
-    title = FLAGS.model or (DEFAULT if FLAGS.alpha is None else " and ".join(DIAL))
+def _title(default):
+    title = FLAGS.model or (default.name if FLAGS.alpha is None else " and ".join(DIAL))
     return title if FLAGS.alpha is None else f"{title}, alpha {FLAGS.alpha:g}"
 
 

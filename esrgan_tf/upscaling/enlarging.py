@@ -13,7 +13,7 @@ from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
 from esrgan_tf.upscaling.kernels import read_kernel
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.loading import load_dial, load_model
-from esrgan_tf.weights.packaged import DEFAULT, packaged_models
+from esrgan_tf.weights.packaged import default_model
 
 
 def upscale(
@@ -31,7 +31,8 @@ def upscale(
     Args:
         image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
             of any kind that `esrgan-tf upscale` reads.
-        model: a generator, or what `load_model` takes; None is the packaged one. Gray goes through one for RGB too.
+        model: a generator, or what `load_model` takes; None is the packaged one that enlarges
+            four times. Gray goes through one for RGB too.
         tile: as for `Enlarger`.
         overlap: as for `Enlarger`.
         ensemble: as for `Enlarger`.
@@ -123,7 +124,7 @@ def _enlarged(image, opened, enlarger):
 
 @functools.lru_cache(maxsize=2)
 def _packaged(alpha):
-    return load_model(packaged_models()[DEFAULT].path) if alpha is None else load_dial(alpha)
+    return load_model(default_model().path) if alpha is None else load_dial(alpha)
 
 
 @functools.lru_cache(maxsize=2)

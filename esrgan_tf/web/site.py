@@ -17,7 +17,7 @@ from esrgan_tf.publish.litert import export_litert
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.upscaling.receptive_field import receptive_field
 from esrgan_tf.weights.loading import load_dial, load_model
-from esrgan_tf.weights.packaged import packaged_models
+from esrgan_tf.weights.packaged import DEFAULT, DOUBLING, packaged_models
 
 PAGE = Path(__file__).with_name("page")
 TILE = 192  # pixels on a side: of a smaller one too little is kept, a larger one is long without a sign of progress
@@ -60,19 +60,21 @@ def build_site(folder: str | Path, packages: str | Path) -> None:
 
 def browser_models() -> list[dict]:
     """The networks that a browser is given, as `models.json` lists them."""
-    records: list[dict] = [{"kind": "photo", "file": "models/photo.tflite", "label": "photo"}]
+    records: list[dict] = [
+        {"kind": "photo", "file": f"models/{name}.tflite", "label": name} for name in (DEFAULT, DOUBLING)
+    ]
     for alpha, label in DIAL.items():
         records.append({"kind": "clean", "alpha": alpha, "file": f"models/clean_{alpha:g}.tflite", "label": label})
     for record in records:
         network = _network(record)
-        record["scale"] = packaged_models()["photo"].scale
+        record["scale"] = packaged_models()[_of(record)].scale
         record["tile"], record["overlap"] = TILE, receptive_field(network, TILE // 3)
     return records
 
 
 def write_browser_model(record: dict, path: Path) -> None:
     """Writes the LiteRT file of a record of `browser_models`."""
-    origin = origin_of("photo" if record["kind"] == "photo" else "faithful")
+    origin = origin_of(_of(record))
     if record["kind"] == "clean":
         parts = f"{1 - record['alpha']:g} faithful, {record['alpha']:g} sharp"
         origin = {**origin, "source": f"packaged with esrgan-tf, {parts}"}
@@ -80,8 +82,13 @@ def write_browser_model(record: dict, path: Path) -> None:
     export_litert(model, path, "float16", record["tile"], facts_of(model, path.stem, origin, record["tile"]))
 
 
+def _of(record):
+    """The packaged network, or the one that a blend begins with."""
+    return record["label"] if record["kind"] == "photo" else "faithful"
+
+
 def _network(record):
-    return load_model("photo") if record["kind"] == "photo" else load_dial(record["alpha"])
+    return load_model(record["label"]) if record["kind"] == "photo" else load_dial(record["alpha"])
 
 
 def _version(folder):

@@ -7,7 +7,8 @@ const SPEAK_EVERY = 10_000; // milliseconds, to those who hear the page
 const $ = (id) => document.getElementById(id);
 
 let models = [];
-let photo = null; // { name, file, width, height, hasAlpha, source: a canvas, or null where there can be none, result }
+// { name, file, width, height, hasAlpha, source: a canvas, or null where there can be none, possible: by scale, result }
+let photo = null;
 let taking = 0; // counts the photos that were chosen: of several, the last counts, whichever opens first
 let job = 0; // counts what was begun and what was given up
 let computing = false;
@@ -60,7 +61,7 @@ async function take(file) {
     return say(`${file.name} ${why}`);
   }
   halt();
-  photo = { name: file.name, file, width, height, source, hasAlpha: false, result: null };
+  photo = { name: file.name, file, width, height, source, hasAlpha: false, possible: {}, result: null };
   if (source) {
     const context = source.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
@@ -115,11 +116,13 @@ function colours({ source, width, height, hasAlpha }) {
 // 2. A network
 
 for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", choose);
+$("times").addEventListener("change", choose);
 $("alpha").addEventListener("input", choose);
 $("local").addEventListener("change", choose);
 
 /* Shows what belongs to the choice, and whether it can be begun. */
 function choose() {
+  $("sizes").hidden = kind() !== "photo";
   $("dial").hidden = kind() !== "clean";
   $("choice").hidden = kind() !== "computer";
   if (kind() === "clean") $("alpha").setAttribute("aria-valuetext", model().label);
@@ -139,17 +142,19 @@ function facts() {
 function possible() {
   if (kind() === "computer") return true;
   if (!photo.source) return false;
-  photo.possible ??= fits(photo.width * model().scale, photo.height * model().scale);
-  return photo.possible;
+  const { scale } = model();
+  photo.possible[scale] ??= fits(photo.width * scale, photo.height * scale);
+  return photo.possible[scale];
 }
 
 function tooLarge() {
   if (!photo.source) return "This browser cannot open it.";
   const { scale } = model();
+  const less = kind() === "photo" && scale > 2 ? "Make it twice as large, or choose" : "Choose";
   return (
     `${photo.name} has ${photo.width}×${photo.height} pixels. Its result would have ` +
-    `${photo.width * scale}×${photo.height * scale}, which is more than this browser can hold. Choose a smaller photo ` +
-    "or a part of it; the command esrgan-tf upscale has no such limit."
+    `${photo.width * scale}×${photo.height * scale}, which is more than this browser can hold. ${less} a smaller ` +
+    "photo or a part of it; the command esrgan-tf upscale has no such limit."
   );
 }
 
@@ -181,7 +186,9 @@ function kind() {
 
 function model() {
   if (kind() === "computer") return computers().find((each) => each.label === $("local").value);
-  return models.find((each) => each.kind === kind() && (each.kind === "photo" || each.alpha === Number($("alpha").value)));
+  const offered = models.filter((each) => each.kind === kind());
+  if (kind() === "photo") return offered.find((each) => each.scale === Number($("times").value));
+  return offered.find((each) => each.alpha === Number($("alpha").value));
 }
 
 // 3. The result
