@@ -26,6 +26,7 @@ from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.runs.folder import read_metrics
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.architecture import recognise_model, to_torch
+from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.packaged import packaged_models
 
@@ -61,6 +62,8 @@ def main():
     parser.add_argument("--name", required=True, choices=MADE_FOR)
     parser.add_argument("--config", required=True, help="the recipe, for the card")
     parser.add_argument("--phase", default="psnr", choices=("psnr", "gan"))
+    parser.add_argument("--alpha", type=float, default=1.0, help="how much of it, the rest being of --with")
+    parser.add_argument("--with", dest="other", help="the network that is blended with it: a file, or a name")
     parser.add_argument("--on", default="a machine not noted", help="what it was trained on, for the card")
     parser.add_argument("--before", default="", help="what the run went on from, for the card")
     parser.add_argument("--measure", action="append", default=[], metavar="NAME=DIR")
@@ -68,6 +71,8 @@ def main():
     arguments = parser.parse_args()
     phase = arguments.run_dir / arguments.phase
     trained = load_model(phase / "generator.keras")
+    if arguments.other:
+        trained = interpolate(load_model(arguments.other), trained, arguments.alpha)
     rounded = keras.models.clone_model(trained)
     rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in trained.get_weights()])
     networks = {"trained": trained, "in float16": rounded}
@@ -181,7 +186,7 @@ CLEANING = "It was trained to remove noise and compression artefacts, and may ta
 LIMITS = {
     "faithful": CLEAN,
     "sharp": CLEAN,
-    "photo": CLEANING,
+    "photo": f"{CLEANING} Some of the texture that it gives is invented.",
     "photo-x2": CLEANING,
 }
 
