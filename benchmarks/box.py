@@ -152,7 +152,7 @@ sets was trained on; Kodak's are those that training was watched with.
 ## Trained on
 
 {PHOTOS}
-
+{TAUGHT.get(arguments.name, "")}
 The weights are under this project's licence, Apache 2.0. Where the terms of training photos matter to you, train your
 own with the recipe.
 
@@ -181,6 +181,12 @@ def terms(settings) -> str:
     )
 
 
+TAUGHT = {
+    "photo": """
+It also learned from another network, as its recipe tells: `realesr-general-x4v3` of Real-ESRGAN (Wang et al., arXiv
+2107.10833; BSD 3-Clause). Of its later targets, seven tenths and more are what that network makes.
+"""
+}
 CLEAN = "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it."
 CLEANING = "It was trained to remove noise and compression artefacts, and may take fine texture for such."
 LIMITS = {
