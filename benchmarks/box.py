@@ -32,7 +32,7 @@ from esrgan_tf.weights.packaged import packaged_models
 
 MADE_FOR = {
     "faithful": "clean images: as near to the truth as pixels can tell, nothing invented",
-    "sharp": "clean images: detail for the eye, some of it invented",
+    "sharp": "clean and slightly degraded images: detail for the eye, some of it invented",
     "photo": "photos as they are, with noise and compression",
     "photo-x2": "photos as they are, with noise and compression",
 }
@@ -191,7 +191,7 @@ CLEAN = "It was trained on clean reductions: noise and compression artefacts in 
 CLEANING = "It was trained to remove noise and compression artefacts, and may take fine texture for such."
 LIMITS = {
     "faithful": CLEAN,
-    "sharp": CLEAN,
+    "sharp": "It takes away most of what compression left and some of the noise; grain it may take for texture.",
     "photo": f"{CLEANING} Some of the texture that it gives is invented.",
     "photo-x2": CLEANING,
 }

@@ -50,7 +50,7 @@ def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
 
 
 def load_dial(alpha: float) -> keras.Model:
-    """The packaged networks for clean images, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
+    """Two packaged networks, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
 
     Raises:
         UserError: `alpha` outside [0, 1].
