@@ -5,7 +5,7 @@
 
 Each set is a folder with `hr` and `lr_x4` (`lr_x2` for a network of that scale), or of images alone; what has no
 low resolution of the network's scale is reduced by antialiased bicubic. Refuses a network that loses more than a
-hundredth of a dB by float16, and says how much better it is than the packaged one.
+hundredth of a dB by float16. The packaged network's figures are printed beside.
 """
 
 import argparse
@@ -69,6 +69,8 @@ def main():
     parser.add_argument("--measure", action="append", default=[], metavar="NAME=DIR")
     parser.add_argument("--write", action="store_true", help="into the package; else only measures")
     arguments = parser.parse_args()
+    if arguments.alpha != 1 and not arguments.other:
+        parser.error("--alpha blends the network with another: say which by --with")
     phase = arguments.run_dir / arguments.phase
     trained = load_model(phase / "generator.keras")
     if arguments.other:
@@ -191,7 +193,8 @@ CLEAN = "It was trained on clean reductions: noise and compression artefacts in 
 CLEANING = "It was trained to remove noise and compression artefacts, and may take fine texture for such."
 LIMITS = {
     "faithful": CLEAN,
-    "sharp": "It takes away most of what compression left and some of the noise; grain it may take for texture.",
+    "sharp": "It takes away most of what compression left and of strong noise, but makes faint grain, on\n"
+    "skin for instance, finer and stronger.",
     "photo": f"{CLEANING} Some of the texture that it gives is invented.",
     "photo-x2": CLEANING,
 }

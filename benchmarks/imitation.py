@@ -44,18 +44,19 @@ def main():
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
 
-    truth = {path.stem: path for path in images_in(arguments.truth)}
+    truth = {path.relative_to(arguments.truth).with_suffix(""): path for path in images_in(arguments.truth)}
     for path in tqdm(images_in(arguments.degraded)):
+        name = path.relative_to(arguments.degraded).with_suffix("")
         low = read_rgb(path)
         height, width = (network.scale * side for side in low.shape[:2])
-        high = read_rgb(truth[path.stem])[:height, :width]
-        write(folders, f"degraded_{path.stem}.png", low, network, OF_NETWORK, high)
+        high = read_rgb(truth[name])[:height, :width]
+        write(folders, f"degraded_{'_'.join(name.parts)}.png", low, network, OF_NETWORK, high)
     rng = np.random.default_rng(5)
     for path in tqdm(images_in(arguments.photos)):
         photo = read_rgb(path)
         for i in range(PIECES if min(photo.shape[:2]) >= PIECE else 0):
-            name = f"piece_{path.parent.name}_{path.stem}_{i}.png"
-            write(folders, name, piece_of(photo, rng), network, 1.0, 0)
+            name = "_".join(path.relative_to(arguments.photos).with_suffix("").parts)
+            write(folders, f"piece_{name}_{i}.png", piece_of(photo, rng), network, 1.0, 0)
 
 
 def images_in(folder):

@@ -31,13 +31,14 @@ def main():
     parser.add_argument("--model", required=True, help="the teacher: a file, or a name of `esrgan-tf models`")
     arguments = parser.parse_args()
     teacher = Enlarger(load_model(arguments.model), ensemble=True, precision="auto")
-    for folder in ("hr", "lr"):
-        (arguments.output / folder).mkdir(parents=True, exist_ok=True)
-    paths = sorted(path for path in arguments.photos.iterdir() if path.suffix.lower() in Image.registered_extensions())
+    paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in Image.registered_extensions())
     for path in tqdm(paths):
-        hr_path, lr_path = (arguments.output / folder / f"{path.stem}.png" for folder in ("hr", "lr"))
+        name = path.relative_to(arguments.photos).with_suffix(".png")
+        hr_path, lr_path = arguments.output / "hr" / name, arguments.output / "lr" / name
         if hr_path.exists():
             continue
+        hr_path.parent.mkdir(parents=True, exist_ok=True)
+        lr_path.parent.mkdir(parents=True, exist_ok=True)
         hr = crop_to_multiple(read_rgb(path), teacher.scale)
         lr = bicubic(hr, hr.shape[0] // teacher.scale, hr.shape[1] // teacher.scale)
         taught = OF_TEACHER * teacher(lr) + (1 - OF_TEACHER) * hr

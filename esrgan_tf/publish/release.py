@@ -95,11 +95,12 @@ def _release(packaged: Packaged, folder: Path) -> None:
         (kaggle / framework).mkdir()
         for path in contents:
             shutil.copyfile(path, kaggle / framework / path.name)
+    purpose = packaged.facts["made_for"].partition(":")[0]
     metadata = {
         "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's own word for what its owner fills in
         "title": f"esrgan_tf {name}",
         "slug": f"esrgan-tf-{name}",
-        "subtitle": f"Enlarges images {packaged.scale} times; for {packaged.facts['made_for']}"[:80],
+        "subtitle": f"Enlarges images {packaged.scale} times; for {purpose}",  # 80 characters at most
         "isPrivate": True,
         "description": card,
         "publishTime": "",
