@@ -77,7 +77,7 @@ def compact(weights, image, blocks, scale):
     return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
 
 
-def residual(weights, image, blocks, scale):
+def residual(weights, image, blocks, scale, tail=False):
     """The residual network from `{"layer/kernel" or "layer/bias": array}`, in float64."""
 
     def conv(x, name):
@@ -87,8 +87,13 @@ def residual(weights, image, blocks, scale):
     for i in range(blocks):
         y = conv(x, f"body_{i}_0")
         x = x + conv(np.where(y > 0, y, 0.1 * y), f"body_{i}_2")
-    x = conv(shallow + conv(x, "conv_body"), "conv_last")
-    return image.repeat(scale, axis=1).repeat(scale, axis=2) + pixel_shuffle(x, scale)
+    x = shallow + conv(x, "conv_body")
+    if tail:
+        y = pixel_shuffle(conv(x, "conv_up"), scale)
+        x = conv(np.where(y > 0, y, 0.1 * y), "conv_last")
+    else:
+        x = pixel_shuffle(conv(x, "conv_last"), scale)
+    return image.repeat(scale, axis=1).repeat(scale, axis=2) + x
 
 
 def sigmoid_cross_entropy(logits, label):

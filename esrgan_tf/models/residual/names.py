@@ -39,13 +39,17 @@ def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | N
     if blocks > len(shapes):
         raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
     filters, channels = kernel_shape(shapes, "conv_first")
-    outputs, _ = kernel_shape(shapes, "conv_last")
-    scale = math.isqrt(outputs // channels)
-    if scale < 1 or channels * scale**2 != outputs:
+    shuffled, (outputs, inputs) = "conv_last", kernel_shape(shapes, "conv_last")
+    tail, mixed = 0, channels  # channels that the pixel shuffle leaves
+    if "conv_up.weight" in shapes:
+        tail = mixed = inputs
+        shuffled, (outputs, _) = "conv_up", kernel_shape(shapes, "conv_up")
+    scale = math.isqrt(outputs // mixed)
+    if scale < 1 or mixed * scale**2 != outputs:
         raise UserError(
-            f"conv_last.weight has {outputs} outputs, which is not its {channels} channels times a scale squared"
+            f"{shuffled}.weight has {outputs} outputs, which is not its {mixed} channels times a scale squared"
         )
-    return Residual(scale=scale, filters=filters, blocks=blocks, channels=channels)
+    return Residual(scale=scale, filters=filters, blocks=blocks, tail=tail, channels=channels)
 
 
 def tensors(options: Residual, style: str) -> Tensors:
@@ -56,9 +60,13 @@ def tensors(options: Residual, style: str) -> Tensors:
         for n in (0, 2):  # between them is LeakyReLU
             result |= conv(f"{STYLES[style].format(i=i)}{n}", f"body_{i}_{n}", filters, filters, 3)
     result |= conv("conv_body", "conv_body", filters, filters, 3)
+    if options.tail:
+        result |= conv("conv_up", "conv_up", options.tail * options.scale**2, filters, 3)
+        return result | conv("conv_last", "conv_last", channels, options.tail, 3)
     return result | conv("conv_last", "conv_last", channels * options.scale**2, filters, 3)
 
 
 def packed(options: Residual) -> dict[str, tuple[int, int, int]]:
     """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
-    return {f"conv_last/{kind}": (0, options.channels, options.scale) for kind in ("kernel", "bias")}
+    layer, channels = ("conv_up", options.tail) if options.tail else ("conv_last", options.channels)
+    return {f"{layer}/{kind}": (0, channels, options.scale) for kind in ("kernel", "bias")}

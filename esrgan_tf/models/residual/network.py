@@ -13,12 +13,17 @@ from esrgan_tf.models.as_pytorch import conv3x3
 from esrgan_tf.models.pixels import enlarge_nearest, pixel_shuffle
 
 
-def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, channels: int = 3) -> keras.Model:
+def residual_generator(
+    scale: int = 4, filters: int = 64, blocks: int = 9, tail: int = 0, channels: int = 3
+) -> keras.Model:
     """Builds the network.
 
     Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any
     B, H, W. The defaults have 731,120 parameters. Every output pixel depends on `3 + 2 * blocks` input pixels in each
-    direction.
+    direction, and on one more with a tail.
+
+    A tail of so many channels at the output's size, mixed by a convolution there, lets neighbouring pixels depend on
+    each other across the borders of input pixels: a single pixel shuffle repeats one pattern in even areas.
 
     Raises:
         ValueError: `scale` is less than 1.
@@ -34,10 +39,16 @@ def residual_generator(scale: int = 4, filters: int = 64, blocks: int = 9, chann
         x = layers.Add(name=f"body_{i}_add")([x, y])
     x = conv3x3(filters, filters, "conv_body")(x)
     x = layers.Add(name="body_add")([shallow, x])
+    if tail:
+        x = conv3x3(tail * scale**2, filters, "conv_up")(x)
+        x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, tail]
+        x = layers.LeakyReLU(0.1, name="up_activation")(x)
     # Begun near zero, so that training starts from the enlarged input and not from noise on top of it.
     near_zero = {"kernel_initializer": RandomNormal(stddev=1e-3), "bias_initializer": "zeros"}
-    x = layers.Conv2D(channels * scale**2, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)
-    x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
+    outputs = channels if tail else channels * scale**2
+    x = layers.Conv2D(outputs, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)
+    if not tail:
+        x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
     base = enlarge_nearest(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="residual_generator")

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
-from esrgan_tf.schema import OneOf
+from esrgan_tf.schema import AtLeast, OneOf
+
+NotNegative = Annotated[int, AtLeast(0)]
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,14 @@ class Residual(GeneratorOptions):
     filters: Annotated[Positive, "channels between the blocks"] = 64
     blocks: Annotated[Positive, "of two convolutions each"] = 9
     scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4, 8, 16)] = 4
+    tail: Annotated[
+        NotNegative, "channels at the output's size, before a last convolution there; 0: the pixel shuffle is last"
+    ] = 0
     channels: Annotated[int, Inferred] = 3
 
     @property
     def title(self) -> str:
         return "the residual network"
+
+    def sizes(self) -> list[str]:
+        return super().sizes() + ([f"{self.tail} at the output's size"] if self.tail else [])
