@@ -26,7 +26,7 @@ from PIL import Image
 
 from esrgan_tf.config import load_config, save_config
 from esrgan_tf.images.training_images import bicubic
-from esrgan_tf.models import GENERATORS, dpsr_generator
+from esrgan_tf.models import GENERATORS, dpsr_generator, rrdb_generator
 from esrgan_tf.schema import keys_of
 from tests import torch_reference
 from tests.conftest import REPOSITORY, TINIER, run_process
@@ -175,6 +175,10 @@ def _write_configurations(path, data_dir):
 def _write_weights(path):
     """Files of the published names and architectures, small and random."""
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, path / "RealESRGAN_x4plus.pth")
+    # A path that exists comes before the published model of that name.
+    generator = path / "RealESRGAN_x4plus" / "psnr" / "generator.keras"
+    generator.parent.mkdir(parents=True)
+    rrdb_generator(filters=8, blocks=1, growth=4).save(generator)
     netD = torch_reference.randomised(torch_reference.UNetDiscriminatorSN(4))
     torch.save({"params": netD.state_dict()}, path / "RealESRGAN_x4plus_netD.pth")
     for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):
