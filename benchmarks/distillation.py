@@ -1,0 +1,176 @@
+"""Trains an upscaler on a teacher's results, stage after stage; the same command resumes where it was stopped.
+
+    python -m benchmarks.distillation runs/next --photos photos --kodak kodak \
+      --teacher RealESRGAN_x4plus.safetensors --vgg19 vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5
+
+It makes the data of a stage (`benchmarks.distillation_data`), then trains the stage by `esrgan-tf train`, from the
+network of the stage before. Every two hours a snapshot of the generator goes to `runs/next/snapshots`. Ctrl-C, or
+SIGINT to the process group, ends it after the current step, with a checkpoint. `--status` prints where it stands.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
+
+CONFIG = Path(__file__).parent.parent / "configs" / "bundled_next.yaml"
+SNAPSHOT_HOURS = 2
+VALIDATION_CROPS = 47  # all that Kodak's photos give
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run: its phase, how many crops it learns from, and what differs from the configuration."""
+
+    name: str
+    phase: str
+    steps: int
+    crops: int
+    settings: dict = field(default_factory=dict)
+
+
+STAGES = [
+    Stage("pixels", "psnr", 20_000, 1_000),
+    Stage("pixels_2", "psnr", 50_000, 4_000, {"data.hr_patch": 192, "psnr.decay_steps": [30_000, 40_000]}),
+    Stage("pixels_3", "psnr", 40_000, 12_000, {"data.hr_patch": 192, "psnr.schedule": "cosine"}),
+    # VGG19's features without a discriminator: its weight is 0, so that the smallest one will do.
+    Stage("features", "gan", 15_000, 12_000, {"gan.adversarial_weight": 0.0, "discriminator.filters": 1}),
+    Stage("adversarial", "gan", 30_000, 12_000),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--photos", type=Path, help="folder of training photos")
+    parser.add_argument("--kodak", type=Path, help="folder of Kodak's photos, for validation")
+    parser.add_argument("--teacher", help="a file, or a name of `esrgan-tf models`")
+    parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; else downloaded by Keras")
+    parser.add_argument("--precision", default="mixed_bfloat16", help="runtime.precision of the stages")
+    parser.add_argument("--status", action="store_true", help="print where it stands")
+    arguments = parser.parse_args()
+    if arguments.status:
+        print_status(arguments.runs)
+        return
+    if not (arguments.photos and arguments.kodak and arguments.teacher):
+        parser.error("--photos, --kodak and --teacher are needed")
+    # The programs run in the repository's folder.
+    for name in ("runs", "photos", "kodak", "teacher", "vgg19"):
+        if Path(getattr(arguments, name)).exists() or name == "runs":
+            setattr(arguments, name, Path(getattr(arguments, name)).resolve())
+    run = _Run(arguments)
+    signal.signal(signal.SIGINT, run.stop)
+    signal.signal(signal.SIGTERM, run.stop)
+    run.all_stages()
+
+
+class _Run:
+    """Runs one program after another. A signal to stop goes to the process group, so that the program has it too."""
+
+    def __init__(self, arguments):
+        self._arguments = arguments
+        self._runs, self._stopping = arguments.runs, False
+
+    def stop(self, signum, _):
+        """The signals' handler."""
+        self._stopping = True
+
+    def all_stages(self) -> None:
+        given = self._arguments
+        self._data(given.kodak, "validation", VALIDATION_CROPS)
+        for i, stage in enumerate(STAGES):
+            if _done(self._runs, stage):
+                continue
+            self._data(given.photos, "pairs", stage.crops)
+            before = STAGES[i - 1] if i else None
+            while not self._stopping and not _done(self._runs, stage):
+                self._train(stage, before)
+                snapshot(self._runs, stage)
+            if self._stopping:
+                return
+
+    def _data(self, photos, name, crops) -> None:
+        """So many pairs in `runs/NAME`; variants of the photos are begun as they are needed."""
+        pairs, tool = self._runs / name, "benchmarks.distillation_data"
+        variant = 0
+        while not self._stopping and _count(pairs / "hr") < crops:
+            if _count(pairs / "degraded") < crops:
+                self._call("-m", tool, "inputs", str(photos), str(pairs), "--variants", str(variant))
+                variant += 1
+                continue
+            self._call("-m", tool, "teach", str(pairs), "--model", str(self._arguments.teacher), "--crops", str(crops))
+            self._call("-m", tool, "targets", str(pairs))
+
+    def _train(self, stage, before) -> None:
+        runs = self._runs
+        settings = {
+            "data.hr_dir": runs / "pairs" / "hr",
+            "data.lr_dir": runs / "pairs" / "lr",
+            "data.val_hr_dir": runs / "validation" / "hr",
+            "data.val_lr_dir": runs / "validation" / "lr",
+            "data.cache_dir": runs / "cache",
+            "gan.vgg_weights": self._arguments.vgg19,
+            "runtime.precision": self._arguments.precision,
+            f"{stage.phase}.steps": stage.steps,
+            **stage.settings,
+        }
+        command = ["train.py", "--phase", stage.phase, "--config", CONFIG, "--run_dir", runs / stage.name]
+        command += ["--max_hours", SNAPSHOT_HOURS, "--allow_changes"]
+        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        if before is not None:
+            command += ["--init_from", runs / before.name / before.phase / "generator.keras"]
+        self._call(*map(str, command))
+
+    def _call(self, *command: str) -> None:
+        """Runs a Python program to its end.
+
+        Raises:
+            SystemExit: it fails.
+        """
+        if self._stopping:
+            return
+        print(f"{time.strftime('%F %T')} python {' '.join(command)}", flush=True)
+        code = subprocess.run([sys.executable, *command], cwd=CONFIG.parent.parent, check=False).returncode
+        if code and not self._stopping:
+            raise SystemExit(f"exit status {code}: {' '.join(command)}")
+
+
+def snapshot(runs: Path, stage: Stage) -> None:
+    """Copies the stage's generator to `snapshots/STAGE-STEP.keras`."""
+    generator = runs / stage.name / stage.phase / "generator.keras"
+    if generator.exists():
+        (runs / "snapshots").mkdir(exist_ok=True)
+        shutil.copyfile(generator, runs / "snapshots" / f"{stage.name}-{_steps(runs, stage)}.keras")
+
+
+def print_status(runs: Path) -> None:
+    """A line per stage: steps, and the newest validation."""
+    for stage in STAGES:
+        steps = _steps(runs, stage)
+        rows = [row for row in read_metrics(runs / stage.name / stage.phase) if row.get("psnr")]
+        newest = f", {float(rows[-1]['psnr']):.2f} dB to the teacher at step {rows[-1]['step']}" if rows else ""
+        print(f"{stage.name}: {steps} of {stage.steps} steps{newest}")
+
+
+def _count(folder):
+    return sum(1 for _ in folder.glob("*.png"))
+
+
+def _steps(runs, stage):
+    return max(checkpoint_steps(runs / stage.name / stage.phase / "checkpoints"), default=0)
+
+
+def _done(runs, stage):
+    return _steps(runs, stage) >= stage.steps
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()

@@ -1,0 +1,306 @@
+"""Training pairs for a distilled upscaler: LR crops as people have them, and a teacher's result of each.
+
+    python -m benchmarks.distillation_data inputs photos pairs --variants 0 1
+    python -m benchmarks.distillation_data teach pairs --model RealESRGAN_x4plus
+    python -m benchmarks.distillation_data targets pairs
+    python train.py --phase psnr … --set data.hr_dir=pairs/hr --set data.lr_dir=pairs/lr
+
+Each step skips the files that exist, so that it resumes after a stop, and adds what later variants need.
+
+`inputs` cuts crops from photos, at random scales, and writes them to `pairs/clean`; degraded copies go to
+`pairs/degraded`. A variant and the photo's path seed everything, so that another machine makes the same files.
+
+`teach` writes the teacher's ×4 result of each degraded crop to `pairs/teacher`.
+
+`show` draws what a target takes from where, on ten of scikit-image's photos, and measures it against the ground truth:
+
+    python -m benchmarks.distillation_data show docs/development/targets.jpg --model RealESRGAN_x4plus
+
+`targets` writes the pairs, without the margin that the teacher needs: `pairs/lr` and `pairs/hr`. A target is the
+teacher's result, corrected towards the clean crop where the crop determines it (back-projection: Irani and Peleg,
+1991).
+"""
+
+import argparse
+import io
+import os
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy.ndimage import gaussian_filter
+from tabulate import tabulate
+from tqdm import tqdm
+
+from esrgan_tf.images.metrics import psnr
+from esrgan_tf.images.pictures import side_by_side
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files, read_rgb
+
+SCALE = 4
+CROP = 128  # LR pixels per side that the teacher sees
+MARGIN = 8  # LR pixels per side that the targets leave out: the teacher lacks context there
+PIXELS_PER_CROP = 160_000  # of a photo: larger photos give more crops
+MOST_CROPS = 8  # per photo and variant
+LEAST_SCALE = 0.25  # of a photo before it is cropped
+FLAT, FLAT_SKIPPED = 6.0, 0.75  # crops with less detail than FLAT teach little: this share of them is skipped
+
+FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR)
+# Probabilities of the degradations, applied in this order. Sizes are LR pixels, noise is in grey levels of 255.
+CLEAN = 0.15  # no degradation at all
+BLUR, BLUR_SIGMA = 0.5, (0.3, 1.1)
+NOISE, NOISE_SIGMA = 0.45, (1.0, 10.0)
+SHARPEN, SHARPEN_RADIUS, SHARPEN_PERCENT = 0.2, (0.6, 2.0), (40, 160)
+COMPRESSION = {"none": 0.2, "jpeg": 0.45, "webp": 0.15, "jpeg twice": 0.2}
+QUALITY = (30, 95)
+COARSE_SIGMA = 2.0  # LR pixels: coarser differences between teacher and clean crop are removed in full
+FINE = 0.4  # share of the finer differences that is removed
+
+# What `show` draws: the left and top of 160x160 pixels. Every second input is degraded.
+SHOWN = {
+    "astronaut.png": (150, 20), "chelsea.png": (80, 60), "coffee.png": (330, 180), "rocket.jpg": (90, 260),
+    "motorcycle_left.png": (320, 180), "page.png": (60, 20), "hubble_deep_field.jpg": (300, 500), "ihc.png": (60, 40),
+    "grass.png": (100, 100), "brick.png": (180, 180),
+}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    inputs = commands.add_parser("inputs")
+    inputs.add_argument("photos", type=Path)
+    inputs.add_argument("pairs", type=Path)
+    inputs.add_argument("--variants", type=int, nargs="+", default=[0])
+    teach = commands.add_parser("teach")
+    teach.add_argument("pairs", type=Path)
+    teach.add_argument("--model", required=True, help="a file, or a name of `esrgan-tf models`")
+    teach.add_argument("--crops", type=int, help="stop after so many results, those that exist included")
+    teach.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto")
+    commands.add_parser("targets").add_argument("pairs", type=Path)
+    show = commands.add_parser("show")
+    show.add_argument("picture", type=Path)
+    show.add_argument("--model", required=True, help="the teacher")
+    arguments = parser.parse_args()
+    if arguments.command == "inputs":
+        write_inputs(arguments.photos, arguments.pairs, arguments.variants)
+    elif arguments.command == "teach":
+        write_teacher_results(arguments.pairs, arguments.model, arguments.crops, arguments.precision)
+    elif arguments.command == "targets":
+        write_targets(arguments.pairs)
+    else:
+        show_targets(arguments.picture, arguments.model)
+
+
+def write_inputs(photos: Path, pairs: Path, variants: list[int]) -> None:
+    """Writes `clean/NAME` and `degraded/NAME` for each variant of each photo that is large enough."""
+    for folder in ("clean", "degraded"):
+        (pairs / folder).mkdir(parents=True, exist_ok=True)
+    work = [(path, photos, pairs, variant) for variant in variants for path in image_files(photos)]
+    with ProcessPoolExecutor() as pool:
+        counts = pool.map(_write_photo, work, chunksize=8)
+        print(f"{sum(tqdm(counts, 'inputs', len(work), unit='photo'))} new crops")
+
+
+def _write_photo(work) -> int:
+    path, photos, pairs, variant = work
+    name = "_".join(path.relative_to(photos).with_suffix("").parts)
+    photo = Image.fromarray(read_rgb(path))
+    count = 0
+    for i in range(min(MOST_CROPS, max(1, photo.width * photo.height // PIXELS_PER_CROP))):
+        file = f"{name}_v{variant}_{i}.png"
+        if min(photo.size) < CROP or (pairs / "degraded" / file).exists():
+            continue
+        seed = variant, i, zlib.crc32(name.encode())
+        clean, degraded = degraded_crop(photo, np.random.default_rng(seed))
+        if detail(clean) < FLAT and np.random.default_rng([*seed, 1]).random() < FLAT_SKIPPED:
+            continue
+        Image.fromarray(clean).save(pairs / "clean" / file, compress_level=1)
+        _save(Image.fromarray(degraded), pairs / "degraded" / file)
+        count += 1
+    return count
+
+
+def detail(image: np.ndarray) -> float:
+    """Mean absolute difference of vertical neighbours, plus that of horizontal ones, in grey levels of 255."""
+    gray = image.astype(np.float32).mean(axis=-1)
+    return float(sum(np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)))
+
+
+def degraded_crop(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A clean crop at a random scale, and its degraded copy; both uint8 `[CROP, CROP, 3]`."""
+    # Degradations see up to 16 pixels more, so that JPEG's blocks begin anywhere in the crop.
+    wanted = min(CROP + 16, min(photo.size))
+    least = max(LEAST_SCALE, wanted / min(photo.size))
+    scale = np.exp(rng.uniform(np.log(least), 0.0))
+    size = tuple(max(wanted, round(scale * side)) for side in photo.size)
+    if size != photo.size:
+        photo = photo.resize(size, FILTERS[rng.integers(len(FILTERS))])
+    left, top = (int(rng.integers(0, side - wanted + 1)) for side in photo.size)
+    clean = np.asarray(photo.crop((left, top, left + wanted, top + wanted)))
+    degraded = clean if rng.random() < CLEAN else degrade(clean, rng)
+    y, x = rng.integers(0, wanted - CROP + 1, 2)
+    return clean[y : y + CROP, x : x + CROP], degraded[y : y + CROP, x : x + CROP]
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What cameras, editors and web pages do to a photo: blur, noise, sharpening, compression; uint8 in and out."""
+    values = image.astype(np.float32)
+    if rng.random() < BLUR:
+        sigma = rng.uniform(*BLUR_SIGMA) * np.array([1.0, rng.uniform(0.7, 1.0), 0.0])
+        values = gaussian_filter(values, sigma)
+    if rng.random() < NOISE:
+        values = _with_camera_noise(values, rng)
+    result = Image.fromarray(np.uint8(np.clip(values, 0, 255).round()))
+    if rng.random() < SHARPEN:
+        radius, percent = rng.uniform(*SHARPEN_RADIUS), int(rng.integers(*SHARPEN_PERCENT))
+        result = result.filter(ImageFilter.UnsharpMask(radius, percent, int(rng.integers(0, 4))))
+    kind = rng.choice(list(COMPRESSION), p=list(COMPRESSION.values()))
+    if kind == "webp":
+        result = _through_file(result, rng, "WEBP")
+    elif kind != "none":
+        result = _through_file(result, rng, "JPEG")
+    if kind == "jpeg twice":  # edited between: other blocks
+        dy, dx = rng.integers(0, 8, 2)
+        shifted = np.roll(np.asarray(result), (dy, dx), (0, 1))
+        shifted = np.asarray(_through_file(Image.fromarray(shifted), rng, "JPEG"))
+        result = Image.fromarray(np.roll(shifted, (-dy, -dx), (0, 1)))
+    return np.asarray(result)
+
+
+def _with_camera_noise(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shot noise in brighter pixels, read noise in all; colours partly correlated, as demosaicing leaves them."""
+    sigma = rng.uniform(*NOISE_SIGMA)
+    shot = rng.random()  # share of the variance
+    level = sigma * np.sqrt(shot * values / 128 + 1 - shot)
+    noise = rng.standard_normal(values.shape, np.float32)
+    gray = rng.random()
+    noise = np.sqrt(1 - gray) * noise + np.sqrt(gray) * rng.standard_normal((*values.shape[:2], 1), np.float32)
+    if rng.random() < 0.5:
+        width = rng.uniform(0.3, 0.8)
+        noise = gaussian_filter(noise, (width, width, 0))
+        noise /= noise.std() + 1e-6
+    return values + level * noise
+
+
+def _through_file(image: Image.Image, rng: np.random.Generator, kind: str) -> Image.Image:
+    file = io.BytesIO()
+    options = {"quality": int(rng.integers(*QUALITY, endpoint=True))}
+    if kind == "JPEG":
+        options["subsampling"] = int(rng.choice([0, 2], p=[0.3, 0.7]))
+    image.save(file, kind, **options)
+    return Image.open(file).convert("RGB")
+
+
+def write_teacher_results(pairs: Path, model: str, crops: int | None, precision: str) -> None:
+    """Writes `teacher/NAME` for each `degraded/NAME`, or for the first `crops` of them."""
+    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.weights.loading import load_model
+
+    (pairs / "teacher").mkdir(exist_ok=True)
+    missing = _missing(pairs / "degraded", pairs / "teacher", crops)
+    if not missing:
+        return
+    teacher = Enlarger(load_model(model), tile=CROP + 64, precision=precision)
+    for name in tqdm(missing, "teacher", unit="crop"):
+        _save(Image.fromarray(teacher(read_rgb(pairs / "degraded" / name))), pairs / "teacher" / name)
+
+
+def write_targets(pairs: Path) -> None:
+    """Writes `lr/NAME` and `hr/NAME` for each `teacher/NAME`."""
+    for folder in ("lr", "hr"):
+        (pairs / folder).mkdir(exist_ok=True)
+    missing = _missing(pairs / "teacher", pairs / "hr")
+    with ProcessPoolExecutor() as pool:
+        for _ in tqdm(pool.map(partial(_write_target, pairs), missing, chunksize=16), "targets", len(missing)):
+            pass
+
+
+def _write_target(pairs: Path, name: str) -> None:
+    clean, degraded, teacher = (read_rgb(pairs / folder / name) for folder in ("clean", "degraded", "teacher"))
+    result = target(teacher, clean)
+    Image.fromarray(degraded[MARGIN:-MARGIN, MARGIN:-MARGIN]).save(pairs / "lr" / name, compress_level=1)
+    hr_margin = MARGIN * SCALE
+    _save(Image.fromarray(result[hr_margin:-hr_margin, hr_margin:-hr_margin]), pairs / "hr" / name)
+
+
+def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE) -> np.ndarray:
+    """The teacher's result, uint8 `[4h, 4w, 3]`, moved towards the clean LR image, uint8 `[h, w, 3]`.
+
+    The difference between the clean image and the result's downscaled copy is upscaled and added. Its coarse part,
+    which is the teacher's drift of brightness and colour, is added in full. `fine` of the rest is added: detail that
+    the teacher smoothed or exaggerated.
+    """
+    values = teacher.astype(np.float32)
+    difference = clean - _resized(values, clean.shape[:2])
+    coarse = gaussian_filter(difference, (COARSE_SIGMA, COARSE_SIGMA, 0))
+    values += _resized(coarse + fine * (difference - coarse), values.shape[:2])
+    return np.uint8(np.clip(values, 0, 255).round())
+
+
+def show_targets(picture: Path, model: str) -> None:
+    """Draws the degraded input, bicubic, teacher, target and ground truth of parts of ten photos; prints PSNR."""
+    import skimage
+
+    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.weights.loading import load_model
+
+    teacher = Enlarger(load_model(model), tile=CROP + 64, precision="auto")
+    rows, table = [], []
+    for i, (name, (left, top)) in enumerate(SHOWN.items()):
+        hr = crop_to_multiple(read_rgb(Path(skimage.__file__).parent / "data" / name), SCALE)
+        clean = bicubic(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE)
+        degraded = degrade(clean, np.random.default_rng(i)) if i % 2 else clean
+        taught = teacher(degraded)
+        images = {
+            "input": degraded.repeat(SCALE, axis=0).repeat(SCALE, axis=1),
+            "bicubic": bicubic(degraded, *hr.shape[:2]),
+            "teacher": taught,
+            "target": target(taught, clean),
+            "ground truth": hr,
+        }
+        rows.append([image[top : top + 160, left : left + 160] for image in images.values()])
+        scores = [psnr(hr, images[column], border=SCALE) for column in ("bicubic", "teacher", "target")]
+        drifts = [
+            np.abs((images[column] - hr.astype(float)).mean(axis=(0, 1))).max() for column in ("teacher", "target")
+        ]
+        table.append([name, "degraded" if i % 2 else "clean", *scores, *drifts])
+    halves = [side_by_side(half, list(images), zoom=1) for half in (rows[:5], rows[5:])]
+    Image.fromarray(np.concatenate(halves, axis=1)).save(picture, quality=88)
+    headers = ["photo", "input", "bicubic, dB", "teacher, dB", "target, dB", "teacher's drift", "target's drift"]
+    print(tabulate(table, headers, floatfmt=".2f", tablefmt="github"))
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    channels = [
+        Image.fromarray(np.ascontiguousarray(values[..., c])).resize(size[::-1], Image.Resampling.BICUBIC)
+        for c in range(values.shape[2])
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def _missing(source: Path, result: Path, first: int | None = None) -> list[str]:
+    """Names of `source` that `result` lacks; among the first so many, if a number is given."""
+    present = {path.name for path in result.glob("*.png")}
+    names = sorted((path.name for path in source.glob("*.png")), key=_order)
+    return [name for name in names[:first] if name not in present]
+
+
+def _order(name: str) -> tuple[int, int]:
+    """Variant after variant; within one, another order than the photos', so that each part covers all of them."""
+    variant = name.rsplit("_", 2)[1].removeprefix("v")
+    return int(variant), zlib.crc32(name.encode())
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Writes the file under another name first: a file that exists is complete."""
+    partial_path = path.with_name(f".{path.name}.partial")
+    image.save(partial_path, "PNG", compress_level=1)
+    partial_path.rename(path)
+
+
+if __name__ == "__main__":
+    main()
