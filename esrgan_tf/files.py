@@ -4,12 +4,17 @@ import contextlib
 import errno
 import glob
 import os
+import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from esrgan_tf.errors import UserError
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # how disks say that they have none
+_TOKEN = 16  # hexadecimal digits that make a staging name unique
 
 
 @contextlib.contextmanager
@@ -18,33 +23,72 @@ def replacing(target: Path) -> Iterator[Path]:
 
     At the end it is flushed to the disk and takes the place of `target`, or of what that links to. A folder replaces
     nothing, or an empty one. On an error nothing is left of it; what a process that was killed left goes with the next.
+    Any number of threads, processes and machines may write the same target: the last one to end wins.
     """
     target = Path(os.path.realpath(target))
     # A name may be as long as the disk allows; its end is what writers look at.
     name = target.name.encode()[-160:].decode(errors="ignore")
-    # Disks are shared: only this machine knows which of its own processes are gone.
-    machine = f".{socket.gethostname().partition('.')[0][:40]}-"
-    for path in target.parent.glob(f"{glob.escape(machine)}*.{glob.escape(name)}"):
-        owner = path.name.removeprefix(machine).partition(".")[0]
-        if owner.isdecimal() and not _is_alive(int(owner)):
-            _delete(path)
-    staging = target.with_name(f"{machine}{os.getpid()}.{name}")
+    _delete_leftovers(target.parent, name)
+    staging = target.with_name(f".{secrets.token_hex(_TOKEN // 2)}.{name}")
+    with _locked(_lock_of(staging)):
+        try:
+            yield staging
+            for path in (*staging.rglob("*"), staging):
+                flush(path)
+            os.replace(staging, target)
+            flush(target.parent)
+        finally:
+            delete(staging)
+
+
+def _lock_of(staging):
+    return staging.with_name(f"{staging.name}.lock")
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Holds a lock file, which tells others that its staging name is in use; it is deleted at the end."""
+    lock = FileLock(path)
     try:
-        yield staging
-        for path in (*staging.rglob("*"), staging):
-            flush(path)
-        os.replace(staging, target)
-        flush(target.parent)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        path.unlink(missing_ok=True)  # where a disk has no locks, leftovers stay, since nobody can tell their owner
+        yield
+        return
+    try:
+        yield
     finally:
-        _delete(staging)
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+def _delete_leftovers(folder, name):
+    """Deletes the staging names for `name` whose owners have ended: nobody holds their locks."""
+    for path in folder.glob(f".{'?' * _TOKEN}.{glob.escape(name)}.lock"):
+        lock = FileLock(path, timeout=0)
+        with contextlib.suppress(OSError):  # Timeout among them: the owner is alive; or it has just ended
+            with lock:
+                delete(path.with_name(path.name.removesuffix(".lock")))
+            path.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
     """Deletes a file or a folder. Cut in between, it leaves a hidden name and not half a folder under its own."""
-    hidden = path.with_name(f".removed.{path.name}")
-    _delete(hidden)
+    for leftover in path.parent.glob(f".removed.*.{glob.escape(path.name)}"):
+        delete(leftover)
+    hidden = path.with_name(f".removed.{secrets.token_hex(_TOKEN // 2)}.{path.name}")
     path.rename(hidden)
-    _delete(hidden)
+    delete(hidden)
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, a folder with all that is in it, or nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
@@ -90,20 +134,3 @@ def check_folder(target: Path) -> None:
     nearest = next(parent for parent in target.absolute().parents if parent.exists())
     if not nearest.is_dir():
         raise UserError(f"{target}: {nearest} is a file, not a folder")
-
-
-def _is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def _delete(path):
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

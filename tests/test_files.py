@@ -1,21 +1,16 @@
 """Files and folders that are whole or not there."""
 
+import errno
+import fcntl
 import os
-import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from esrgan_tf.files import replacing
-
-
-@pytest.fixture
-def gone():
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+from esrgan_tf.files import remove, replacing
 
 
 def write(target, text, error=None):
@@ -37,16 +32,88 @@ def test_what_fails_leaves_the_old_one(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_only_leftovers_of_this_machine_are_removed(tmp_path, gone):
-    """Another machine's process may still be writing, whatever its number is here."""
-    machine = socket.gethostname().partition(".")[0][:40]
-    ours, alive, theirs = (
-        tmp_path / f".{who}.cache" for who in (f"{machine}-{gone}", f"{machine}-{os.getppid()}", f"other-{gone}")
+# Writes a folder of two files, or a file, and waits in between for a line on standard input.
+WRITER = """
+import os, socket, sys
+from pathlib import Path
+os.getpid, socket.gethostname = lambda: 1, lambda: "container"
+from esrgan_tf.files import replacing
+with replacing(Path(sys.argv[1])) as staging:
+    staging.mkdir()
+    (staging / "first").write_text(sys.argv[2])
+    print("half", flush=True)
+    sys.stdin.readline()
+    (staging / "second").write_text(sys.argv[2])
+"""
+
+
+def writer(target, text):
+    """A process in the middle of writing. All of them have one number and one machine's name, as containers may."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, target, text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    for folder in (ours, alive, theirs):
-        folder.mkdir()
-        (folder / "half").write_text("")
-    with replacing(tmp_path / "cache") as staging:
-        staging.mkdir()
-        (staging / "whole").write_text("")
-    assert {path.name for path in tmp_path.iterdir()} == {"cache", alive.name, theirs.name}
+    assert process.stdout.readline() == "half\n"
+    return process
+
+
+def finish(process):
+    process.communicate("\n")
+    return process.returncode
+
+
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
+    killed, alive = (writer(tmp_path / "cache", text) for text in ("killed", "alive"))
+    killed.kill()
+    killed.communicate()
+    assert len(os.listdir(tmp_path)) == 4  # two folders and their locks
+    other = writer(tmp_path / "other", "other")
+    write(tmp_path / "cache", "new")
+    assert len(os.listdir(tmp_path)) == 5
+    assert (tmp_path / "cache").read_text() == "new"
+    (tmp_path / "cache").unlink()
+    assert finish(alive) == finish(other) == 0
+    assert sorted(os.listdir(tmp_path)) == ["cache", "other"]
+    assert sorted(path.read_text() for path in (tmp_path / "cache").iterdir()) == ["alive", "alive"]
+
+
+def test_processes_of_one_name_do_not_disturb_each_other(tmp_path):
+    first, second = (writer(tmp_path / "cache", text) for text in ("first", "second"))
+    assert finish(second) == 0
+    assert (tmp_path / "cache" / "second").read_text() == "second"
+    assert finish(first) != 0  # a folder replaces nothing
+    assert sorted(path.read_text() for path in (tmp_path / "cache").iterdir()) == ["second", "second"]
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_fifty_threads_write_one_file(tmp_path):
+    target, together = tmp_path / "a.txt", threading.Barrier(50)
+
+    def write_long(i):
+        together.wait()
+        with replacing(target) as staging:
+            staging.write_text(f"{i} " * 10_000)
+        return target.read_text()
+
+    with ThreadPoolExecutor(50) as pool:
+        seen = list(pool.map(write_long, range(50)))
+    whole = {f"{i} " * 10_000 for i in range(50)}
+    assert set(seen) <= whole
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    write(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_is_removed_is_gone_with_what_was_left_of_it(tmp_path):
+    for name in ("ckpt-1", ".removed.0123456789abcdef.ckpt-1", ".removed.0123456789abcdef.ckpt-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state").write_text("")
+    remove(tmp_path / "ckpt-1")
+    assert os.listdir(tmp_path) == [".removed.0123456789abcdef.ckpt-2"]

@@ -9,17 +9,15 @@ D/<phase>/generator.keras, discriminator.keras, samples/, logs/
 
 import contextlib
 import csv
-import errno
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError
+from esrgan_tf.files import NO_LOCKS
 
 PHASES = ("psnr", "gan")
 CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
@@ -82,27 +80,18 @@ def held(phase_folder: Path) -> Iterator[None]:
     """
     made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
     phase_folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(phase_folder / _LOCK, timeout=0.5)  # is_held() holds it too, for an instant
     with contextlib.ExitStack() as stack:
-        for attempt in range(5):  # is_held() holds it too, for an instant; or who held it has just removed it
-            lock = stack.enter_context(open(phase_folder / _LOCK, "a"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(lock.fileno()), os.stat(phase_folder / _LOCK)):
-                    break
-            except BlockingIOError as error:
-                if attempt == 4:
-                    raise UserError(
-                        f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another "
-                        "--run_dir"
-                    ) from error
-            except FileNotFoundError:
-                phase_folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-                    raise
-                print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
-                break
-            time.sleep(0.1)
+        try:
+            stack.enter_context(lock)
+        except TimeoutError as error:
+            raise UserError(
+                f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another --run_dir"
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
         try:
             yield
         finally:
@@ -115,11 +104,13 @@ def held(phase_folder: Path) -> Iterator[None]:
 
 def is_held(phase_folder: Path) -> bool:
     """Whether a process is training in the folder now."""
+    path = phase_folder / _LOCK
+    if not path.is_file():
+        return False
     try:
-        with open(phase_folder / _LOCK) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with FileLock(path, timeout=0):
             return False
-    except BlockingIOError:
+    except TimeoutError:
         return True
-    except OSError:  # no such file, or a disk without locks
+    except OSError:  # a disk without locks, or somebody else's folder
         return False

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, save_config
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.files import remove, replacing
+from esrgan_tf.files import delete, remove, replacing
 from esrgan_tf.runs.folder import CHECKPOINT_CONFIG, CHECKPOINT_IMAGES, checkpoint_path, checkpoint_steps
 from esrgan_tf.runs.stopping import Diverged
 
@@ -105,7 +104,7 @@ class Checkpoints:
     def _sweep(self):
         """Removes what a stop in the middle left."""
         for path in self._folder.glob(".*ckpt-*"):
-            shutil.rmtree(path)
+            delete(path)
 
 
 @contextlib.contextmanager
