@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from esrgan_tf import load_model, upscale
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import compact_generator, residual_generator, rrdb_generator, srresnet_generator
+from esrgan_tf.models import compact_generator, rcan_generator, residual_generator, rrdb_generator, srresnet_generator
 from esrgan_tf.upscaling import tiling
 from esrgan_tf.upscaling.receptive_field import receptive_field
 from esrgan_tf.upscaling.tiling import Enlarger, quantise
@@ -59,6 +59,19 @@ def test_packed_pixels_stay_together(scale, unshuffle):
     overlap = 22 * unshuffle  # conv_first, 15 of the block, conv_body, and the last four at most
     photo = PHOTO[: 2 * overlap + 27, : 2 * overlap + 25]  # 2x2 tiles
     assert differences(upscale(photo, model, tile=2 * overlap + 16, overlap=overlap), whole(model, photo)).max() <= 1
+
+
+@pytest.mark.parametrize("unshuffle", [4, 8])
+def test_rcan_packs_the_same_pixels_in_every_tile(unshuffle):
+    """Its attention is the same everywhere here, so that it sees no farther than its convolutions."""
+    model = randomise(rcan_generator(1, filters=4, groups=1, blocks=1, reduction=2, unshuffle=unshuffle))
+    for layer in model.layers:
+        if layer.name.endswith("_excite"):
+            layer.kernel.assign(0 * layer.kernel)
+    overlap = 8 * unshuffle
+    photo = PHOTO[: 2 * overlap + 55, : 2 * overlap + 51]
+    # A tile that is no multiple of what is packed.
+    assert differences(upscale(photo, model, tile=2 * overlap + 36, overlap=overlap), whole(model, photo)).max() <= 1
 
 
 NETWORKS = {

@@ -2,10 +2,8 @@
 
 import functools
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +12,7 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.noise_level import takes_noise_level
 from esrgan_tf.upscaling.kernels import check_noise
+from esrgan_tf.upscaling.memory import available_memory
 from esrgan_tf.upscaling.precision import PRECISIONS, Forward, faster_bfloat16, forward, forward_bfloat16
 from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field, weighs_by_the_whole
 
@@ -36,7 +35,7 @@ _WORTH_A_TRIAL = 2**17
 # At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
 # Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
 _ACTIVATIONS, _RESULTS = 3, 6
-# Tiles begin at multiples of it, so that networks that pack 2x2 or 4x4 pixels pack the same ones in every tile.
+# Tiles begin at multiples of it, and of what the network packs, so that it packs the same pixels in every tile.
 _GRID = 4
 
 
@@ -51,7 +50,8 @@ class Enlarger:
     Args:
         model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with one channel more for the noise level.
         tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
-        overlap: input pixels of surroundings, rounded up to a multiple of 4; None: chosen by the network, as above.
+        overlap: input pixels of surroundings, rounded up to a multiple of 4 and of what the network packs; None: chosen
+            by the network, as above.
         batch: how many tiles are computed at once.
         ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
         notice: called with a line when memory runs out and smaller tiles are tried, and once when an image is enlarged
@@ -102,14 +102,15 @@ class Enlarger:
         self._of_8_bits: Forward | None = None
         self._try_bfloat16 = functools.partial(faster_bfloat16, model, noise / 255)
         self._pixels_to_trial = _WORTH_A_TRIAL if precision == "auto" else math.inf
-        side = 2 * _GRID
+        self._grid = math.lcm(_GRID, _packing(model))
+        side = 2 * self._grid
         small = self._forward(tf.zeros((1, side, side, self.channels)))
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
             overlap = max(least_overlap, receptive_field(model, _MOST_OVERLAP * _packing(model)))
-        self._overlap = -(-overlap // _GRID) * _GRID
-        least = self._least_tile() if self._overlap_asked or tile is None else 4 * _GRID
+        self._overlap = -(-overlap // self._grid) * self._grid
+        least = self._least_tile() if self._overlap_asked or tile is None else 4 * self._grid
         if tile is None:
             tile = max(least, _affordable_tile(model, self.scale, batch))
         if tile < least:
@@ -186,8 +187,8 @@ class Enlarger:
     def _row_of_tiles(self, image, function, top, progress):
         """Yields `(piece, its place in the input, the row below it)` from left to right."""
         height, width = image.shape[:2]
-        y = next(_spans(top, height, self.tile, self._overlap))
-        columns = list(_spans(0, width, self.tile, self._overlap))
+        y = next(_spans(top, height, self.tile, self._overlap, self._grid))
+        columns = list(_spans(0, width, self.tile, self._overlap, self._grid))
         while columns:
             size = columns[0][3] - columns[0][0]
             same = [x for x in columns[: self._batch] if x[3] - x[0] == size]
@@ -223,12 +224,12 @@ class Enlarger:
         return total / 8.0
 
     def _least_tile(self):
-        return 2 * self._overlap + 4 * _GRID if self._overlap_asked else _LEAST_TILE
+        return 2 * self._overlap + 4 * self._grid if self._overlap_asked else max(_LEAST_TILE, 4 * self._grid)
 
     def _set_tile(self, tile):
-        self.tile = tile // _GRID * _GRID
+        self.tile = tile // self._grid * self._grid
         if not self._overlap_asked:
-            self._overlap = min(self._overlap, self.tile // 4 // _GRID * _GRID)
+            self._overlap = min(self._overlap, self.tile // 4 // self._grid * self._grid)
 
     def _shrink(self, error):
         least = self._least_tile()
@@ -249,14 +250,14 @@ def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.rint(np.clip(image, 0.0, 1.0) * most).astype(dtype)
 
 
-def _spans(first, length, tile, overlap):
+def _spans(first, length, tile, overlap, grid):
     """Divides `first` … `length`: yields where a tile's surroundings start, it begins, it ends, they stop.
 
     All but the last are as large as one another, and as small as their number allows.
     """
     if length > tile:
         count = math.ceil((length - 2 * overlap) / (tile - 2 * overlap))
-        tile = math.ceil((length - 2 * overlap) / count / _GRID) * _GRID + 2 * overlap
+        tile = math.ceil((length - 2 * overlap) / count / grid) * grid + 2 * overlap
     begin = first
     while begin < length:
         start = max(0, begin - overlap)
@@ -271,15 +272,8 @@ def _affordable_tile(model, scale, batch):
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     budget = _BUDGET[device]
     if device == "CPU":
-        budget = min(budget, _available_memory() // 4)
+        budget = min(budget, available_memory() // 4)
     return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / _bytes_per_pixel(model, scale))))
-
-
-def _available_memory():
-    """Bytes that programs can still have, where the system tells (Linux); else no limit."""
-    meminfo = Path("/proc/meminfo")
-    available = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text()) if meminfo.is_file() else None
-    return 1024 * int(available[1]) if available else sys.maxsize
 
 
 def _bytes_per_pixel(model, scale):
