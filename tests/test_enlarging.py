@@ -1,16 +1,24 @@
 """`esrgan_tf.upscale`, which notebooks call, with a network that doubles every pixel, so that each result is known."""
 
+import gc
 import io
+import os
+import weakref
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image, ImageCms
 
 import esrgan_tf
+from esrgan_tf.config import load_config, save_config
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator
 from esrgan_tf.upscaling import enlarging
+from tests.conftest import randomise
 
 PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
 
@@ -88,13 +96,75 @@ def test_colours_that_nobody_sees_do_not_bleed(nearest, by_path, tmp_path):
     assert (np.asarray(result)[..., :3] == (200, 10, 10)).all()
 
 
-def test_the_packaged_network_is_opened_and_compiled_once():
-    small = np.zeros((4, 4, 3), np.uint8)
-    assert esrgan_tf.upscale(small).shape == (16, 16, 3)
-    before = enlarging._enlarger.cache_info()
-    assert esrgan_tf.upscale(small).shape == (16, 16, 3)
-    after = enlarging._enlarger.cache_info()
-    assert (after.hits, after.misses) == (before.hits + 1, before.misses)
+@pytest.fixture
+def counted(monkeypatch):
+    """How often models are loaded, and made ready."""
+    counts = Counter()
+
+    def counting(function):
+        def call(*arguments, **named):
+            counts[function.__name__] += 1
+            return function(*arguments, **named)
+
+        return call
+
+    enlarging._loaded.cache_clear()
+    for function in (enlarging.load_model, enlarging.Enlarger):
+        monkeypatch.setattr(enlarging, function.__name__, counting(function))
+    yield counts
+    enlarging._loaded.cache_clear()
+
+
+SMALL = np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize("model", [None, "faithful", "run", "file"])
+def test_a_named_model_is_loaded_and_compiled_once(model, nearest, counted, tmp_path):
+    if model in ("run", "file"):
+        nearest.save(tmp_path / "nearest.keras")
+        model = tmp_path / "nearest.keras" if model == "file" else tmp_path
+    if model == tmp_path:
+        (tmp_path / "psnr").mkdir()
+        (tmp_path / "nearest.keras").rename(tmp_path / "psnr" / "generator.keras")
+        save_config(load_config(None, []), tmp_path / "config.yaml")
+    for _ in range(3):
+        esrgan_tf.upscale(SMALL, model)
+    assert counted == {"load_model": 1, "Enlarger": 1}
+    esrgan_tf.upscale(SMALL, model, ensemble=True)
+    assert counted == {"load_model": 1, "Enlarger": 2}
+
+
+def test_a_file_that_has_changed_is_loaded_again(nearest, counted, tmp_path):
+    path = tmp_path / "a.keras"
+    nearest.save(path)
+    np.testing.assert_array_equal(esrgan_tf.upscale(PHOTO, path), doubled(PHOTO))
+    other = randomise(compact_generator(2, filters=4, blocks=0))
+    other.save(path)
+    os.utime(path, ns=(1, 1))
+    assert (esrgan_tf.upscale(PHOTO, path) != doubled(PHOTO)).any()
+    assert counted["load_model"] == 2
+
+
+def test_what_is_compiled_goes_with_its_model():
+    model = compact_generator(2, filters=4, blocks=0)
+    esrgan_tf.upscale(SMALL, model)
+    gone = weakref.ref(model)
+    del model
+    keras.backend.clear_session()
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_share_a_model(nearest, counted, tmp_path):
+    """Also its loading and compiling."""
+    nearest.save(tmp_path / "a.keras")
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (rng.integers(5, 60), rng.integers(5, 60), 3), np.uint8) for _ in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda image: esrgan_tf.upscale(image, tmp_path / "a.keras", tile=48), images))
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_array_equal(result, doubled(image))
+    assert counted == {"load_model": 1, "Enlarger": 1}
 
 
 def test_what_cannot_be_enlarged_is_one_line(nearest, tmp_path):

@@ -10,8 +10,8 @@ from PIL import Image
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import GENERATORS, compact_generator, residual_generator
-from esrgan_tf.upscaling import precision, tiling
-from esrgan_tf.upscaling.precision import faster_bfloat16, forward, forward_bfloat16, lists_bfloat16
+from esrgan_tf.upscaling import precision
+from esrgan_tf.upscaling.precision import forward, forward_bfloat16, lists_bfloat16, native_bfloat16
 from esrgan_tf.upscaling.tiling import Enlarger
 from tests.conftest import randomise
 
@@ -71,39 +71,27 @@ def model():
     return randomise(compact_generator(2, filters=4, blocks=1))
 
 
-def test_auto_is_what_a_trial_shows_to_be_faster(model, monkeypatch):
-    float32 = forward(model)
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(precision, "_WORTH", np.inf)
-    image = tf.random.stateless_uniform((1, 7, 5, 3), (0, 0))
-    np.testing.assert_array_equal(faster_bfloat16(model, 0.0, float32)(image), forward_bfloat16(model)(image))
-    monkeypatch.setattr(precision, "_WORTH", 0.0)
-    assert faster_bfloat16(model, 0.0, float32) is None
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
-    monkeypatch.setattr(precision, "_WORTH", np.inf)
-    assert faster_bfloat16(model, 0.0, float32) is None
-
-
-def test_the_trial_comes_once_with_enough_pixels_of_8_bits(model, monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(precision, "_WORTH", np.inf)
-    monkeypatch.setattr(tiling, "_WORTH_A_TRIAL", 40 * 40)
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_depends_on_the_machine_and_the_bits_alone(model, monkeypatch, native):
+    """Not on the image's size, nor on what came before."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: native)
     rng = np.random.default_rng(0)
-    image, fine = rng.integers(0, 256, (30, 40, 3), np.uint8), rng.integers(0, 65536, (60, 60, 3), np.uint16)
-    always, enlarger = Enlarger(model), Enlarger(model, precision="auto")
-    np.testing.assert_array_equal(enlarger(fine), always(fine))  # 16 bits count for nothing
-    np.testing.assert_array_equal(enlarger(image), always(image))
-    assert enlarger.precision == "float32"
-    np.testing.assert_array_equal(enlarger(image), Enlarger(model, precision="bfloat16")(image))
-    assert enlarger.precision == "bfloat16"
-    np.testing.assert_array_equal(enlarger(fine), always(fine))
+    images = [rng.integers(0, 256, (side, 2 * side, 3), np.uint8) for side in (3, 40)]
+    fine = rng.integers(0, 65536, (20, 20, 3), np.uint16)
+    exact, auto = Enlarger(model), Enlarger(model, precision="auto")
+    expected = Enlarger(model, precision="bfloat16") if native else exact
+    assert auto.precision == ("bfloat16" if native else "float32")
+    for image in (*images, fine, *images[::-1]):
+        of = exact if image is fine else expected
+        np.testing.assert_array_equal(auto(image), of(image))
+    assert native == any((expected(image) != exact(image)).any() for image in images)
 
 
 def test_foreign_networks_are_computed_in_float32(monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     image = keras.Input((None, None, 3))
     foreign = keras.Model(image, keras.layers.Conv2D(3, 5, padding="same")(image))
-    assert faster_bfloat16(foreign, 0.0, forward(foreign)) is None
+    assert native_bfloat16(foreign, 0.0) is None
     with pytest.raises(UserError, match="an unknown architecture"):
         Enlarger(foreign, precision="bfloat16")
 

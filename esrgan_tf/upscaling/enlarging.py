@@ -1,6 +1,7 @@
 """One image, whatever it is given as, through any generator: what notebooks and programs call."""
 
 import functools
+import threading
 from pathlib import Path
 
 import keras
@@ -13,7 +14,11 @@ from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
 from esrgan_tf.upscaling.kernels import read_kernel
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.loading import load_dial, load_model
+from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import default_model
+
+_PARTS = ("*.keras", "config.yaml", "saved_model.pb", "variables.*")  # what a run's or a SavedModel's folder is read by
+_LOADING = threading.Lock()  # several threads that ask for one model at the same time load and compile it once
 
 
 def upscale(
@@ -27,6 +32,9 @@ def upscale(
     precision: str = "auto",
 ) -> np.ndarray | Image.Image:
     """Enlarges a whole image.
+
+    A model that is named is loaded once: the last two are kept, until their files change. What is compiled for a model
+    is kept as long as the model is. Threads may call this at the same time.
 
     Args:
         image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
@@ -49,13 +57,11 @@ def upscale(
         UserError: another type of pixels, no image there, or as `load_model` and `Enlarger`.
     """
     opened = _opened(image)
-    if model is None:
-        model = _packaged(alpha)
-    elif isinstance(model, str | Path):
-        model = load_model(model, alpha)
+    if model is None or isinstance(model, str | Path):
+        model = _named(model, alpha)
     elif alpha is not None:
         raise UserError("alpha blends the packaged networks, or the phases of a run, and the model is a single network")
-    return _enlarged(image, opened, _enlarger(_keras_model(model), tile, overlap, ensemble, noise, precision))
+    return _enlarged(image, opened, _enlarger(_keras_model(model), (tile, overlap, ensemble, noise, precision)))
 
 
 def deblur_upscale(
@@ -122,15 +128,33 @@ def _enlarged(image, opened, enlarger):
     return result
 
 
-@functools.lru_cache(maxsize=2)
-def _packaged(alpha):
-    return load_model(default_model().path) if alpha is None else load_dial(alpha)
+def _named(model, alpha):
+    """The packaged default, or what a path or a name stands for, as its files are now."""
+    if model is None and alpha is not None:
+        path, stamp = None, ()
+    else:
+        path = find_model(default_model().path if model is None else model).resolve()
+        files = [path] if path.is_file() else [file for part in _PARTS for file in path.rglob(part)]
+        stamp = tuple(sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    with _LOADING:
+        return _loaded(path, alpha, stamp)
 
 
 @functools.lru_cache(maxsize=2)
-def _enlarger(model, tile, overlap, ensemble, noise, precision):
-    """Compiled once, for all images of a loop."""
-    return Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
+def _loaded(path, alpha, stamp):
+    """`stamp` tells the states of a file apart."""
+    return load_dial(alpha) if path is None else load_model(path, alpha)
+
+
+def _enlarger(model, options):
+    """Compiled once for all images of a loop, and forgotten with the model."""
+    with _LOADING:
+        # In the model's own dictionary, which Keras does not look at: it is a reference to itself that goes with it.
+        enlargers = model.__dict__.setdefault("_esrgan_tf_enlargers", {})
+        if options not in enlargers:
+            tile, overlap, ensemble, noise, precision = options
+            enlargers[options] = Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
+        return enlargers[options]
 
 
 def _of_file(path):

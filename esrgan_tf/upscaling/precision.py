@@ -1,8 +1,6 @@
 """In what numbers a generator computes when it enlarges: float32, or bfloat16 where that is faster."""
 
 import re
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +15,6 @@ from esrgan_tf.weights.architecture import build, check_function, recognise_mode
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as Linux names them
-_PROBE = 32  # pixels on a side: enough work that starting operations is not what is timed
-_TRIAL = 0.5, 3  # seconds, and times of each at least
-_WORTH = 1.0  # of the time that float32 takes; larger images gain more than the trial shows
 
 Forward = Callable[[tf.Tensor], tf.Tensor]
 
@@ -53,29 +48,18 @@ def forward_bfloat16(model: keras.Model, noise: float = 0.0) -> Forward:
         return forward(build(architecture, {v.path: np.asarray(v) for v in model.weights}, "mixed_bfloat16"), noise)
 
 
-def faster_bfloat16(model: keras.Model, noise: float, float32: Forward) -> Forward | None:
-    """`forward_bfloat16`, if it is faster here than `float32`, the same generator's; else None.
+def native_bfloat16(model: keras.Model, noise: float) -> Forward | None:
+    """`forward_bfloat16` where the machine has instructions for it and the network is one of ours; else None.
 
-    Without instructions for bfloat16 it is not even tried: to do without them takes longer.
+    It depends on the machine and the model alone, so that an image gives the same result each time. Without the
+    instructions bfloat16 takes several times as long as float32.
     """
     if not has_bfloat16():
         return None
     try:
-        bfloat16 = forward_bfloat16(model, noise)
+        return forward_bfloat16(model, noise)
     except UserError:  # float32 needs no network of ours
         return None
-    channels = model.inputs[0].shape[-1] - takes_noise_level(model)
-    image = tf.random.stateless_uniform((1, _PROBE, _PROBE, channels), (0, 0))
-    taken: dict[Forward, list[float]] = {float32: [], bfloat16: []}
-    for function in taken:
-        function(image)  # the first call prepares
-    while len(taken[bfloat16]) < _TRIAL[1] or sum(map(sum, taken.values())) < _TRIAL[0]:
-        for function, seconds in taken.items():
-            began = time.perf_counter()
-            function(image).numpy()
-            seconds.append(time.perf_counter() - began)
-    before, now = (statistics.median(seconds) for seconds in taken.values())
-    return bfloat16 if now < _WORTH * before else None
 
 
 def has_bfloat16() -> bool:

@@ -3,6 +3,7 @@
 import functools
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import keras
@@ -13,7 +14,7 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models.noise_level import takes_noise_level
 from esrgan_tf.upscaling.kernels import check_noise
 from esrgan_tf.upscaling.memory import available_memory
-from esrgan_tf.upscaling.precision import PRECISIONS, Forward, faster_bfloat16, forward, forward_bfloat16
+from esrgan_tf.upscaling.precision import PRECISIONS, forward, forward_bfloat16, native_bfloat16
 from esrgan_tf.upscaling.receptive_field import pixel_densities, receptive_field, weighs_by_the_whole
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
@@ -29,9 +30,6 @@ _LEAST_TILE = 64  # unless an overlap is asked for
 # machine's memory, large enough that the overlap costs little. On a CPU never more than a quarter of what is free.
 _BUDGET = {"CPU": 768 * 2**20, "GPU": 2 * 2**30}
 _LARGEST_TILE = {"CPU": 448, "GPU": 1024}
-# Input pixels from which bfloat16 is tried: what it saves of so many, on a processor with instructions for it, is what
-# a network's second function and the trial cost, of the small networks (0.5 s) as of RRDBNet (9 s).
-_WORTH_A_TRIAL = 2**17
 # At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
 # Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
 _ACTIVATIONS, _RESULTS = 3, 6
@@ -45,7 +43,7 @@ class Enlarger:
     Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded; at the
     image's own edges the network sees the edge. Where the overlap reaches as far as the network looks, tiles compute
     what the whole image would. By default it does, up to 48 pixels (96 or 192 where the network packs 2x2 or 4x4 of
-    them) and a quarter of the tile.
+    them) and a quarter of the tile. Threads may share one.
 
     Args:
         model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with one channel more for the noise level.
@@ -59,14 +57,13 @@ class Enlarger:
         noise: standard deviation of the image's noise, of 255, for generators that take it.
         least_overlap: if `overlap` is None, it is at least so large.
         precision: what is computed in, `float32` or `bfloat16`; `auto` is float32, but bfloat16 for 8-bit images where
-            the processor or GPU has instructions for it and a trial shows it faster. The trial takes seconds, and is
-            made once 131,072 pixels came in, this image's included.
+            the processor or GPU has instructions for it. Of what was upscaled before it depends on nothing.
 
     Attributes:
         scale: how many times larger the result is.
         channels: of the images that the generator takes, without the noise level.
         tile: as above; smaller once memory has run out.
-        precision: what the last 8-bit image was computed in, `float32` or `bfloat16`.
+        precision: what 8-bit images are computed in, `float32` or `bfloat16`.
 
     Raises:
         UserError: a tile that its overlap fills, numbers below their least, a noise level for a generator that takes
@@ -97,14 +94,13 @@ class Enlarger:
         self._batch, self._ensemble, self._notice = batch, ensemble, notice
         if precision not in PRECISIONS:
             raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
-        self._forward = (forward_bfloat16 if precision == "bfloat16" else forward)(model, noise / 255)
-        self.precision = "bfloat16" if precision == "bfloat16" else "float32"
-        self._of_8_bits: Forward | None = None
-        self._try_bfloat16 = functools.partial(faster_bfloat16, model, noise / 255)
-        self._pixels_to_trial = _WORTH_A_TRIAL if precision == "auto" else math.inf
+        self._prepare = functools.partial(forward_bfloat16 if precision == "bfloat16" else forward, model, noise / 255)
+        self._of_8_bits = native_bfloat16(model, noise / 255) if precision == "auto" else None
+        self.precision = "bfloat16" if precision == "bfloat16" or self._of_8_bits else "float32"
+        self._lock = threading.Lock()  # held while what threads share is changed
         self._grid = math.lcm(_GRID, _packing(model))
         side = 2 * self._grid
-        small = self._forward(tf.zeros((1, side, side, self.channels)))
+        small = (self._of_8_bits or self._forward)(tf.zeros((1, side, side, self.channels)))
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
@@ -150,6 +146,7 @@ class Enlarger:
         function = self._forward_of(image)
         top = 0
         while top < height:
+            tile = self.tile
             try:
                 bottom = top
                 for piece, (row, column), bottom in self._row_of_tiles(image, function, top, progress):
@@ -158,7 +155,7 @@ class Enlarger:
                     progress(top * width + (bottom - top) * done // self.scale)
                 top = bottom
             except tf.errors.ResourceExhaustedError as error:
-                self._shrink(error)
+                self._shrink(tile, error)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
@@ -172,26 +169,24 @@ class Enlarger:
     def check(self, height: int, width: int) -> None:
         """Raises UserError where an image of this size cannot be enlarged."""
 
+    @functools.cached_property
+    def _forward(self):
+        """What images of more than 8 bits go through, and others where nothing is faster."""
+        return self._prepare()
+
     def _forward_of(self, image):
-        """The function that an image goes through, which tries bfloat16 when that is due."""
-        if image.dtype != np.uint8:
-            return self._forward
-        self._pixels_to_trial -= image.shape[0] * image.shape[1]
-        if self._pixels_to_trial <= 0:
-            self._pixels_to_trial = math.inf
-            faster = self._try_bfloat16(self._forward)
-            if faster is not None:
-                self._of_8_bits, self.precision = faster, "bfloat16"
-        return self._of_8_bits or self._forward
+        return (self._of_8_bits if image.dtype == np.uint8 else None) or self._forward
 
     def _row_of_tiles(self, image, function, top, progress):
         """Yields `(piece, its place in the input, the row below it)` from left to right."""
         height, width = image.shape[:2]
-        y = next(_spans(top, height, self.tile, self._overlap, self._grid))
-        columns = list(_spans(0, width, self.tile, self._overlap, self._grid))
+        with self._lock:  # another thread may be shrinking the tiles
+            sizes, at_once = (self.tile, self._overlap, self._grid), self._batch
+        y = next(_spans(top, height, *sizes))
+        columns = list(_spans(0, width, *sizes))
         while columns:
             size = columns[0][3] - columns[0][0]
-            same = [x for x in columns[: self._batch] if x[3] - x[0] == size]
+            same = [x for x in columns[:at_once] if x[3] - x[0] == size]
             columns = columns[len(same) :]
             batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
             gray = batch.shape[3] < self.channels
@@ -231,16 +226,20 @@ class Enlarger:
         if not self._overlap_asked:
             self._overlap = min(self._overlap, self.tile // 4 // self._grid * self._grid)
 
-    def _shrink(self, error):
+    def _shrink(self, tile, error):
+        """Goes on with less at a time, unless another thread has shrunk the tiles since the row began."""
         least = self._least_tile()
-        if self._batch > 1:
-            self._batch = 1
-        elif self.tile > least:
-            self._set_tile(max(least, self.tile // 2))
-        else:
-            raise UserError(
-                f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
-            ) from error
+        with self._lock:
+            if self._batch > 1:
+                self._batch = 1
+            elif self.tile < tile:
+                return
+            elif self.tile > least:
+                self._set_tile(max(least, self.tile // 2))
+            else:
+                raise UserError(
+                    f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
+                ) from error
         self._notice(f"memory ran out; going on with one tile of {self.tile} pixels at a time")
 
 
