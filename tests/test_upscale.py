@@ -239,6 +239,9 @@ OTHERS = {
     "gray HEIC": ("a.heic", heic(np.asarray(Image.fromarray(PHOTO).convert("L"))), "L", None),
 }
 
+# Which libvips would render, with what it links to.
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file:///etc/hostname"/></svg>'
+
 REFUSALS = {
     "empty": ("a.png", lambda path: path.write_bytes(b""), "a.png: the file is empty"),
     "text": (
@@ -304,6 +307,8 @@ REFUSALS = {
         "JPEG XL is not read; convert it into PNG first",
     ),
     "drawing": ("a.svg", lambda path: path.write_text("<svg/>"), "drawings and documents are not read; render them"),
+    "drawing under another name": ("a.png", lambda path: path.write_text(SVG), "a.png: not an image; PNG, JPEG, WebP"),
+    "document under another name": ("a.jpg", lambda path: path.write_bytes(b"%PDF-1.4\n"), "a.jpg: not an image; PNG"),
     "TIFF of two pages": (
         "a.tif",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
@@ -621,7 +626,19 @@ def test_outscale(outscale, upscale, tmp_path):
 def test_outscale_is_quantised_last(upscale, models, tmp_path):
     """Reducing to the original's size averages values that eight bits would have rounded or clipped first."""
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
-    assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--outscale", "1", model="other")[0] == 0
+    assert (
+        upscale(
+            tmp_path / "a.png",
+            "--output",
+            tmp_path / "b.png",
+            "--outscale",
+            "1",
+            "--precision",
+            "float32",
+            model="other",
+        )[0]
+        == 0
+    )
     model = keras.models.load_model(models / "other.keras")
     enlarged = np.asarray(model(PHOTO[np.newaxis].astype(np.float32) / 255))[0]
     reduced = pyvips.Image.new_from_array(enlarged).resize(0.5, kernel="lanczos3").numpy()

@@ -23,6 +23,8 @@ pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases 
 
 FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
 READ = FORMATS | ALSO_READ  # endings of inputs, and of the results that they get
+# The format of a result, by libvips' reader of the input. No other reader of it sees a file: some, such as that of SVG,
+# follow links and have long lists of faults.
 _LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
 _LOADERS |= {"gifload": ".png", "heifload": ".png"}
 _NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
@@ -105,15 +107,10 @@ def _opened(source):
     # Strips of a TIFF that are missing or too short are errors to libvips, tiles only warnings; of a JPEG, warnings are
     # what every other program overlooks.
     fail_on = "warning" if head[:4] in _TIFF else "error"
-    try:
-        image = pyvips.Image.new_from_source(stream, "", fail_on=fail_on)
-    except pyvips.Error as error:
-        if "known format" in str(error):
-            raise UserError(f"not an image; {_NAMES}") from error
-        raise
-    loader = image.get("vips-loader").removesuffix("_source").removesuffix("_buffer")
-    if loader not in _LOADERS:
-        raise UserError(f"a {loader.removesuffix('load')} file; {_NAMES}")
+    loader = _loader_of(head)
+    if loader is None:
+        raise UserError(f"not an image; {_NAMES}")
+    image = getattr(pyvips.Image, f"{loader}_source")(stream, fail_on=fail_on)
     if loader == "pngload" and _is_animated_png(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
@@ -122,6 +119,21 @@ def _opened(source):
     if loader == "heifload" and image.format == "ushort":
         image = whole_range(image)
     return image, _LOADERS[loader]
+
+
+def _loader_of(head):
+    """Which of `_LOADERS` reads a file that begins like this; None if there is none."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "pngload"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpegload"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webpload"
+    if head[:4] in _TIFF:
+        return "tiffload"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gifload"
+    return "heifload" if head[4:8] == b"ftyp" else None
 
 
 def _is_animated_png(source):
