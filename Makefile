@@ -26,6 +26,8 @@ style: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --platform darwin
+	$(VENV)/bin/mypy --platform win32
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

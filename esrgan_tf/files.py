@@ -93,7 +93,10 @@ def delete(path: Path) -> None:
 
 def flush(path: Path) -> None:
     """Waits until a file or a folder is on the disk, where a power cut cannot undo it."""
-    descriptor = os.open(path, os.O_RDONLY)
+    windows = os.name == "nt"  # flushes what is open for writing, and opens no folders
+    if windows and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -1,7 +1,6 @@
 """Files and folders that are whole or not there."""
 
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -105,7 +104,7 @@ def test_a_disk_without_locks(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     write(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
     assert os.listdir(tmp_path) == ["a.txt"]

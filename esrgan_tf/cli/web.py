@@ -23,6 +23,8 @@ flags.DEFINE_multi_string(
     "model", [], "A model of your own to offer beside those of `models`; may be given several times.", flag_values=FLAGS
 )
 define_models_dir(FLAGS)
+# As Ctrl-C does; a terminal that closes is no signal on Windows.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(argv: list[str]) -> None:
@@ -32,7 +34,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"web takes flags only; what is {extra[0]!r}? A model is offered with --model {extra[0]}")
     for name in FLAGS.model:
         place_of_model(name, FLAGS.models_dir)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.default_int_handler)
     computing: list = []  # what takes seconds to import comes after the port is had
     with Server(FLAGS.host, FLAGS.port, lambda *job: computing[0].enlarge(*job)) as server, _folder() as folder:
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> None:
             print(f"open {server.address} (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, *_ENDING):
                 signal.signal(number, signal.SIG_IGN)  # until all is deleted
             print("ending, as soon as what is being computed allows it")
     print("ended; photos and results are deleted")

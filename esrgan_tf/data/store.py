@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class ImageStore:
         self.names: list[str] = [entry["name"] for entry in index]
         self._shapes = {side: [tuple(entry[side]) for entry in index] for side in ("lr", "hr")}
         self._files = {side: open(folder / f"{side}.u8", "rb", buffering=0) for side in ("lr", "hr")}  # noqa: SIM115
+        self._lock = threading.Lock()
         self._starts = {
             side: np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])]).tolist()
             for side, shapes in self._shapes.items()
@@ -87,12 +89,19 @@ class ImageStore:
         size, offset = (end - first) * width * channels, self._starts[side][i] + first * width * channels
         file = self._files[side]
         try:
-            pixels = os.pread(file.fileno(), size, offset)
+            pixels = self._read(file, size, offset)
         except OSError as error:
             raise OSError(error.errno, f"image {self.names[i]}: {error.strerror}", file.name) from error
         if len(pixels) != size:
             raise OSError(errno.EIO, f"image {self.names[i]}: its cache is cut short", file.name)
         return np.frombuffer(pixels, np.uint8).reshape(end - first, width, channels)
+
+    def _read(self, file, size, offset):
+        if hasattr(os, "pread"):
+            return os.pread(file.fileno(), size, offset)
+        with self._lock:  # Windows has one position for all threads
+            file.seek(offset)
+            return file.read(size)
 
 
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:

@@ -3,6 +3,8 @@
 Larger than memory, if need be: libvips streams them from disk to disk.
 """
 
+import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from esrgan_tf.files import replacing
 from esrgan_tf.images.image_files import Picture, in_words
 from esrgan_tf.images.resolution import forget_resolution
 
+_OPEN_FILES = Path("/dev/fd")  # by their numbers, on Linux and macOS
 _DEPTH_16 = (".png", ".tif")
 _LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
 # Chosen by `benchmarks/files.py` (docs/results.md). Optimised coding would save 4 % of a JPEG, but it keeps the whole
@@ -45,7 +48,7 @@ def check_result(width: int, height: int, kind: str) -> None:
 class Canvas:
     """A result on disk, painted piece by piece. Use it as a context: its space is given back at the end.
 
-    It has no name on the disk, so that nothing is left of it however the program ends.
+    Where the system allows it, it has no name on the disk, so that nothing is left of it however the program ends.
 
     Args:
         height, width, bands: of the result.
@@ -55,13 +58,22 @@ class Canvas:
 
     def __init__(self, height: int, width: int, bands: int, dtype: np.dtype, folder: Path | None):
         self.shape, self.dtype = (height, width, bands), np.dtype(dtype)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        # On Windows libvips can open a file by its name only.
+        self._nameless = _OPEN_FILES.is_dir()
+        self._file = (
+            tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+            if self._nameless
+            else tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115
+        )
 
     def __enter__(self) -> "Canvas":
         return self
 
     def __exit__(self, *error) -> None:
         self._file.close()
+        if not self._nameless:
+            with contextlib.suppress(PermissionError):  # while libvips still has it open
+                os.unlink(self._file.name)
 
     def paint(self, row: int, column: int, piece: np.ndarray) -> None:
         """Puts `[h, w, bands]` at its place."""
@@ -76,9 +88,8 @@ class Canvas:
         self._file.flush()
         height, width, bands = self.shape
         form = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[self.dtype.name]
-        image = pyvips.Image.rawload(
-            f"/dev/fd/{self._file.fileno()}", width, height, bands, format=form, access="sequential"
-        )
+        name = str(_OPEN_FILES / str(self._file.fileno())) if self._nameless else self._file.name
+        image = pyvips.Image.rawload(name, width, height, bands, format=form, access="sequential")
         return image.copy(interpretation=_interpretation(bands, form))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -56,25 +57,25 @@ def stop_requests(max_hours: float | None) -> Iterator[StopRequest]:
     A handler runs between two operations of Python only, and native code may take minutes: so a thread counts, too.
     """
     request = StopRequest(max_hours)
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    before = signal.set_wakeup_fd(writing)
+    reading, writing = socket.socketpair()  # no pipe: Windows has no others that do not block
+    writing.setblocking(False)
+    before = signal.set_wakeup_fd(writing.fileno())
     threading.Thread(target=_end_at_the_second, args=(reading,), daemon=True).start()
     try:
         with _handled_by(request.note):
             yield request
     finally:
         signal.set_wakeup_fd(before)
-        os.close(writing)  # ends the thread
+        writing.close()  # ends the thread
 
 
 def _end_at_the_second(reading):
     count = 0
-    while number := os.read(reading, 1):
+    while number := reading.recv(1):
         count += number[0] in SIGNALS
         if count == 2:
             os._exit(128 + number[0])
-    os.close(reading)
+    reading.close()
 
 
 def default_signals() -> contextlib.AbstractContextManager[None]:

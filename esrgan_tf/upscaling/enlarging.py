@@ -131,11 +131,11 @@ def _enlarged(image, opened, enlarger):
 def _named(model, alpha):
     """The packaged default, or what a path or a name stands for, as its files are now."""
     if model is None and alpha is not None:
-        path, stamp = None, ()
+        path, files = None, []
     else:
         path = find_model(default_model().path if model is None else model).resolve()
         files = [path] if path.is_file() else [file for part in _PARTS for file in path.rglob(part)]
-        stamp = tuple(sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    stamp = tuple(sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
     with _LOADING:
         return _loaded(path, alpha, stamp)
 

@@ -1,0 +1,47 @@
+"""What runs on Windows and macOS, as far as Linux can show it. `make types` checks the types of all three."""
+
+import subprocess
+import sys
+
+from tests.conftest import REPOSITORY
+
+# What reads and writes files, waits for locks, and listens to signals.
+FILES = ("files", "patches", "memory", "project")
+
+
+def test_without_what_linux_alone_has():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.without_linux", "-p", "no:cacheprovider"]
+    command += [f"tests/test_{name}.py" for name in FILES]
+    # Soft locks, which are all that is left here, cannot tell that an owner was killed under a false number.
+    command += ["--deselect", "tests/test_files.py::test_what_a_killed_process_left_goes_with_the_next"]
+    command += ["--deselect", "tests/test_files.py::test_a_disk_without_locks"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_results_are_written_without_open_files_by_number():
+    """And a cache is read by threads that share one position, and the page's command imported."""
+    program = """
+import tests.without_linux
+import numpy as np, tempfile, os
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+import esrgan_tf.cli.web
+from esrgan_tf.images.result_files import Canvas
+from esrgan_tf.data.store import Source, open_store
+folder = Path(tempfile.mkdtemp())
+with Canvas(5, 7, 3, np.uint8, folder) as canvas:
+    canvas.paint(1, 2, np.full((2, 3, 3), 9, np.uint8))
+    canvas.paint(4, 6, np.full((1, 1, 3), 8, np.uint8))
+    assert len(os.listdir(folder)) == 1
+    pixels = canvas.image().numpy()
+assert pixels.sum() == 3 * (6 * 9 + 8) and pixels[2, 4, 0] == 9
+assert os.listdir(folder) == []
+images = [np.full((8, 8, 3), i, np.uint8) for i in range(20)]
+store = open_store(Source({"source": "a"}, 20, lambda: iter([(str(i), a, a) for i, a in enumerate(images)])), folder)
+with ThreadPoolExecutor(8) as pool:
+    for i, image in zip([*range(20)] * 50, pool.map(store.hr, [*range(20)] * 50)):
+        assert (image == i).all()
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
