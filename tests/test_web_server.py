@@ -1,6 +1,7 @@
 """`esrgan-tf web`: a visitor's photo, and what those may try who should not be there."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import io
 import json
@@ -22,6 +23,7 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.web import computing
 from esrgan_tf.web import jobs as jobs_module
 from esrgan_tf.web.jobs import Jobs
 from esrgan_tf.web.server import MOST_BYTES, Server
@@ -281,6 +283,13 @@ def ended(jobs, job):
     assert job.over
 
 
+def added(jobs, photo, model="any"):
+    """A job of an uploaded photo."""
+    with jobs.uploading(len(photo)) as source:
+        source.write_bytes(photo)
+        return jobs.add(source, model)
+
+
 def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
     """Its page was closed, and others wait."""
     monkeypatch.setattr(jobs_module, "UNHEARD", 0.2)
@@ -294,13 +303,11 @@ def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
 
     jobs = Jobs(enlarge)
     try:
-        source = jobs.place()
-        source.touch()
-        job = jobs.add(source, "any")
+        job = added(jobs, b"")
         ended(jobs, job)
         assert job.state == "stopped"
         assert len(computed) < 500
-        assert not source.exists()
+        assert not job.source.exists()
     finally:
         jobs.close()
 
@@ -320,9 +327,7 @@ def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_
     jobs = Jobs(enlarge)
 
     def add(model):
-        source = jobs.place()
-        source.write_bytes(b"photo")
-        return jobs.add(source, model)
+        return added(jobs, b"photo", model)
 
     try:
         slow, *waiting = [add(model) for model in ("slow", "fast", "fast", "fast")]
@@ -345,7 +350,77 @@ def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_
     finally:
         goes_on.set()
         jobs.close()
-    assert not jobs.place().parent.exists()
+    assert not slow.source.parent.exists()
+
+
+@pytest.fixture
+def jobs():
+    """A queue whose photos wait until its event `goes_on` is set; results are as large as photos."""
+
+    def enlarge(model, source, target, progress):
+        jobs.goes_on.wait(30)
+        progress(1, 2)
+        target.write_bytes(source.read_bytes())
+
+    jobs = Jobs(enlarge)
+    jobs.goes_on = threading.Event()
+    yield jobs
+    jobs.goes_on.set()
+    jobs.close()
+
+
+def test_uploads_together_are_bounded(jobs, monkeypatch):
+    """By what they say that they will be, before a byte of them is there; and by what waits already."""
+    monkeypatch.setattr(jobs_module, "MOST_UPLOADED", 1000)
+    with jobs.uploading(400) as first, jobs.uploading(600):
+        with pytest.raises(UserError, match="too large already"), jobs.uploading(1):
+            pass
+        first.write_bytes(b"half")
+    assert not first.exists()  # nobody added it
+    waiting = added(jobs, bytes(700))
+    with pytest.raises(UserError, match="too large already"), jobs.uploading(301):
+        pass
+    with jobs.uploading(300):
+        pass
+    jobs.goes_on.set()
+    ended(jobs, waiting)
+    with jobs.uploading(1000):
+        pass
+
+
+def test_uploads_in_parallel_count_as_waiting(jobs, monkeypatch):
+    monkeypatch.setattr(jobs_module, "WAITING", 2)
+    with contextlib.ExitStack() as uploads:
+        for _ in range(3):  # one beside those that wait
+            uploads.enter_context(jobs.uploading(1))
+        with pytest.raises(UserError, match="2 photos are waiting already"):
+            uploads.enter_context(jobs.uploading(1))
+
+
+def test_a_disk_that_is_nearly_full(jobs, monkeypatch):
+    monkeypatch.setattr(jobs_module, "LEAST_FREE", 2**60)
+    with pytest.raises(UserError, match="nearly full"), jobs.uploading(1):
+        pass
+
+
+def test_results_together_are_bounded(jobs, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_KEPT", 1000)
+    jobs.goes_on.set()
+    done = []
+    for size in (600, 300, 500, 2000):
+        done.append(added(jobs, bytes(size)))
+        ended(jobs, done[-1])
+    assert [job.target.exists() for job in done] == [False, False, False, True]
+    assert [jobs.get(job.id) is job for job in done] == [False, False, False, True]
+
+
+def test_a_result_that_is_too_large_is_refused_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(computing, "MOST_PIXELS", 16 * 30 * 40 - 1)
+    Image.fromarray(skimage.data.astronaut()[:30, :40]).save(tmp_path / "a.png")
+    backend = computing.Computing([])
+    with pytest.raises(UserError, match="the page makes up to 0"):
+        backend.enlarge("photo", tmp_path / "a.png", tmp_path / "b.png", lambda done, total: None)
+    assert os.listdir(tmp_path) == ["a.png"]
 
 
 def test_other_interfaces_are_let_in_only_when_asked_for():

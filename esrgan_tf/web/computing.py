@@ -5,6 +5,7 @@ import json
 import threading
 from pathlib import Path
 
+from esrgan_tf.errors import UserError
 from esrgan_tf.publish.formats import LITERT
 from esrgan_tf.upscaling.files import upscale_file
 from esrgan_tf.upscaling.tiling import Enlarger
@@ -16,6 +17,7 @@ from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import packaged_models
 from esrgan_tf.weights.published import models_folder, published_models
 
+MOST_PIXELS = 2**29  # of a result: 1.6 GB before it is compressed
 _MAKING = threading.Lock()  # one network at a time
 _PACKAGES = Path(__file__).parents[2] / "web" / "node_modules"  # of a clone, once npm has been there
 
@@ -33,8 +35,23 @@ class Computing:
         self._enlarger = functools.lru_cache(maxsize=2)(self._loaded)
 
     def enlarge(self, model: str, source: Path, target: Path, progress: Progress) -> None:
-        """Enlarges an image file to a PNG; `progress` is called with the pixels done and all there are."""
-        upscale_file(source, target, self._enlarger(model), ending=".png", progress=progress)
+        """Enlarges an image file to a PNG; `progress` is called with the pixels done and all there are.
+
+        Raises:
+            UserError: what cannot be read or enlarged; a result of more than `MOST_PIXELS`.
+        """
+        enlarger = self._enlarger(model)
+
+        def checked(done, total):
+            pixels = total * enlarger.scale**2
+            if pixels > MOST_PIXELS:
+                raise UserError(
+                    f"the result would have {pixels / 1e6:,.0f} megapixels, and the page makes up to "
+                    f"{MOST_PIXELS / 1e6:,.0f}; `esrgan-tf upscale` makes larger ones"
+                )
+            progress(done, total)
+
+        upscale_file(source, target, enlarger, ending=".png", progress=checked)
 
     def models(self) -> list[dict]:
         """Records as `models.json` has them: own models, packaged ones, published ones that are here, and others."""

@@ -1,12 +1,13 @@
 """Photos that wait to be enlarged: one at a time, in their order, each of which can be given up."""
 
+import contextlib
 import dataclasses
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from esrgan_tf.errors import UserError, first_line
@@ -18,6 +19,10 @@ OVER = ("done", "failed", "stopped")
 WAITING = 20  # at most, beside the one that is computed
 UNHEARD = 60.0  # seconds, after which a job is given up that nobody asks for: its page was closed
 KEPT = 10  # results, the oldest of which goes first
+# Bytes on the disk, which is memory where the folder for temporary files is a RAM disk.
+MOST_UPLOADED = 2**30  # of all photos together that wait or are being uploaded
+MOST_KEPT = 2**31  # of all results together; the newest stays whatever its size
+LEAST_FREE = 2**28  # what uploads leave of the disk
 
 
 @dataclasses.dataclass
@@ -64,39 +69,53 @@ class Jobs:
         self._enlarge = enlarge
         self._folder = Path(tempfile.mkdtemp(prefix="esrgan_tf_web_"))
         self._jobs: dict[str, Job] = {}  # in the order that they came
+        self._arriving: dict[Path, int] = {}  # uploads, and the bytes that they will have
         self._changed = threading.Condition()
         self._closed, self._version = False, 0
         self._thread = threading.Thread(target=self._work, name="enlarging")
         self._thread.start()
 
-    def place(self) -> Path:
-        """A new name for an upload, in a folder that nobody else reads."""
-        return self._folder / secrets.token_hex(16)
+    @contextlib.contextmanager
+    def uploading(self, size: int) -> Iterator[Path]:
+        """A new name for an upload of `size` bytes, in a folder that nobody else reads; its room is held meanwhile.
 
-    def add(self, source: Path, model: str) -> Job:
-        """Puts the uploaded `source` at the end of the queue.
+        What was not added to the queue is deleted at the end.
 
         Raises:
-            UserError: too many are waiting.
+            UserError: too many photos, or too large ones, are waiting or being uploaded; or the disk is full.
         """
+        place = self._folder / secrets.token_hex(16)
         with self._changed:
-            self.check_room()
+            self._check_room(size)
+            self._arriving[place] = size
+        try:
+            yield place
+        finally:
+            with self._changed:
+                if self._arriving.pop(place, None) is not None:  # it was not added
+                    place.unlink(missing_ok=True)
+
+    def add(self, source: Path, model: str) -> Job:
+        """Puts the uploaded `source` at the end of the queue."""
+        with self._changed:
             job = Job(secrets.token_urlsafe(16), model, source, source.with_name(f"{source.name}.png"))
             self._jobs[job.id] = job
-            for old in [each for each in self._jobs.values() if each.over][:-KEPT]:
-                self._forget(old)
+            self._arriving.pop(source, None)
+            self._forget_old()
             self._change()
             return job
 
-    def check_room(self) -> None:
-        """Refuses where no more may wait.
-
-        Raises:
-            UserError: too many are waiting.
-        """
-        with self._changed:
-            if self._closed or sum(not job.over for job in self._jobs.values()) > WAITING:
-                raise UserError(f"{WAITING} photos are waiting already; try again when some are done")
+    def _check_room(self, size):
+        waiting = [job for job in self._jobs.values() if not job.over]
+        if self._closed or len(waiting) + len(self._arriving) > WAITING:
+            raise UserError(f"{WAITING} photos are waiting already; try again when some are done")
+        there = sum(_size(job.source) for job in waiting)
+        arriving = sum(self._arriving.values())
+        if there + arriving + size > MOST_UPLOADED:
+            raise UserError("the photos that are waiting are too large already; try again when some are done")
+        # Of what is arriving, some is on the disk by now: counted twice, on the safe side.
+        if shutil.disk_usage(self._folder).free - arriving - size < LEAST_FREE:
+            raise UserError("the disk of this computer is nearly full; free some space for temporary files")
 
     def get(self, key: str) -> Job | None:
         """The job of that id."""
@@ -186,9 +205,25 @@ class Jobs:
             job.source.unlink(missing_ok=True)
             if job.state == "stopped":
                 self._forget(job)
+            self._forget_old()
             self._change()
+
+    def _forget_old(self):
+        """Deletes results that are too many or too large together, the oldest first. With the lock held."""
+        kept, total = 0, 0
+        for job in reversed([job for job in self._jobs.values() if job.over]):
+            kept, total = kept + 1, total + _size(job.target)
+            if kept > KEPT or (kept > 1 and total > MOST_KEPT):
+                self._forget(job)
 
     def _forget(self, job):
         job.source.unlink(missing_ok=True)
         job.target.unlink(missing_ok=True)
         self._jobs.pop(job.id, None)
+
+
+def _size(path):
+    try:
+        return path.stat().st_size
+    except OSError:  # deleted meanwhile
+        return 0

@@ -188,28 +188,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not 0 < int(length) <= MOST_BYTES:
             words = f"a photo of 1 to {MOST_BYTES // 2**20} MB is taken, not of {int(length) / 2**20:.0f}"
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
-        self._check_room()
-        source = self.server.jobs.place()
         try:
-            self._receive(source, int(length))
-            job = self.server.jobs.add(source, model)
-        except BaseException as error:
-            source.unlink(missing_ok=True)
-            if isinstance(error, UserError):
-                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
-            raise
+            with self.server.jobs.uploading(int(length)) as source:
+                self._receive(source, int(length))
+                job = self.server.jobs.add(source, model)
+        except UserError as error:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         try:
             self._send(HTTPStatus.ACCEPTED, "application/json", json.dumps({"job": job.id}).encode())
         except OSError:
             self.server.jobs.stop(job)  # nobody knows of it
             raise
-
-    def _check_room(self):
-        """Before a photo is received that nobody could compute."""
-        try:
-            self.server.jobs.check_room()
-        except UserError as error:
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
     def _receive(self, path, length):
         with open(path, "xb") as file:
