@@ -87,6 +87,12 @@ def test_auto_depends_on_the_machine_and_the_bits_alone(model, monkeypatch, nati
     assert native == any((expected(image) != exact(image)).any() for image in images)
 
 
+def test_float32_is_not_tensorfloat32(model):
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    Enlarger(model)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 def test_foreign_networks_are_computed_in_float32(monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     image = keras.Input((None, None, 3))

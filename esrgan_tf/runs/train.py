@@ -118,6 +118,8 @@ def _strategy(start: Start, cluster, stop, say):
 
     config = start.config
     keras.utils.set_random_seed(config.runtime.seed)
+    # GPUs since Ampere round the products of float32 to TensorFloat-32, unless they are told not to.
+    tf.config.experimental.enable_tensor_float_32_execution(config.runtime.precision != "float32")
     if config.runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
     if cluster is None:

@@ -22,9 +22,12 @@ Forward = Callable[[tf.Tensor], tf.Tensor]
 def forward(model: keras.Model, noise: float = 0.0) -> Forward:
     """The generator as one compiled function of float32 `[B, H, W, C]` in [0, 1], any B, H, W.
 
+    float32 is float32 from then on in this process: GPUs since Ampere would round products to TensorFloat-32.
+
     Args:
         noise: what it is told where it takes a noise level, in [0, 1].
     """
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     channels = model.inputs[0].shape[-1] - takes_noise_level(model)
     return tf.function(
         lambda image: model(with_noise_level(image, model, noise), training=False),
