@@ -1,7 +1,11 @@
 """Folders, image formats, the store, synthetic images and DIV2K. Patches have their own file."""
 
+import gc
+import os
 import re
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,6 +15,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_source
+from esrgan_tf.data import store as store_module
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
 from esrgan_tf.images.image_files import read_picture
@@ -125,7 +130,7 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
         "mismatch.png (low and high resolution are 80x64 and 80x64, not 1:4)",
     ):
         assert part in str(error.value)
-    assert not list((tmp_path / "cache").iterdir())  # nothing half-written
+    assert not list((tmp_path / "cache").rglob("*.json"))  # nothing counts as prepared
 
 
 def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
@@ -213,21 +218,125 @@ def test_store_holds_the_pixels_and_is_made_once(tmp_path):
         np.testing.assert_array_equal(store.lr(i), lr)
         np.testing.assert_array_equal(store.hr(i), hr)
         assert store.hr_size(i) == hr.shape[:2]
-    (folder,) = (tmp_path / "cache").iterdir()
-    before = (folder / "hr.u8").stat().st_mtime_ns
+    assert len(cached(tmp_path)) == 3
+    before = [path.stat().st_mtime_ns for path in cached(tmp_path)]
     open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache")
-    assert (folder / "hr.u8").stat().st_mtime_ns == before
-    save(tmp_path / "hr", "1.png", PHOTO)  # a changed image is another source
+    assert [path.stat().st_mtime_ns for path in cached(tmp_path)] == before
+    save(tmp_path / "hr", "1.png", PHOTO)  # a changed image is another one
     assert open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache").hr_size(1) == (64, 80)
 
 
-@pytest.mark.parametrize("name", ["hr.u8", "index.json"])
-def test_a_cut_store_is_made_anew(tmp_path, name):
+def cached(folder):
+    """The decoded images below its `cache`."""
+    return sorted((folder / "cache").rglob("*.u8"))
+
+
+def sets(folder):
+    return sorted((folder / "cache").rglob("*.json"))
+
+
+def test_what_is_decoded_is_not_decoded_again(tmp_path, capfd):
+    """One more photo is one more file, also in another folder's set."""
+    for i in range(5):
+        save(tmp_path / "photos" / "hr", f"{i}.png", PHOTO[: 32 + 4 * i])
+    first = open_store(folder_source(str(tmp_path / "photos" / "hr"), None, 4), tmp_path / "cache")
+    before = {path: path.stat().st_mtime_ns for path in cached(tmp_path)}
+    save(tmp_path / "photos" / "hr", "2b.png", PHOTO)
+    more = open_store(folder_source(str(tmp_path / "photos" / "hr"), None, 4), tmp_path / "cache")
+    above = open_store(folder_source(str(tmp_path / "photos"), None, 4), tmp_path / "cache")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (len(cached(tmp_path)), len(sets(tmp_path))) == (6, 3)
+    assert more.names == ["0.png", "1.png", "2.png", "2b.png", "3.png", "4.png"]
+    assert above.names == [f"hr/{name}" for name in more.names]
+    for store in (more, above):
+        np.testing.assert_array_equal(store.hr(3), PHOTO)
+        np.testing.assert_array_equal(store.lr(4), first.lr(3))
+    said = [line for line in capfd.readouterr().out.splitlines() if line.startswith("preparing")]
+    assert said == ["preparing 5 folder images …", "preparing 1 folder images …"]
+
+
+def test_another_scale_or_partner_is_another_image(tmp_path):
+    save(tmp_path / "hr", "a.png", PHOTO)
+    save(tmp_path / "lr", "a.png", 255 - bicubic(PHOTO, 16, 20))
+    hr = str(tmp_path / "hr")
+    stores = [
+        open_store(folder_source(hr, lr, scale), tmp_path / "cache")
+        for lr, scale in ((None, 4), (None, 2), (str(tmp_path / "lr"), 4))
+    ]
+    assert [store.lr(0).shape for store in stores] == [(16, 20, 3), (32, 40, 3), (16, 20, 3)]
+    assert (stores[0].lr(0) != stores[2].lr(0)).any()
+
+
+def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
+    for name in ("old", "used", "shared", "new"):
+        save(tmp_path / name, f"{name}.png", PHOTO)
+    save(tmp_path / "old", "shared.png", PHOTO)
+    save(tmp_path / "shared", "link.png", PHOTO)
+
+    def opened(name):
+        return open_store(folder_source(str(tmp_path / name), None, 4), tmp_path / "cache")
+
+    for name in ("old", "shared"):
+        opened(name)
+    gc.collect()  # nobody uses these two any more
+    used = opened("used")
+    for i, path in enumerate(sorted(sets(tmp_path), key=lambda path: path.stat().st_mtime_ns)):
+        os.utime(path, (i, i))
+    capfd.readouterr()
+    monkeypatch.setattr(store_module, "SHARE", 0.0)
+    new = opened("new")
+    assert capfd.readouterr().out.splitlines()[-1] == (
+        f"{tmp_path / 'cache'}: the 4 decoded images that were not used for longest are deleted"
+    )
+    assert len(sets(tmp_path)) == len(cached(tmp_path)) == 2
+    for store in (used, new):
+        np.testing.assert_array_equal(store.hr(0), PHOTO)
+    monkeypatch.setattr(store_module, "SHARE", 1.0)
+    np.testing.assert_array_equal(opened("old").hr(1), PHOTO)
+
+
+def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path):
+    save(tmp_path / "hr", "a.png", PHOTO)
+    left = [tmp_path / "cache" / "images" / "00" / name for name in ("00ff.u8", ".00ff.u8")]
+    left[0].parent.mkdir(parents=True)
+    for path in left:
+        path.write_bytes(b"half")
+    open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache")
+    assert len(cached(tmp_path)) == 1
+
+
+def test_caches_of_former_versions_are_deleted(tmp_path):
+    save(tmp_path / "hr", "a.png", PHOTO)
+    former = tmp_path / "cache" / "folder-0123456789abcdef"
+    former.mkdir(parents=True)
+    for name in ("index.json", "lr.u8", "hr.u8"):
+        (former / name).write_text("[]")
+    open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache")
+    assert not former.exists()
+
+
+def test_processes_prepare_one_cache_one_after_the_other(tmp_path):
+    for i in range(40):
+        save(tmp_path / "hr", f"{i}.png", np.tile(PHOTO, (4, 4, 1)))
+    program = (
+        "import sys; from esrgan_tf.data import folder_source, open_store; "
+        "store = open_store(folder_source(sys.argv[1], None, 4), sys.argv[2]); print(store.hr(39).sum())"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "hr", tmp_path / "cache"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = "".join(process.communicate()[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert said.count("preparing 40 folder images") == 1
+    assert said.count(f"{16 * int(PHOTO.sum())}\n") == 3
+
+
+@pytest.mark.parametrize("kind", ["u8", "json"])
+def test_a_cut_store_is_made_anew(tmp_path, kind):
     save(tmp_path / "hr", "a.png", PHOTO)
     source = folder_source(str(tmp_path / "hr"), None, 4)
     open_store(source, tmp_path / "cache")
-    (folder,) = (tmp_path / "cache").iterdir()
-    (folder / name).write_bytes((folder / name).read_bytes()[:50])
+    (path,) = (tmp_path / "cache").rglob(f"*.{kind}")
+    path.write_bytes(path.read_bytes()[:50])
     np.testing.assert_array_equal(open_store(source, tmp_path / "cache").hr(0), PHOTO)
 
 

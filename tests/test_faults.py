@@ -196,18 +196,19 @@ def test_an_image_that_turns_unreadable(tmp_path, photos, tiny_config, warm):
     cache = tmp_path / "cache"
     flags = (f"--set=data.cache_dir={cache}", "--set=runtime.checkpoint_every=100000")
     process = started(warm, tmp_path / "run", tiny_config, *flags)
-    training, _ = sorted(cache.glob("*/hr.u8"), key=lambda path: -path.stat().st_size)
-    os.truncate(training, training.stat().st_size - 100)
+    sets = [json.loads(path.read_text()) for path in cache.glob("sets/*.json")]
+    (key,) = (key for images in sets for name, key, *_ in images if len(images) == 3 and name == "coffee.png")
+    os.truncate(cache / "images" / key[:2] / f"{key}.u8", 100)
     wait_for_step(tmp_path / "run", len(read_metrics(tmp_path / "run" / "psnr")) + 30, [process])
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
     said = process.stderr.read_text()
     assert len(re.findall(r"^image coffee\.png: its cache is cut short .*; it is replaced", said, re.MULTILINE)) == 1
-    # The next start decodes the images again.
+    # The next start decodes the image again.
     done = int(re.search(r"saved at step (\d+)", said)[1])
     again = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 5}"), eagerly=True)
     assert again.returncode == 0
-    assert "preparing 3 folder images" in again.stdout
+    assert "preparing 1 folder images" in again.stdout
     assert "replaced" not in again.stderr
 
 

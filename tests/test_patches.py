@@ -75,22 +75,24 @@ def test_parts_of_a_batch_make_the_batch(shares):
 
 
 def test_an_image_that_turns_unreadable_is_told_once_and_replaced(capsys, tmp_path):
-    """With real files: the cache of the middle image is cut off while it is open."""
+    """With real files: those of the second and the third image are cut off while they are open."""
     images = [np.full((40, 40, 3), 10 * i, np.uint8) for i in range(3)]
-    pairs = [(f"{i}.png", image[::SCALE, ::SCALE], image) for i, image in enumerate(images)]
-    store = open_store(Source({"source": "test"}, 3, lambda: iter(pairs)), tmp_path)
+    names = [f"{i}.png" for i in range(3)]
+    pairs = [(i, image[::SCALE, ::SCALE], image) for i, image in enumerate(images)]
+    store = open_store(Source({"source": "test"}, names, names, lambda numbers: iter(pairs)), tmp_path)
     source = Patches(store, SCALE, PATCH, BATCH, 0)
     before = np.concatenate([source.batch(step)[1] for step in range(20)])
     assert set(before[:, 0, 0, 0]) == {0, 10, 20}
-    (cache,) = tmp_path.glob("*/hr.u8")
-    os.truncate(cache, 40 * 40 * 3 + 100)  # of the second a few bytes, of the third nothing
+    files = {path.read_bytes()[0] // 10: path for path in tmp_path.rglob("*.u8")}
+    os.truncate(files[1], 100)
+    os.truncate(files[2], 0)
     after = np.concatenate([source.batch(step)[1] for step in range(20)])
     assert (after == 0).all()
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
-    for line, name in zip(sorted(told), ("1.png", "2.png"), strict=True):
-        assert line == f"image {name}: its cache is cut short ({cache}); it is replaced by the next from now on"
-    os.truncate(cache, 0)
+    for line, i in zip(sorted(told), (1, 2), strict=True):
+        assert line == f"image {i}.png: its cache is cut short ({files[i]}); it is replaced by the next from now on"
+    os.truncate(files[0], 0)
     with pytest.raises(UserError, match="none of the training images can be read any more"):
         source.batch(0)
 

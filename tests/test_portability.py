@@ -38,7 +38,9 @@ with Canvas(5, 7, 3, np.uint8, folder) as canvas:
 assert pixels.sum() == 3 * (6 * 9 + 8) and pixels[2, 4, 0] == 9
 assert os.listdir(folder) == []
 images = [np.full((8, 8, 3), i, np.uint8) for i in range(20)]
-store = open_store(Source({"source": "a"}, 20, lambda: iter([(str(i), a, a) for i, a in enumerate(images)])), folder)
+names = [str(i) for i in range(20)]
+source = Source({"source": "a"}, names, names, lambda numbers: iter([(i, images[i], images[i]) for i in numbers]))
+store = open_store(source, folder)
 with ThreadPoolExecutor(8) as pool:
     for i, image in zip([*range(20)] * 50, pool.map(store.hr, [*range(20)] * 50)):
         assert (image == i).all()

@@ -44,7 +44,7 @@ class DataConfig:
         f"needs: {', '.join(f'{name} {family.options.multiple}' for name, family in DISCRIMINATORS.items())}",
     ] = 128
     batch_size: Annotated[Positive, "patches a step, over all devices together"] = 16
-    cache_dir: Annotated[str, "decoded images are kept here, 8 bits a channel; DIV2K takes about 7 GB"] = (
+    cache_dir: Annotated[str, "decoded images, 8 bits a channel, at most half of the free disk; DIV2K takes 7 GB"] = (
         "~/.cache/esrgan_tf"
     )
 

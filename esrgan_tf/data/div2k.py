@@ -3,10 +3,12 @@
 import contextlib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from esrgan_tf.data.store import Pair, Source
+import numpy as np
+
+from esrgan_tf.data.store import Source
 from esrgan_tf.errors import UserError
 
 
@@ -34,12 +36,14 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
             "data.source=folder"
         ) from error
 
-    def pairs() -> Iterator[Pair]:
+    def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        wanted = set(numbers)
         # In the order of the prepared files, so that every machine sees the same images as the same i.
         examples = builder.as_dataset(split=split, read_config=tfds.ReadConfig(interleave_cycle_length=1))
         for i, example in enumerate(tfds.as_numpy(examples)):
-            lr, hr = example["lr"], example["hr"]
-            yield f"{split}/{i:04d}", lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
+            if i in wanted:
+                lr, hr = example["lr"], example["hr"]
+                yield i, lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
 
     info = builder.info.splits[split]
     facts = {
@@ -50,7 +54,8 @@ def div2k_source(split: str, data_dir: str, scale: int) -> Source:
         "examples": info.num_examples,
         "bytes": info.num_bytes,
     }
-    return Source(facts, info.num_examples, pairs)
+    numbers = range(info.num_examples)
+    return Source(facts, [f"{split}/{i:04d}" for i in numbers], [[facts, i] for i in numbers], decode)
 
 
 def _first_line(error):

@@ -2,14 +2,14 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from esrgan_tf.data.store import Pair, Source
+from esrgan_tf.data.store import Source
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files, read_rgb
 
@@ -44,18 +44,18 @@ def folder_source(
         lr_root = Path(lr_dir).expanduser()
         lr_files = _partners(hr_files, hr_root, lr_root, _list(lr_root, lr_key), scale, lr_key)
 
-    def pairs() -> Iterator[Pair]:
+    def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         problems = []
         with ThreadPoolExecutor() as pool:
-            work = zip(hr_files, lr_files, strict=True)
+            work = iter(numbers)
             while chunk := list(itertools.islice(work, _AT_ONCE)):
-                for (hr_file, _), result in zip(
-                    chunk, pool.map(lambda pair: _read(pair[0], pair[1], scale), chunk), strict=True
+                for i, result in zip(
+                    chunk, pool.map(lambda i: _read(hr_files[i], lr_files[i], scale), chunk), strict=True
                 ):
                     if isinstance(result, str):
                         problems.append(result)
                     else:
-                        yield str(hr_file.relative_to(hr_root)), *result
+                        yield i, *result
         if not problems:
             return
         text = f"{hr_key}: {len(problems)} of {len(hr_files)} images are unusable: {listed(problems)}"
@@ -65,10 +65,10 @@ def folder_source(
             raise UserError(text + (hint if skip_unreadable is False and some_left else ""))
         tqdm.write(f"left out, {text}", sys.stderr)
 
-    facts = {"source": "folder", "scale": scale, "hr": _stamp(hr_files), "lr": _stamp(f for f in lr_files if f)}
-    if skip_unreadable:  # its cache lacks images; without, caches keep the names that they have
-        facts["skip_unreadable"] = True
-    return Source(facts, len(hr_files), pairs)
+    facts = {"source": "folder", "skip_unreadable": bool(skip_unreadable)}
+    names = [str(path.relative_to(hr_root)) for path in hr_files]
+    stamps = [[scale, _stamp(hr), lr and _stamp(lr)] for hr, lr in zip(hr_files, lr_files, strict=True)]
+    return Source(facts, names, stamps, decode)
 
 
 def _list(folder, key):
@@ -113,5 +113,5 @@ def _read(hr_file: Path, lr_file: Path | None, scale: int) -> tuple[np.ndarray, 
     return lr, hr[:height, :width]
 
 
-def _stamp(files):
-    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+def _stamp(path):
+    return [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]

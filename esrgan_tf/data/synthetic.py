@@ -8,12 +8,12 @@ gradients, thin strokes and text.
 
 import colorsys
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from esrgan_tf.data.store import Pair, Source
+from esrgan_tf.data.store import Source
 from esrgan_tf.images.training_images import bicubic
 
 IMAGES = {"train": 96, "validation": 4}
@@ -25,15 +25,14 @@ _LEAVES = 450
 def synthetic_source(split: str, seed: int, scale: int) -> Source:
     """Dead-leaves images for the split `train` or `validation`, which share none; reduced by Pillow's bicubic."""
 
-    def pair(i: int) -> Pair:
-        hr = dead_leaves(np.random.default_rng([seed, list(IMAGES).index(split), i]))
-        return f"{split}/{i:04d}", bicubic(hr, SIZE // scale, SIZE // scale), hr
-
-    def pairs() -> Iterator[Pair]:
-        return map(pair, range(IMAGES[split]))  # threads made it slower, measured
+    def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        for i in numbers:  # threads made it slower, measured
+            hr = dead_leaves(np.random.default_rng([seed, list(IMAGES).index(split), i]))
+            yield i, bicubic(hr, SIZE // scale, SIZE // scale), hr
 
     facts = {"source": "synthetic", "version": 2, "split": split, "seed": seed, "scale": scale}
-    return Source(facts, IMAGES[split], pairs)
+    numbers = range(IMAGES[split])
+    return Source(facts, [f"{split}/{i:04d}" for i in numbers], [[facts, i] for i in numbers], decode)
 
 
 def dead_leaves(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
