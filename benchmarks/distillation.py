@@ -5,7 +5,10 @@
 
 It makes the data of a stage (`benchmarks.distillation_data`), then trains the stage by `esrgan-tf train`, from the
 network of the stage before. Every two hours a snapshot of the generator goes to `runs/next/snapshots`. Ctrl-C, or
-SIGINT to the process group, ends it after the current step, with a checkpoint. `--status` prints where it stands.
+SIGINT to the process group, ends it after the current step, with a checkpoint. `--status` prints where it stands;
+`--keep FILE` writes the newest generator there, in float16, so that a lost disk does not cost all of it:
+
+    python -m benchmarks.distillation runs/next --keep benchmarks/next_photo.safetensors
 """
 
 import argparse
@@ -55,7 +58,11 @@ def main():
     parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; else downloaded by Keras")
     parser.add_argument("--precision", default="mixed_bfloat16", help="runtime.precision of the stages")
     parser.add_argument("--status", action="store_true", help="print where it stands")
+    parser.add_argument("--keep", type=Path, help="write the newest generator to this .safetensors file")
     arguments = parser.parse_args()
+    if arguments.keep:
+        keep(arguments.runs, arguments.keep)
+        return
     if arguments.status:
         print_status(arguments.runs)
         return
@@ -148,6 +155,20 @@ def snapshot(runs: Path, stage: Stage) -> None:
     if generator.exists():
         (runs / "snapshots").mkdir(exist_ok=True)
         shutil.copyfile(generator, runs / "snapshots" / f"{stage.name}-{_steps(runs, stage)}.keras")
+
+
+def keep(runs: Path, file: Path) -> None:
+    """Writes the newest stage's generator with float16 weights, under PyTorch's names; `upscale --model` takes it."""
+    from safetensors.numpy import load_file, save_file
+
+    from esrgan_tf.weights.loading import load_model
+    from esrgan_tf.weights.pytorch import save_torch
+
+    stage = next(stage for stage in reversed(STAGES) if _steps(runs, stage))
+    save_torch(load_model(runs / stage.name / stage.phase / "generator.keras"), file)
+    state = {name: tensor.astype("float16") for name, tensor in load_file(file).items()}
+    save_file(state, file, {"stage": stage.name, "steps": str(_steps(runs, stage))})
+    print(f"{file}: stage {stage.name}, {_steps(runs, stage)} steps, {file.stat().st_size / 1e6:.1f} MB")
 
 
 def print_status(runs: Path) -> None:

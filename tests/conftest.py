@@ -225,6 +225,12 @@ def randomise(model, seed=0, deviation=0.1):
     return model
 
 
+def assert_close(found, expected, share=1e-5):
+    """Equal up to a share of the largest magnitude: what rounding makes of sums, whose order processors differ in."""
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=share * max(1e-30, float(np.abs(expected).max())))
+
+
 def opens_without_this_package(model, image, folder, warm=None) -> bool:
     """Whether the saved `.keras` file computes the same in a process, cold or warm, that cannot import `esrgan_tf`."""
     model.save(folder / "generator.keras")
