@@ -21,6 +21,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.distillation_data import TRUTH
 from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
 
 CONFIG = Path(__file__).parent.parent / "configs" / "bundled_next.yaml"
@@ -30,13 +31,14 @@ VALIDATION_CROPS = 47  # all that Kodak's photos give
 
 @dataclass(frozen=True)
 class Stage:
-    """One run: its phase, how many crops it learns from, and what differs from the configuration."""
+    """One run: its phase, how many crops it learns from, what differs from the configuration, photos as targets."""
 
     name: str
     phase: str
     steps: int
     crops: int
     settings: dict = field(default_factory=dict)
+    truth: bool = False
 
 
 STAGES = [
@@ -45,7 +47,7 @@ STAGES = [
     Stage("pixels_3", "psnr", 40_000, 12_000, {"data.hr_patch": 192, "psnr.schedule": "cosine"}),
     # VGG19's features without a discriminator: its weight is 0, so that the smallest one will do.
     Stage("features", "gan", 15_000, 12_000, {"gan.adversarial_weight": 0.0, "discriminator.filters": 1}),
-    Stage("adversarial", "gan", 30_000, 12_000),
+    Stage("adversarial", "gan", 30_000, 12_000, truth=True),
 ]
 
 
@@ -96,6 +98,8 @@ class _Run:
             if _done(self._runs, stage):
                 continue
             self._data(given.photos, "pairs", stage.crops)
+            if stage.truth:
+                self._call("-m", "benchmarks.distillation_data", "truth", str(given.photos), str(self._runs / "pairs"))
             before = STAGES[i - 1] if i else None
             while not self._stopping and not _done(self._runs, stage):
                 self._train(stage, before)
@@ -181,7 +185,7 @@ def print_status(runs: Path) -> None:
 
 
 def _count(folder):
-    return sum(1 for _ in folder.glob("*.png"))
+    return sum(not path.name.startswith(TRUTH) for path in folder.glob("*.png"))
 
 
 def _steps(runs, stage):

@@ -12,6 +12,8 @@ Each step skips the files that exist, so that it resumes after a stop, and adds 
 
 `teach` writes the teacher's ×4 result of each degraded crop to `pairs/teacher`.
 
+`truth` adds pairs whose target is a photo, for a discriminator that sees true images among the real ones.
+
 `show` draws what a target takes from where, on ten of scikit-image's photos, and measures it against the ground truth:
 
     python -m benchmarks.distillation_data show docs/development/targets.jpg --model RealESRGAN_x4plus
@@ -46,6 +48,7 @@ CROP = 128  # LR pixels per side that the teacher sees
 MARGIN = 8  # LR pixels per side that the targets leave out: the teacher lacks context there
 PIXELS_PER_CROP = 160_000  # of a photo: larger photos give more crops
 MOST_CROPS = 8  # per photo and variant
+TRUTH, LEAST_TRUTH = "truth_", 256  # how names of pairs of photos begin; pixels on both sides of such photos
 LEAST_SCALE = 0.25  # of a photo before it is cropped
 FLAT, FLAT_SKIPPED = 6.0, 0.75  # crops with less detail than FLAT teach little: this share of them is skipped
 
@@ -81,6 +84,9 @@ def main():
     teach.add_argument("--crops", type=int, help="stop after so many results, those that exist included")
     teach.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto")
     commands.add_parser("targets").add_argument("pairs", type=Path)
+    truth = commands.add_parser("truth")
+    truth.add_argument("photos", type=Path)
+    truth.add_argument("pairs", type=Path)
     show = commands.add_parser("show")
     show.add_argument("picture", type=Path)
     show.add_argument("--model", required=True, help="the teacher")
@@ -91,6 +97,8 @@ def main():
         write_teacher_results(arguments.pairs, arguments.model, arguments.crops, arguments.precision)
     elif arguments.command == "targets":
         write_targets(arguments.pairs)
+    elif arguments.command == "truth":
+        write_truth(arguments.photos, arguments.pairs)
     else:
         show_targets(arguments.picture, arguments.model)
 
@@ -225,6 +233,33 @@ def _write_target(pairs: Path, name: str) -> None:
     Image.fromarray(degraded[MARGIN:-MARGIN, MARGIN:-MARGIN]).save(pairs / "lr" / name, compress_level=1)
     hr_margin = MARGIN * SCALE
     _save(Image.fromarray(result[hr_margin:-hr_margin, hr_margin:-hr_margin]), pairs / "hr" / name)
+
+
+def write_truth(photos: Path, pairs: Path) -> None:
+    """Writes `lr/truth_NAME` and `hr/truth_NAME` for each photo of `LEAST_TRUTH` pixels on both sides."""
+    with ProcessPoolExecutor() as pool:
+        work = partial(_write_true_pair, photos, pairs)
+        for _ in tqdm(pool.map(work, paths := image_files(photos), chunksize=8), "truth", len(paths), unit="photo"):
+            pass
+
+
+def _write_true_pair(photos: Path, pairs: Path, path: Path) -> None:
+    name = "_".join(path.relative_to(photos).with_suffix("").parts)
+    photo, file = Image.fromarray(read_rgb(path)), f"{TRUTH}{name}.png"
+    if min(photo.size) < LEAST_TRUTH or (pairs / "hr" / file).exists():
+        return
+    hr, lr = true_pair(photo, np.random.default_rng([1, zlib.crc32(name.encode())]))
+    Image.fromarray(lr).save(pairs / "lr" / file, compress_level=1)
+    _save(Image.fromarray(hr), pairs / "hr" / file)
+
+
+def true_pair(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A crop of a photo, uint8 `[4h, 4w, 3]`, and its downscaled and degraded copy, uint8 `[h, w, 3]`."""
+    side = min((CROP - 2 * MARGIN) * SCALE, min(photo.size) // SCALE * SCALE)
+    left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
+    crop = photo.crop((left, top, left + side, top + side))
+    clean = np.asarray(crop.resize((side // SCALE, side // SCALE), FILTERS[rng.integers(len(FILTERS))]))
+    return np.asarray(crop), clean if rng.random() < CLEAN else degrade(clean, rng)
 
 
 def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE) -> np.ndarray:

@@ -36,6 +36,19 @@ def test_degradations_of_every_kind_occur_and_are_moderate(photo):
     assert 3 < np.median(errors) < 20
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_true_pair_is_a_photo_and_its_downscaled_copy(seed):
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal((300, 410, 3)), (12, 12, 0))
+    photo = Image.fromarray(np.uint8(np.clip(128 + 1500 * noise, 0, 255)))
+    hr, lr = distillation_data.true_pair(photo, np.random.default_rng(seed))
+    assert (hr.shape, lr.shape) == ((300, 300, 3), (75, 75, 3))
+    x = next(x for x in range(111) if (np.asarray(photo)[:, x : x + 300] == hr).all())
+    assert 0 <= x <= 110
+    downscaled = hr.reshape(75, 4, 75, 4, 3).mean(axis=(1, 3))
+    assert np.abs(downscaled - lr).mean() < 15  # noise and compression, but the same place
+    assert np.corrcoef(downscaled.ravel(), lr.ravel())[0, 1] > 0.9
+
+
 def test_a_target_has_the_colours_of_the_clean_crop(photo):
     """A teacher that draws the crop well, but darker and redder."""
     clean = np.asarray(photo)[:64, :64]
