@@ -6,6 +6,9 @@ import glob
 import os
 import secrets
 import shutil
+import socket
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from filelock import FileLock
 from esrgan_tf.errors import UserError
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # how disks say that they have none
-_TOKEN = 16  # hexadecimal digits that make a staging name unique
+_TOKEN = 16  # hexadecimal digits that make a name unique
+_FOREIGN = 7 * 24 * 3600.0  # seconds
 
 
 @contextlib.contextmanager
@@ -28,50 +32,115 @@ def replacing(target: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(target))
     # A name may be as long as the disk allows; its end is what writers look at.
     name = target.name.encode()[-160:].decode(errors="ignore")
-    _delete_leftovers(target.parent, name)
-    staging = target.with_name(f".{secrets.token_hex(_TOKEN // 2)}.{name}")
-    with _locked(_lock_of(staging)):
+    for lock in target.parent.glob(f".*.{'?' * _TOKEN}.{glob.escape(name)}.lock"):
+        if not is_in_use(lock):
+            delete(lock.with_name(lock.name.removesuffix(".lock")))
+            delete(lock)
+    staging = target.with_name(f".{unique_name()}.{name}")
+    with in_use(staging.with_name(f"{staging.name}.lock")):
         try:
             yield staging
             for path in (*staging.rglob("*"), staging):
                 flush(path)
-            os.replace(staging, target)
+            _replace(staging, target)
             flush(target.parent)
         finally:
             delete(staging)
 
 
-def _lock_of(staging):
-    return staging.with_name(f"{staging.name}.lock")
+def unique_name() -> str:
+    """This machine's name, a dot, and random digits."""
+    return f"{_machine()}.{secrets.token_hex(_TOKEN // 2)}"
+
+
+def file_lock(path: Path, timeout: float = -1) -> FileLock:
+    """A lock on a file, exclusive among threads, processes and, where the disk does it, machines.
+
+    To acquire it raises TimeoutError after so many seconds (never, if negative), and OSError with one of `NO_LOCKS`
+    where the disk has no locks. The system releases it when the process ends.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with open(path, "a"):  # filelock takes some reasons why it cannot for a lock that is held, and waits
+        pass
+    return FileLock(path, timeout=timeout, poll_interval=0.02, fallback_to_soft=False)
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether somebody holds the lock of a file, which need not be writable. None where that cannot be told: without
+    locks, or without permission to read."""
+    try:
+        if sys.platform != "win32":
+            import fcntl
+
+            with open(path) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except ImportError:
+        pass
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return True if isinstance(error, BlockingIOError) else None
+    if not path.is_file():
+        return False
+    try:
+        with file_lock(path, timeout=0):
+            return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager
-def _locked(path):
-    """Holds a lock file, which tells others that its staging name is in use; it is deleted at the end."""
-    lock = FileLock(path)
+def in_use(lock_file: Path) -> Iterator[None]:
+    """Holds a lock file of a `unique_name`, by which `is_in_use` knows; it is deleted at the end."""
+    lock = file_lock(lock_file, timeout=60)  # it is new, and nobody else's
     try:
         lock.acquire()
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        path.unlink(missing_ok=True)  # where a disk has no locks, leftovers stay, since nobody can tell their owner
-        yield
-        return
     try:
         yield
     finally:
         lock.release()
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on Windows another process may be looking at it
+            lock_file.unlink(missing_ok=True)
 
 
-def _delete_leftovers(folder, name):
-    """Deletes the staging names for `name` whose owners have ended: nobody holds their locks."""
-    for path in folder.glob(f".{'?' * _TOKEN}.{glob.escape(name)}.lock"):
-        lock = FileLock(path, timeout=0)
-        with contextlib.suppress(OSError):  # Timeout among them: the owner is alive; or it has just ended
-            with lock:
-                delete(path.with_name(path.name.removesuffix(".lock")))
-            path.unlink(missing_ok=True)
+def is_in_use(lock_file: Path) -> bool:
+    """Whether a lock file is held, as far as can be told.
+
+    Another machine's lock counts as held for a week after it was made: locks of some shared disks are one machine's
+    alone.
+    """
+    if is_locked(lock_file) is not False:
+        return True
+    if f".{_machine()}." in lock_file.name:
+        return False
+    try:
+        return time.time() - lock_file.stat().st_mtime < _FOREIGN
+    except OSError:  # it was just deleted
+        return False
+
+
+def _machine():
+    return socket.gethostname().partition(".")[0][:40]
+
+
+def _replace(staging, target):
+    """`os.replace`; on Windows again and again for two seconds, while another process has the target open."""
+    for attempt in range(40):
+        try:
+            os.replace(staging, target)
+            return
+        except PermissionError:
+            if os.name != "nt" or attempt == 39:
+                raise
+            time.sleep(0.05)
 
 
 def remove(path: Path) -> None:

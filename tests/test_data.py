@@ -1,12 +1,14 @@
 """Folders, image formats, the store, synthetic images and DIV2K. Patches have their own file."""
 
-import gc
+import dataclasses
+import errno
 import os
 import re
 import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,7 +132,7 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
         "mismatch.png (low and high resolution are 80x64 and 80x64, not 1:4)",
     ):
         assert part in str(error.value)
-    assert not list((tmp_path / "cache").rglob("*.json"))  # nothing counts as prepared
+    assert [path.name.partition("-")[0] for path in sets(tmp_path)] == ["partial"]  # nothing counts as prepared
 
 
 def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
@@ -245,7 +247,7 @@ def test_what_is_decoded_is_not_decoded_again(tmp_path, capfd):
     more = open_store(folder_source(str(tmp_path / "photos" / "hr"), None, 4), tmp_path / "cache")
     above = open_store(folder_source(str(tmp_path / "photos"), None, 4), tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert (len(cached(tmp_path)), len(sets(tmp_path))) == (6, 3)
+    assert (len(cached(tmp_path)), len(sets(tmp_path))) == (6, 3)  # the first store is still there, and its set
     assert more.names == ["0.png", "1.png", "2.png", "2b.png", "3.png", "4.png"]
     assert above.names == [f"hr/{name}" for name in more.names]
     for store in (more, above):
@@ -267,32 +269,116 @@ def test_another_scale_or_partner_is_another_image(tmp_path):
     assert (stores[0].lr(0) != stores[2].lr(0)).any()
 
 
+def test_a_former_state_of_a_folder_is_forgotten(tmp_path):
+    """Once nobody uses it; and what it alone had."""
+    for name in ("a", "b"):
+        save(tmp_path / "hr", f"{name}.png", PHOTO)
+    folder, cache = str(tmp_path / "hr"), tmp_path / "cache"
+    store = open_store(folder_source(folder, None, 4), cache)
+    (tmp_path / "hr" / "a.png").unlink()
+    open_store(folder_source(folder, None, 4), cache)
+    assert (len(sets(tmp_path)), len(cached(tmp_path))) == (2, 2)
+    np.testing.assert_array_equal(store.hr(0), PHOTO)
+    del store
+    save(tmp_path / "hr", "c.png", PHOTO)
+    open_store(folder_source(folder, None, 4), cache)
+    assert (len(sets(tmp_path)), len(cached(tmp_path))) == (1, 2)
+    assert list(cache.rglob("*.lock")) == []
+
+
 def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
-    for name in ("old", "used", "shared", "new"):
+    for name in ("old", "shared", "used", "new"):
         save(tmp_path / name, f"{name}.png", PHOTO)
-    save(tmp_path / "old", "shared.png", PHOTO)
-    save(tmp_path / "shared", "link.png", PHOTO)
+    save(tmp_path / "old", "second.png", PHOTO)
+    os.symlink(tmp_path / "used" / "used.png", tmp_path / "shared" / "link.png")
 
     def opened(name):
         return open_store(folder_source(str(tmp_path / name), None, 4), tmp_path / "cache")
 
+    used = opened("used")
     for name in ("old", "shared"):
         opened(name)
-    gc.collect()  # nobody uses these two any more
-    used = opened("used")
-    for i, path in enumerate(sorted(sets(tmp_path), key=lambda path: path.stat().st_mtime_ns)):
-        os.utime(path, (i, i))
     capfd.readouterr()
     monkeypatch.setattr(store_module, "SHARE", 0.0)
     new = opened("new")
-    assert capfd.readouterr().out.splitlines()[-1] == (
-        f"{tmp_path / 'cache'}: the 4 decoded images that were not used for longest are deleted"
-    )
+    said = f"{tmp_path / 'cache'}: the 3 decoded images that were not used for longest are deleted"
+    assert capfd.readouterr().out.splitlines()[-1] == said
     assert len(sets(tmp_path)) == len(cached(tmp_path)) == 2
     for store in (used, new):
         np.testing.assert_array_equal(store.hr(0), PHOTO)
     monkeypatch.setattr(store_module, "SHARE", 1.0)
     np.testing.assert_array_equal(opened("old").hr(1), PHOTO)
+
+
+def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch):
+    """It may list what somebody is using."""
+    for name in ("one", "two"):
+        save(tmp_path / name, f"{name}.png", PHOTO)
+    open_store(folder_source(str(tmp_path / "one"), None, 4), tmp_path / "cache")
+    sets(tmp_path)[0].write_text("half")
+    monkeypatch.setattr(store_module, "SHARE", 0.0)
+    open_store(folder_source(str(tmp_path / "two"), None, 4), tmp_path / "cache")
+    assert len(cached(tmp_path)) == 2
+
+
+def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, capfd):
+    for i in range(4):
+        save(tmp_path / "hr", f"{i}.png", PHOTO[: 32 + 4 * i])
+    source = folder_source(str(tmp_path / "hr"), None, 4)
+
+    def interrupted(numbers):
+        for pair in source.decode(numbers):
+            yield pair
+            if pair[0] == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_store(dataclasses.replace(source, decode=interrupted), tmp_path / "cache")
+    assert len(open_store(source, tmp_path / "cache")) == 4
+    said = [line for line in capfd.readouterr().out.splitlines() if line.startswith("preparing")]
+    assert said == ["preparing 4 folder images …", "preparing 2 folder images …"]
+    assert len(sets(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_a_full_disk_is_freed_of_what_is_not_used(tmp_path, monkeypatch, enough):
+    """Nothing half-done is left where that does not help."""
+    for name in ("old", "new"):
+        for i in range(3):
+            save(tmp_path / name, f"{i}.png", PHOTO)
+    cache = tmp_path / "cache"
+    open_store(folder_source(str(tmp_path / "old"), None, 4), cache)
+    write, most = store_module._Cache._write, 4 if enough else 2
+
+    def full(self, *pair):
+        if len(cached(tmp_path)) >= most:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return write(self, *pair)
+
+    monkeypatch.setattr(store_module._Cache, "_write", full)
+    source = folder_source(str(tmp_path / "new"), None, 4)
+    if enough:
+        assert len(open_store(source, cache)) == 3
+    else:
+        with pytest.raises(UserError, match=r"no room left in .*cache; choose another disk"):
+            open_store(source, cache)
+    assert len(cached(tmp_path)) == (3 if enough else 0)
+
+
+def test_a_complete_cache_need_not_be_writable(tmp_path, monkeypatch):
+    save(tmp_path / "hr", "a.png", PHOTO)
+    source = folder_source(str(tmp_path / "hr"), None, 4)
+    open_store(source, tmp_path / "cache")
+    before = sorted((tmp_path / "cache").rglob("*"))
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(store_module, "in_use", refuse)
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    np.testing.assert_array_equal(open_store(source, tmp_path / "cache").hr(0), PHOTO)
+    assert sorted((tmp_path / "cache").rglob("*")) == before
 
 
 def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path):

@@ -1,7 +1,7 @@
 """Files and folders that are whole or not there."""
 
-import errno
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from esrgan_tf.files import remove, replacing
+from esrgan_tf.files import NO_LOCKS, remove, replacing
 
 
 def write(target, text, error=None):
@@ -60,7 +60,8 @@ def finish(process):
     return process.returncode
 
 
-def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "container")
     killed, alive = (writer(tmp_path / "cache", text) for text in ("killed", "alive"))
     killed.kill()
     killed.communicate()
@@ -73,6 +74,19 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
     assert finish(alive) == finish(other) == 0
     assert sorted(os.listdir(tmp_path)) == ["cache", "other"]
     assert sorted(path.read_text() for path in (tmp_path / "cache").iterdir()) == ["alive", "alive"]
+
+
+def test_what_another_machine_left_is_kept_for_a_week(tmp_path):
+    """Locks of some shared disks are one machine's alone: it may still be writing."""
+    killed = writer(tmp_path / "cache", "killed")
+    killed.kill()
+    killed.communicate()
+    write(tmp_path / "cache", "new")
+    assert len(os.listdir(tmp_path)) == 3
+    (lock,) = tmp_path.glob(".*.lock")
+    os.utime(lock, (0, 0))
+    write(tmp_path / "cache", "newer")
+    assert os.listdir(tmp_path) == ["cache"]
 
 
 def test_processes_of_one_name_do_not_disturb_each_other(tmp_path):
@@ -100,13 +114,20 @@ def test_fifty_threads_write_one_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_disk_without_locks(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_a_disk_without_locks(tmp_path, monkeypatch, number):
+    """Nobody's work is taken for left there."""
+
     def refuse(*_):
-        raise OSError(errno.ENOLCK, "no locks available")
+        raise OSError(number, "no locks here")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    write(tmp_path / "a.txt", "new")
-    assert (tmp_path / "a.txt").read_text() == "new"
+    target = tmp_path / "a.txt"
+    with replacing(target) as staging:
+        staging.write_text("first")
+        write(target, "second")
+        assert staging.read_text() == "first"
+    assert target.read_text() == "first"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 

@@ -15,6 +15,7 @@ def test_without_what_linux_alone_has():
     # Soft locks, which are all that is left here, cannot tell that an owner was killed under a false number.
     command += ["--deselect", "tests/test_files.py::test_what_a_killed_process_left_goes_with_the_next"]
     command += ["--deselect", "tests/test_files.py::test_a_disk_without_locks"]
+    command += ["--deselect", "tests/test_files.py::test_what_another_machine_left_is_kept_for_a_week"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -65,7 +65,8 @@ def folder_source(
             raise UserError(text + (hint if skip_unreadable is False and some_left else ""))
         tqdm.write(f"left out, {text}", sys.stderr)
 
-    facts = {"source": "folder", "skip_unreadable": bool(skip_unreadable)}
+    facts = {"source": "folder", "hr": str(hr_root.resolve()), "lr": lr_dir and str(lr_root.resolve()), "scale": scale}
+    facts["skip_unreadable"] = bool(skip_unreadable)
     names = [str(path.relative_to(hr_root)) for path in hr_files]
     stamps = [[scale, _stamp(hr), lr and _stamp(lr)] for hr, lr in zip(hr_files, lr_files, strict=True)]
     return Source(facts, names, stamps, decode)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from filelock import FileLock
 from tqdm import tqdm
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.files import NO_LOCKS, remove, replacing
+from esrgan_tf.files import NO_LOCKS, file_lock, in_use, is_in_use, remove, replacing, unique_name
 
 Pair = tuple[str, np.ndarray, np.ndarray]  # name, lr [h, w, 3], hr [scale * h, scale * w, 3], both uint8
 
@@ -77,10 +75,10 @@ class ImageStore:
 
     Args:
         entries: name, file, shape of the low and of the high resolution, for each pair.
-        use: the lock that keeps others from deleting the files; held as long as the store is there.
+        use: what keeps others from deleting the files; kept as long as the store is.
     """
 
-    def __init__(self, entries: Sequence[tuple[str, Path, Sequence[int], Sequence[int]]], use: FileLock | None = None):
+    def __init__(self, entries: Sequence[tuple[str, Path, Sequence[int], Sequence[int]]], use: object = None):
         self.names: list[str] = [name for name, *_ in entries]
         self._files = [file for _, file, *_ in entries]
         self._shapes = {"lr": [tuple(lr) for _, _, lr, _ in entries], "hr": [tuple(hr) for *_, hr in entries]}
@@ -128,92 +126,141 @@ class ImageStore:
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
     """Opens the pairs of `source` in the cache, decoding those that are not in it yet.
 
-    Each pair is a file, which all sources share that have it. What was not used for longest goes when the cache takes
-    more than half of what the disk could give it, unless another process is using it. Processes that open the same
-    cache wait for each other.
+    Each pair is a file, which all sources share that have it. What was not used for longest is deleted when the cache
+    takes more than half of what the disk could give it, unless somebody is using it. Who adds to a cache waits for
+    others who do; a complete one need not be writable.
 
     Raises:
         UserError: what the source refuses, or a disk without room.
     """
-    cache_dir = Path(cache_dir).expanduser()
+    cache = _Cache(Path(cache_dir).expanduser())
+    store = cache.complete(source)
+    if store is not None:
+        return store
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with _alone(cache_dir) as locked:
-            cache = _Cache(cache_dir)
-            store = cache.opened(source)
+        with cache.alone() as locked:
+            store = cache.opened(source, locked)
             if locked:  # else others may be adding to it
                 cache.evict()
             return store
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise UserError(f"no room left in {cache_dir}; choose another disk with data.cache_dir") from error
+            raise UserError(f"no room left in {cache.folder}; choose another disk with data.cache_dir") from error
         raise
 
 
-@contextlib.contextmanager
-def _alone(cache_dir):
-    """While others wait. False where the disk has no locks."""
-    lock, locked = FileLock(cache_dir / "lock"), True
-    with contextlib.ExitStack() as stack:
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except TimeoutError:
-                print(f"another process is preparing images in {cache_dir}; waiting for it …", flush=True)
-                lock.acquire()
-            stack.callback(lock.release)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            locked = False
-        yield locked
+Entry = tuple[str, str, Sequence[int], Sequence[int]]  # name, key, shape of lr, shape of hr
 
 
 class _Cache:
-    """The files of a cache: `images/ab/abcd….u8`, a pair each, and `sets/KIND-DIGEST.json`, each the pairs of a source.
+    """The files of a cache: `images/ab/abcd….u8`, a pair each, and `sets/KIND-FACTS-DIGEST.json`, each the pairs of a
+    source.
 
     A set is written when all that it lists is on the disk. Only what a set lists is taken for whole.
     """
 
     def __init__(self, folder: Path):
-        self._folder, self._images, self._sets = folder, folder / "images", folder / "sets"
+        self.folder, self._images, self._sets = folder, folder / "images", folder / "sets"
 
-    def opened(self, source: Source) -> ImageStore:
-        self._images.mkdir(exist_ok=True)
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Keeps others waiting who add to the cache. False where the disk has no locks."""
+        self._images.mkdir(parents=True, exist_ok=True)
         self._sets.mkdir(exist_ok=True)
-        self._remove_former_caches()
-        path = self._sets / f"{source.facts['source']}-{_digest([source.facts, source.names, source.keys])}.json"
-        entries = _read_set(path)
-        if entries is None or not all(self._is_whole(entry) for entry in entries):
-            entries = self._made(source)
-            with replacing(path) as staging:
-                staging.write_text(json.dumps(entries))
-        os.utime(path)  # used now
-        return ImageStore([(name, self._file(key), lr, hr) for name, key, lr, hr in entries], _held(path))
+        lock, locked = file_lock(self.folder / "lock", timeout=0), True
+        try:
+            try:
+                lock.acquire()
+            except TimeoutError:
+                print(f"another process is preparing images in {self.folder}; waiting for it …", flush=True)
+                lock.acquire(timeout=-1)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            locked = False
+        try:
+            yield locked
+        finally:
+            lock.release()
 
-    def _made(self, source):
-        """The entries of a source, after those that are not in the cache have been decoded into it."""
+    def complete(self, source: Source) -> ImageStore | None:
+        """The pairs of a source, if all of them are there."""
+        path = self._set_of(source)
+        entries = _read_set(path)
+        if entries is None:
+            return None
+        use = _use(path)  # first, so that nobody deletes what is found to be there
+        if not all(map(self._is_whole, entries)):
+            return None
+        with contextlib.suppress(OSError):  # somebody else's, or on a disk that cannot be written to
+            os.utime(path)  # used now
+        return ImageStore([(name, self._file(key), lr, hr) for name, key, lr, hr in entries], use)
+
+    def opened(self, source: Source, locked: bool) -> ImageStore:
+        """The same, after what is missing was decoded."""
+        self._remove_former_caches()
+        try:
+            self._add(source)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not locked or not self.evict(share=0.0):
+                raise
+            self._add(source)
+        if locked:
+            self._forget_former_states(source)
+        store = self.complete(source)
+        assert store is not None
+        return store
+
+    def _set_of(self, source):
+        what = _digest([source.facts, source.names, source.keys])
+        return self._sets / f"{source.facts['source']}-{_digest(source.facts)[:16]}-{what}.json"
+
+    def _add(self, source):
+        """Decodes what is missing, and writes the set; of what fails in the middle, a set of what was done."""
+        path = self._set_of(source)
+        partial_path = path.with_name(f"partial-{path.name}")
         keys = [_digest(key) for key in source.keys]
-        listed = [entry for path in self._sets.glob("*.json") for entry in _read_set(path) or ()]
-        shapes = {entry[1]: entry[2:] for entry in listed if self._is_whole(entry)}
-        missing = [i for i, key in enumerate(keys) if key not in shapes]
-        if missing:
-            title = f"preparing {len(missing)} {source.facts['source']} images"
-            print(f"{title} …")
-            for i, lr, hr in tqdm(source.decode(missing), title, len(missing), unit="image", disable=None):
-                self._write(keys[i], lr, hr)
-                shapes[keys[i]] = lr.shape, hr.shape
+        listed = {entry[1]: entry for set_path in self._sets.glob("*.json") for entry in _read_set(set_path) or ()}
+        shapes = {key: listed[key][2:] for key in keys if key in listed and self._is_whole(listed[key])}
+        missing, added = [i for i, key in enumerate(keys) if key not in shapes], []
+
+        def write_set(to):
             _flush_all()
-        return [(name, key, *shapes[key]) for name, key in zip(source.names, keys, strict=True) if key in shapes]
+            names = zip(source.names, keys, strict=True)
+            with replacing(to) as staging:
+                staging.write_text(json.dumps([(name, key, *shapes[key]) for name, key in names if key in shapes]))
+
+        try:
+            if missing:
+                title = f"preparing {len(missing)} {source.facts['source']} images"
+                print(f"{title} …")
+                for i, lr, hr in tqdm(source.decode(missing), title, len(missing), unit="image", disable=None):
+                    added.append(self._write(keys[i], lr, hr))
+                    shapes[keys[i]] = lr.shape, hr.shape
+            write_set(path)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                for file in added:
+                    file.unlink(missing_ok=True)
+            raise
+        except BaseException:
+            if added:
+                write_set(partial_path)
+            raise
+        partial_path.unlink(missing_ok=True)
 
     def _write(self, key, lr, hr):
         path = self._file(key)
         path.parent.mkdir(exist_ok=True)
-        staging = path.with_name(f".{path.name}")
-        with open(staging, "wb") as file:
-            file.write(np.ascontiguousarray(lr).tobytes())
-            file.write(np.ascontiguousarray(hr).tobytes())
-        os.replace(staging, path)
+        staging = path.with_name(f".{unique_name()}.{path.name}")
+        try:
+            with open(staging, "wb") as file:
+                file.write(np.ascontiguousarray(lr).tobytes())
+                file.write(np.ascontiguousarray(hr).tobytes())
+            os.replace(staging, path)
+        finally:
+            staging.unlink(missing_ok=True)
+        return path
 
     def _file(self, key):
         return self._images / key[:2] / f"{key}.u8"
@@ -226,35 +273,50 @@ class _Cache:
         except OSError:
             return False
 
-    def evict(self) -> None:
-        """Deletes what no set lists; and the sets that were not used for longest, while the cache takes too much."""
-        sets = sorted(self._sets.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        listed = {path: {key for _, key, *_ in _read_set(path) or ()} for path in sets}
-        everything = set().union(*listed.values())
-        sizes = {}
-        for path in self._images.glob("*/*.u8"):  # half-written ones too, whose names begin with a dot
-            if path.stem in everything:
-                sizes[path.stem] = path.stat().st_size
+    def evict(self, share: float | None = None) -> int:
+        """Deletes what no set lists, and the sets that were not used for longest while the cache takes too much.
+
+        Args:
+            share: of what the disk could give, that the cache may take; None is `SHARE`.
+
+        Returns:
+            How many images were deleted.
+        """
+        sets = {path: _read_set(path) for path in self._sets.glob("*.json")}
+        if None in sets.values():  # it may list what somebody is using
+            return 0
+        listed = {path: {key for _, key, *_ in entries or ()} for path, entries in sets.items()}
+        everything, sizes, deleted = set().union(*listed.values()), {}, 0
+        for file in self._images.glob("*/*.u8"):  # half-written ones too, whose names begin with a dot
+            if file.stem in everything:
+                sizes[file.stem] = file.stat().st_size
             else:
-                path.unlink()
-        total = sum(sizes.values())
-        most, deleted = SHARE * (total + shutil.disk_usage(self._folder).free), 0
-        for path in sets:
+                deleted += _deleted(file)
+        total, evicted = sum(sizes.values()), 0
+        most = (SHARE if share is None else share) * (total + shutil.disk_usage(self.folder).free)
+        for path in sorted(listed, key=lambda path: path.stat().st_mtime_ns):
             if total <= most:
                 break
-            if _is_used(path):
+            if _is_used(path) or not _deleted(path):
                 continue
-            path.unlink()
             for key in listed.pop(path) - set().union(*listed.values()):
-                self._file(key).unlink(missing_ok=True)
+                evicted += _deleted(self._file(key))
                 total -= sizes.get(key, 0)
-                deleted += 1
-        if deleted:
-            print(f"{self._folder}: the {deleted} decoded images that were not used for longest are deleted")
+        if evicted:
+            print(f"{self.folder}: the {evicted} decoded images that were not used for longest are deleted")
+        return deleted + evicted
+
+    def _forget_former_states(self, source):
+        """Deletes sets of the same folders as they were before images came or went, unless they are being used."""
+        path = self._set_of(source)
+        kind, facts, _ = path.name.rsplit("-", 2)
+        for former in self._sets.glob(f"*{kind}-{facts}-*.json"):
+            if former != path and not _is_used(former):
+                _deleted(former)
 
     def _remove_former_caches(self):
-        """Those of versions before 0.2, a folder for each source."""
-        for index in self._folder.glob("*-*/index.json"):
+        """Those of version 0.1, a folder for each source."""
+        for index in self.folder.glob("*-*/index.json"):
             if (index.parent / "hr.u8").is_file():
                 remove(index.parent)
 
@@ -263,8 +325,8 @@ def _digest(facts):
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _read_set(path):
-    """Name, key, shape of lr and of hr, for each pair; None where that cannot be read."""
+def _read_set(path) -> list[Entry] | None:
+    """The pairs that it lists; None where that cannot be read."""
     try:
         return [tuple(entry) for entry in json.loads(path.read_text())]
     except (OSError, ValueError):
@@ -277,25 +339,32 @@ def _flush_all():
         os.sync()
 
 
-def _held(path):
-    """A lock that says that a set is used, by the store that keeps it; None where the disk has no locks."""
-    lock = FileLock(path.with_name(f"{path.name}.{secrets.token_hex(8)}.lock"))
+def _deleted(path):
+    """Whether a file could be deleted; on Windows none can that is open."""
     try:
-        lock.acquire(timeout=0)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _use(path):
+    """Holds a lock that says that a set is used, until it is dropped; None where that is not possible."""
+    _is_used(path)  # deletes the locks of those who have ended
+    use = contextlib.ExitStack()
+    try:
+        use.enter_context(in_use(path.with_name(f"{path.name}.{unique_name()}.lock")))
+    except OSError:  # a cache that somebody else has prepared, for reading only
         return None
-    return lock
+    return use
 
 
 def _is_used(path):
-    """Whether somebody holds one of a set's locks; those that nobody holds are deleted."""
+    """Whether somebody uses a set; the locks of those who have ended are deleted."""
+    used = False
     for lock in path.parent.glob(f"{path.name}.*.lock"):
-        try:
-            with FileLock(lock, timeout=0):
-                pass
-        except OSError:  # held, or a disk without locks
-            return True
-        lock.unlink(missing_ok=True)
-    return False
+        if is_in_use(lock):
+            used = True
+        else:
+            _deleted(lock)
+    return used

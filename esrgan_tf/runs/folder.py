@@ -9,15 +9,15 @@ D/<phase>/generator.keras, discriminator.keras, samples/, logs/
 
 import contextlib
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from filelock import FileLock
 
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.files import NO_LOCKS
+from esrgan_tf.files import NO_LOCKS, file_lock, is_locked
 
 PHASES = ("psnr", "gan")
 CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
@@ -79,38 +79,37 @@ def held(phase_folder: Path) -> Iterator[None]:
         UserError: another process holds it.
     """
     made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
-    phase_folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(phase_folder / _LOCK, timeout=0.5)  # is_held() holds it too, for an instant
-    with contextlib.ExitStack() as stack:
+    for attempt in range(5):
+        phase_folder.mkdir(parents=True, exist_ok=True)
         try:
-            stack.enter_context(lock)
+            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_held() holds it too, for an instant
+            lock.acquire()
+            break
         except TimeoutError as error:
             raise UserError(
                 f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another --run_dir"
             ) from error
+        except FileNotFoundError:  # who held it has just removed what it made
+            if attempt == 4:
+                raise
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
             print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # the folder may be gone, or hold what was trained
-                if made and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
-                    (phase_folder / _LOCK).unlink()
-                    for folder in made:
-                        folder.rmdir()
+            break
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the folder may be gone, or hold what was trained
+            if made and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
+                if os.name == "nt":  # where no open file can be deleted
+                    lock.release()
+                (phase_folder / _LOCK).unlink()
+                for folder in made:
+                    folder.rmdir()
+        lock.release()
 
 
 def is_held(phase_folder: Path) -> bool:
     """Whether a process is training in the folder now."""
-    path = phase_folder / _LOCK
-    if not path.is_file():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except TimeoutError:
-        return True
-    except OSError:  # a disk without locks, or somebody else's folder
-        return False
+    return bool(is_locked(phase_folder / _LOCK))
