@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,8 +113,10 @@ class _Run:
         pairs, tool = self._runs / name, "benchmarks.distillation_data"
         variant = 0
         while not self._stopping and _count(pairs / "hr") < crops:
-            if _count(pairs / "degraded") < crops:
+            if (before := _count(pairs / "degraded")) < crops:
                 self._call("-m", tool, "inputs", str(photos), str(pairs), "--variants", str(variant))
+                if variant > 100 and _count(pairs / "degraded") == before:
+                    raise SystemExit(f"{photos} gives {before} crops; {crops} are needed")
                 variant += 1
                 continue
             self._call("-m", tool, "teach", str(pairs), "--model", str(self._arguments.teacher), "--crops", str(crops))
@@ -165,13 +168,18 @@ def keep(runs: Path, file: Path) -> None:
     """Writes the newest stage's generator with float16 weights, under PyTorch's names; `upscale --model` takes it."""
     from safetensors.numpy import load_file, save_file
 
+    from esrgan_tf.files import replacing
     from esrgan_tf.weights.loading import load_model
     from esrgan_tf.weights.pytorch import save_torch
 
-    stage = next(stage for stage in reversed(STAGES) if _steps(runs, stage))
-    save_torch(load_model(runs / stage.name / stage.phase / "generator.keras"), file)
-    state = {name: tensor.astype("float16") for name, tensor in load_file(file).items()}
-    save_file(state, file, {"stage": stage.name, "steps": str(_steps(runs, stage))})
+    stage = next((stage for stage in reversed(STAGES) if _steps(runs, stage)), None)
+    if stage is None:
+        raise SystemExit(f"{runs} has no checkpoint yet")
+    model = load_model(runs / stage.name / stage.phase / "generator.keras")
+    with tempfile.TemporaryDirectory() as folder, replacing(file) as staging:
+        save_torch(model, Path(folder) / "float32.safetensors")
+        state = {n: t.astype("float16") for n, t in load_file(Path(folder) / "float32.safetensors").items()}
+        save_file(state, staging, {"stage": stage.name, "steps": str(_steps(runs, stage))})
     print(f"{file}: stage {stage.name}, {_steps(runs, stage)} steps, {file.stat().st_size / 1e6:.1f} MB")
 
 

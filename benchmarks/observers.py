@@ -188,8 +188,10 @@ def read_rankings(folder: Path) -> list[list[str]]:
     key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
     rankings = {}
     for line in (folder / "answers.txt").read_text(encoding="utf-8").splitlines():
+        if not line.strip():
+            continue
         title, *letters = line.split()
-        if sorted(letters) != sorted(key.get(title, ())) or title in rankings:
+        if title not in key or sorted(letters) != sorted(key[title]) or title in rankings:
             expected = f"{title} {' '.join(key[title])} in another order, once" if title in key else "a grid's number"
             raise UserError(f"{folder / 'answers.txt'}: {line!r}; expected {expected}")
         rankings[title] = [key[title][letter] for letter in letters]

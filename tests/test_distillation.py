@@ -102,6 +102,7 @@ def test_answers_are_counted(tmp_path, capsys):
         (["01 B A C", "01 B A C"], r"expected 01 A B C in another order, once"),
         (["01 B A C", "03 B A C"], r"'03 B A C'; expected a grid's number"),
         (["01 B A C"], r"lacks 02"),
+        (["01 B A C", "02 A B C", "", "done"], r"'done'; expected a grid's number"),
     ],
 )
 def test_answers_that_are_no_rankings_are_refused(tmp_path, lines, message):

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 import esrgan_tf
 from esrgan_tf.config import load_config, save_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import compact_generator
-from esrgan_tf.upscaling import enlarging
+from esrgan_tf.models import compact_generator, dpsr_generator
+from esrgan_tf.upscaling import enlarging, precision
 from tests.conftest import randomise
 
 PHOTO = skimage.data.astronaut()[100:130, 200:240]  # 30x40
@@ -143,6 +143,32 @@ def test_a_file_that_has_changed_is_loaded_again(nearest, counted, tmp_path):
     os.utime(path, ns=(1, 1))
     assert (esrgan_tf.upscale(PHOTO, path) != doubled(PHOTO)).any()
     assert counted["load_model"] == 2
+
+
+def test_a_link_is_a_model_too(nearest, tmp_path):
+    """As in the cache of Hugging Face: the file that it leads to has no extension."""
+    nearest.save(tmp_path / "nearest.keras")
+    (tmp_path / "nearest.keras").rename(tmp_path / "0123abcd")
+    (tmp_path / "link.keras").symlink_to(tmp_path / "0123abcd")
+    np.testing.assert_array_equal(esrgan_tf.upscale(PHOTO, tmp_path / "link.keras"), doubled(PHOTO))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_model_that_was_trained_since_gives_its_new_result(native, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: native)
+    model = randomise(compact_generator(2, filters=4, blocks=1))
+    before = esrgan_tf.upscale(PHOTO, model)
+    np.testing.assert_array_equal(esrgan_tf.upscale(PHOTO, model), before)
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    np.testing.assert_array_equal(esrgan_tf.upscale(PHOTO, model), doubled(PHOTO))
+
+
+def test_few_compiled_functions_of_a_model_are_kept(counted):
+    model = dpsr_generator(4, 4, 1)
+    for noise in (1.0, 2.0, 3.0, 3.0, 2.0, 1.0):
+        esrgan_tf.upscale(SMALL, model, noise=noise)
+    assert counted["Enlarger"] == 4
+    assert len(model.__dict__["_esrgan_tf_enlargers"]) == 2
 
 
 def test_what_is_compiled_goes_with_its_model():

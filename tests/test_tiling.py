@@ -1,7 +1,10 @@
 """Tiles against the whole image: the same pixels, no seams, one compiled function, bounded memory."""
 
+import functools
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -9,7 +12,8 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
-from esrgan_tf import load_model, upscale
+import esrgan_tf
+from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator, rcan_generator, residual_generator, rrdb_generator, srresnet_generator
 from esrgan_tf.upscaling import tiling
@@ -17,6 +21,7 @@ from esrgan_tf.upscaling.receptive_field import receptive_field
 from esrgan_tf.upscaling.tiling import Enlarger, quantise
 from tests.conftest import REPOSITORY, needs_shared, randomise
 
+upscale = functools.partial(esrgan_tf.upscale, precision="float32")  # whatever the processor can
 PHOTO = skimage.data.astronaut()[60:263, 130:331]  # 203x201
 
 
@@ -371,6 +376,25 @@ def test_exhausted_memory_halves_the_tile_and_goes_on(exhausting):
     _, err = exhausting.communicate(timeout=500)
     assert exhausting.returncode == 0, err
     assert "memory ran out; going on with one tile of 300 pixels at a time" in err
+
+
+def test_threads_that_run_out_of_memory_together_shrink_the_tiles_once():
+    model = randomise(compact_generator(2, filters=4, blocks=1))
+    enlarger, together = Enlarger(model, 64, 4, batch=4, notice=lambda line: None), threading.Barrier(2, timeout=60)
+    forward = enlarger._forward
+
+    def exhausted(batch):
+        if batch.shape[0] > 1:
+            together.wait()  # both have begun their rows
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return forward(batch)
+
+    enlarger._forward = exhausted
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(enlarger, [PHOTO, PHOTO]))
+    assert enlarger.tile == 64
+    for result in results:
+        assert differences(result, whole(model, PHOTO)).max() <= 1
 
 
 def test_memory_that_is_never_enough_is_said():

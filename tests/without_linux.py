@@ -2,7 +2,8 @@
 
     python -m pytest -p tests.without_linux tests/test_data.py
 
-`fcntl` cannot be imported; `os.pread`, `SIGHUP` and open files by number are gone, and so is `/proc`.
+`fcntl` cannot be imported; `os.pread`, `SIGHUP` and open files by number are gone, and so is `/proc`. That is less than
+Windows: locks are files then, where Windows has locks, and open files can still be deleted.
 """
 
 import os

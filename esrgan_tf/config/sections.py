@@ -44,9 +44,11 @@ class DataConfig:
         f"needs: {', '.join(f'{name} {family.options.multiple}' for name, family in DISCRIMINATORS.items())}",
     ] = 128
     batch_size: Annotated[Positive, "patches a step, over all devices together"] = 16
-    cache_dir: Annotated[str, "decoded images, 8 bits a channel, at most half of the free disk; DIV2K takes 7 GB"] = (
-        "~/.cache/esrgan_tf"
-    )
+    cache_dir: Annotated[
+        str,
+        "decoded images, 8 bits a channel: DIV2K takes 7 GB. Those not used for longest go "
+        "once they take more than half of what the disk could give",
+    ] = "~/.cache/esrgan_tf"
 
 
 @dataclass(frozen=True)

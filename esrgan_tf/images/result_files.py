@@ -3,7 +3,7 @@
 Larger than memory, if need be: libvips streams them from disk to disk.
 """
 
-import contextlib
+import atexit
 import os
 import shutil
 import sys
@@ -72,8 +72,10 @@ class Canvas:
     def __exit__(self, *error) -> None:
         self._file.close()
         if not self._nameless:
-            with contextlib.suppress(PermissionError):  # while libvips still has it open
+            try:
                 os.unlink(self._file.name)
+            except PermissionError:  # libvips still has it open
+                atexit.register(Path(self._file.name).unlink, missing_ok=True)
 
     def paint(self, row: int, column: int, piece: np.ndarray) -> None:
         """Puts `[h, w, bands]` at its place."""

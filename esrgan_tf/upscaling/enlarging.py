@@ -1,7 +1,9 @@
 """One image, whatever it is given as, through any generator: what notebooks and programs call."""
 
+import contextlib
 import functools
 import threading
+import zlib
 from pathlib import Path
 
 import keras
@@ -17,7 +19,8 @@ from esrgan_tf.weights.loading import load_dial, load_model
 from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import default_model
 
-_PARTS = ("*.keras", "config.yaml", "saved_model.pb", "variables.*")  # what a run's or a SavedModel's folder is read by
+_PARTS = ("config.yaml", "psnr/generator.keras", "gan/generator.keras", "saved_model.pb")
+_KEPT = 2  # models that are named, and compiled functions of each model
 _LOADING = threading.Lock()  # several threads that ask for one model at the same time load and compile it once
 
 
@@ -34,7 +37,8 @@ def upscale(
     """Enlarges a whole image.
 
     A model that is named is loaded once: the last two are kept, until their files change. What is compiled for a model
-    is kept as long as the model is. Threads may call this at the same time.
+    is kept as long as the model is. Threads may call this at the same time. The first call turns TensorFloat-32 off in
+    this process, so that float32 is float32.
 
     Args:
         image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
@@ -131,30 +135,50 @@ def _enlarged(image, opened, enlarger):
 def _named(model, alpha):
     """The packaged default, or what a path or a name stands for, as its files are now."""
     if model is None and alpha is not None:
-        path, files = None, []
+        path, stamp = None, ()
     else:
-        path = find_model(default_model().path if model is None else model).resolve()
-        files = [path] if path.is_file() else [file for part in _PARTS for file in path.rglob(part)]
-    stamp = tuple(sorted((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        path = find_model(default_model().path if model is None else model).absolute()
+        stamp = _stamp(path)
     with _LOADING:
         return _loaded(path, alpha, stamp)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=_KEPT)
 def _loaded(path, alpha, stamp):
     """`stamp` tells the states of a file apart."""
     return load_dial(alpha) if path is None else load_model(path, alpha)
 
 
+def _stamp(path):
+    """When the files were last changed that a model is read from: itself, or those of a run or a SavedModel."""
+    files = [path] if path.is_file() else [path / part for part in _PARTS] + sorted((path / "variables").glob("*"))
+    stamp = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            stat = file.stat()
+            stamp.append((str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return tuple(stamp)
+
+
 def _enlarger(model, options):
-    """Compiled once for all images of a loop, and forgotten with the model."""
+    """Compiled once for all images of a loop, and forgotten with the model; the last `_KEPT` of a model are kept."""
     with _LOADING:
         # In the model's own dictionary, which Keras does not look at: it is a reference to itself that goes with it.
         enlargers = model.__dict__.setdefault("_esrgan_tf_enlargers", {})
-        if options not in enlargers:
+        enlarger, weights = enlargers.pop(options, (None, None))
+        # bfloat16 is computed with rounded copies of the weights, which another training may have changed since.
+        if enlarger is None or (enlarger.precision == "bfloat16" and weights != _fingerprint(model)):
             tile, overlap, ensemble, noise, precision = options
-            enlargers[options] = Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
-        return enlargers[options]
+            enlarger = Enlarger(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
+            weights = _fingerprint(model) if enlarger.precision == "bfloat16" else None
+        enlargers[options] = enlarger, weights  # the newest last
+        for oldest in list(enlargers)[:-_KEPT]:
+            del enlargers[oldest]
+        return enlarger
+
+
+def _fingerprint(model):
+    return functools.reduce(lambda crc, v: zlib.crc32(np.asarray(v).tobytes(), crc), model.weights, 0)
 
 
 def _of_file(path):

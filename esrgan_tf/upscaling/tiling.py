@@ -146,7 +146,7 @@ class Enlarger:
         function = self._forward_of(image)
         top = 0
         while top < height:
-            tile = self.tile
+            before = self.tile, self._batch
             try:
                 bottom = top
                 for piece, (row, column), bottom in self._row_of_tiles(image, function, top, progress):
@@ -155,7 +155,7 @@ class Enlarger:
                     progress(top * width + (bottom - top) * done // self.scale)
                 top = bottom
             except tf.errors.ResourceExhaustedError as error:
-                self._shrink(tile, error)
+                self._shrink(before, error)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
@@ -226,14 +226,14 @@ class Enlarger:
         if not self._overlap_asked:
             self._overlap = min(self._overlap, self.tile // 4 // self._grid * self._grid)
 
-    def _shrink(self, tile, error):
-        """Goes on with less at a time, unless another thread has shrunk the tiles since the row began."""
+    def _shrink(self, before, error):
+        """Goes on with less at a time, unless another thread has seen to that since the row began with `before`."""
         least = self._least_tile()
         with self._lock:
+            if (self.tile, self._batch) != before:
+                return
             if self._batch > 1:
                 self._batch = 1
-            elif self.tile < tile:
-                return
             elif self.tile > least:
                 self._set_tile(max(least, self.tile // 2))
             else:

@@ -93,11 +93,17 @@ class Jobs:
         finally:
             with self._changed:
                 if self._arriving.pop(place, None) is not None:  # it was not added
-                    place.unlink(missing_ok=True)
+                    _delete(place)
 
     def add(self, source: Path, model: str) -> Job:
-        """Puts the uploaded `source` at the end of the queue."""
+        """Puts the uploaded `source` at the end of the queue.
+
+        Raises:
+            UserError: the queue is closed.
+        """
         with self._changed:
+            if self._closed:
+                raise UserError("the page is ending")
             job = Job(secrets.token_urlsafe(16), model, source, source.with_name(f"{source.name}.png"))
             self._jobs[job.id] = job
             self._arriving.pop(source, None)
@@ -150,8 +156,8 @@ class Jobs:
             self._closed = True
             for job in self._jobs.values():
                 job.state = job.state if job.over else "stopped"
-                job.source.unlink(missing_ok=True)
-                job.target.unlink(missing_ok=True)
+                _delete(job.source)
+                _delete(job.target)
             self._change()
         try:
             self._thread.join()
@@ -202,7 +208,7 @@ class Jobs:
         with self._changed:
             job.error = error.replace(str(job.source), "the photo")
             job.state = "stopped" if job.state == "stopped" else state
-            job.source.unlink(missing_ok=True)
+            _delete(job.source)
             if job.state == "stopped":
                 self._forget(job)
             self._forget_old()
@@ -210,16 +216,25 @@ class Jobs:
 
     def _forget_old(self):
         """Deletes results that are too many or too large together, the oldest first. With the lock held."""
+        over = [job for job in self._jobs.values() if job.over]
+        for job in [job for job in over if job.state != "done"][:-KEPT]:
+            self._forget(job)
         kept, total = 0, 0
-        for job in reversed([job for job in self._jobs.values() if job.over]):
+        for job in reversed([job for job in over if job.state == "done"]):
             kept, total = kept + 1, total + _size(job.target)
             if kept > KEPT or (kept > 1 and total > MOST_KEPT):
                 self._forget(job)
 
     def _forget(self, job):
-        job.source.unlink(missing_ok=True)
-        job.target.unlink(missing_ok=True)
+        _delete(job.source)
+        _delete(job.target)
         self._jobs.pop(job.id, None)
+
+
+def _delete(path):
+    """What cannot be deleted goes with the folder: on Windows, a result that is being sent."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _size(path):

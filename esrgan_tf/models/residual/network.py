@@ -14,7 +14,7 @@ from esrgan_tf.models.pixels import enlarge_nearest, pixel_shuffle
 
 
 def residual_generator(
-    scale: int = 4, filters: int = 64, blocks: int = 9, tail: int = 0, channels: int = 3
+    scale: int = 4, filters: int = 64, blocks: int = 9, channels: int = 3, tail: int = 0
 ) -> keras.Model:
     """Builds the network.
 
