@@ -33,9 +33,7 @@ def replacing(target: Path) -> Iterator[Path]:
     # A name may be as long as the disk allows; its end is what writers look at.
     name = target.name.encode()[-160:].decode(errors="ignore")
     for lock in target.parent.glob(f".*.{'?' * _TOKEN}.{glob.escape(name)}.lock"):
-        if not is_in_use(lock):
-            delete(lock.with_name(lock.name.removesuffix(".lock")))
-            delete(lock)
+        _delete_leftover(lock)
     staging = target.with_name(f".{unique_name()}.{name}")
     with in_use(staging.with_name(f"{staging.name}.lock")):
         try:
@@ -46,6 +44,19 @@ def replacing(target: Path) -> Iterator[Path]:
             flush(target.parent)
         finally:
             delete(staging)
+
+
+def _delete_leftover(lock_file):
+    """Deletes what a lock file stands for, unless it is in use; with the lock held, since its owner may be about to."""
+    if is_in_use(lock_file):
+        return
+    with contextlib.suppress(OSError):  # held by now, or deleted by another who looks after leftovers
+        with file_lock(lock_file, timeout=0):
+            delete(lock_file.with_name(lock_file.name.removesuffix(".lock")))
+            if os.name != "nt":
+                lock_file.unlink()
+        if os.name == "nt":  # where no open file can be deleted
+            lock_file.unlink(missing_ok=True)
 
 
 def unique_name() -> str:

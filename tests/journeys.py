@@ -179,6 +179,7 @@ def _write_weights(path):
     generator = path / "RealESRGAN_x4plus" / "psnr" / "generator.keras"
     generator.parent.mkdir(parents=True)
     rrdb_generator(filters=8, blocks=1, growth=4).save(generator)
+    save_config(load_config(None, []), path / "RealESRGAN_x4plus" / "config.yaml")
     netD = torch_reference.randomised(torch_reference.UNetDiscriminatorSN(4))
     torch.save({"params": netD.state_dict()}, path / "RealESRGAN_x4plus_netD.pth")
     for name in ("realesr-general-x4v3.pth", "realesr-general-wdn-x4v3.pth"):

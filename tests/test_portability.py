@@ -6,16 +6,13 @@ import sys
 from tests.conftest import REPOSITORY
 
 # What reads and writes files, waits for locks, and listens to signals.
-FILES = ("files", "patches", "memory", "project")
+FILES = ("files", "patches", "memory", "data")
 
 
 def test_without_what_linux_alone_has():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.without_linux", "-p", "no:cacheprovider"]
     command += [f"tests/test_{name}.py" for name in FILES]
-    # Soft locks, which are all that is left here, cannot tell that an owner was killed under a false number.
-    command += ["--deselect", "tests/test_files.py::test_what_a_killed_process_left_goes_with_the_next"]
-    command += ["--deselect", "tests/test_files.py::test_a_disk_without_locks"]
-    command += ["--deselect", "tests/test_files.py::test_what_another_machine_left_is_kept_for_a_week"]
+    command += ["--deselect", "tests/test_files.py::test_a_disk_without_locks"]  # which takes fcntl's away
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

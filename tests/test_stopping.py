@@ -91,13 +91,14 @@ with stop_requests(None) as stop:
 
 @pytest.mark.journey
 def test_a_signal_before_the_first_step_ends_it_well(start, tmp_path, tiny_config):
-    """And leaves nothing: here while it makes its images."""
+    """And leaves whole images only: here while it makes them."""
     cache = tmp_path / "cache"
     process = start(tmp_path / "run", "--set=data.source=synthetic", f"--set=data.cache_dir={cache}")
-    wait_for(lambda: cache.is_dir() and list(cache.iterdir()), process)
+    wait_for(lambda: list(cache.rglob("*.u8")), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
-    assert not list(cache.iterdir())
+    assert {path.stat().st_size for path in cache.rglob("*.u8")} == {3 * (64**2 + 256**2)}
+    assert [path.name.partition("-")[0] for path in cache.rglob("*.json")] == ["partial"]
     assert not (tmp_path / "run").exists()
     command = f"--phase psnr --config {tiny_config} --run_dir {tmp_path / 'run'} --set=data.source=synthetic"
     said = f"SIGTERM: stopped before the first step; to go on: python train.py {command}"

@@ -752,7 +752,7 @@ def test_without_output_results_lie_beside_their_originals(upscale, tmp_path, mo
     assert (status, err) == (0, "")
     model, summary = out.splitlines()
     assert re.fullmatch(r".*compact\.keras: SRVGGNetCompact: scale 2, 4 filters, .*", model)
-    assert re.fullmatch(r"1 enlarged in \d+ s: a_x2\.png", summary)
+    assert re.fullmatch(r"1 enlarged in \d+ s( in bfloat16)?: a_x2\.png", summary)
     np.testing.assert_array_equal(read(tmp_path / "a_x2.png")[0], doubled(PHOTO))
 
     assert upscale("b.jpg", "other/c.png", "photos/", "--format", "webp", "--outscale", "1.5")[0] == 0

@@ -2,14 +2,16 @@
 
     python -m pytest -p tests.without_linux tests/test_data.py
 
-`fcntl` cannot be imported; `os.pread`, `SIGHUP` and open files by number are gone, and so is `/proc`. That is less than
-Windows: locks are files then, where Windows has locks, and open files can still be deleted.
+`fcntl` cannot be imported, but by filelock, which has another way to lock on Windows; `os.pread`, `SIGHUP` and open
+files by number are gone, and so is `/proc`. That is not all: on Windows no open file can be deleted.
 """
 
 import os
 import pathlib
 import signal
 import sys
+
+import filelock  # noqa: F401
 
 sys.modules["fcntl"] = None  # type: ignore[assignment]
 del os.pread, signal.SIGHUP

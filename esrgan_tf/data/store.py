@@ -165,7 +165,8 @@ class _Cache:
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
         """Keeps others waiting who add to the cache. False where the disk has no locks."""
-        self._images.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._images.mkdir(exist_ok=True)
         self._sets.mkdir(exist_ok=True)
         lock, locked = file_lock(self.folder / "lock", timeout=0), True
         try:
