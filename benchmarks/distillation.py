@@ -43,7 +43,7 @@ class Stage:
 
 
 STAGES = [
-    Stage("pixels", "psnr", 20_000, 800),
+    Stage("pixels", "psnr", 12_000, 800, {"psnr.decay_steps": [7_000, 9_000, 11_000]}),
     Stage("pixels_2", "psnr", 50_000, 4_000, {"data.hr_patch": 192, "psnr.decay_steps": [30_000, 40_000]}),
     Stage("pixels_3", "psnr", 40_000, 12_000, {"data.hr_patch": 192, "psnr.schedule": "cosine"}),
     # VGG19's features without a discriminator: its weight is 0, so that the smallest one will do.
