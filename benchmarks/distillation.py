@@ -9,6 +9,9 @@ SIGINT to the process group, ends it after the current step, with a checkpoint. 
 `--keep FILE` writes the newest generator there, in float16, so that a lost disk does not cost all of it:
 
     python -m benchmarks.distillation runs/next --keep benchmarks/next_photo.safetensors
+
+On another machine, `--resume_from benchmarks/next_photo.safetensors` leaves out the stages before that file's, and
+begins the file's stage from its weights.
 """
 
 import argparse
@@ -60,6 +63,7 @@ def main():
     parser.add_argument("--teacher", help="a file, or a name of `esrgan-tf models`")
     parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; else downloaded by Keras")
     parser.add_argument("--precision", default="mixed_bfloat16", help="runtime.precision of the stages")
+    parser.add_argument("--resume_from", type=Path, help="a file of --keep, where the runs are lost")
     parser.add_argument("--status", action="store_true", help="print where it stands")
     parser.add_argument("--keep", type=Path, help="write the newest generator to this .safetensors file")
     arguments = parser.parse_args()
@@ -72,8 +76,9 @@ def main():
     if not (arguments.photos and arguments.kodak and arguments.teacher):
         parser.error("--photos, --kodak and --teacher are needed")
     # The programs run in the repository's folder.
-    for name in ("runs", "photos", "kodak", "teacher", "vgg19"):
-        if Path(getattr(arguments, name)).exists() or name == "runs":
+    for name in ("runs", "photos", "kodak", "teacher", "vgg19", "resume_from"):
+        value = getattr(arguments, name)
+        if name == "runs" or (value is not None and Path(value).exists()):
             setattr(arguments, name, Path(getattr(arguments, name)).resolve())
     run = _Run(arguments)
     signal.signal(signal.SIGINT, run.stop)
@@ -94,16 +99,20 @@ class _Run:
 
     def all_stages(self) -> None:
         given = self._arguments
+        kept = None if given.resume_from is None else _stage_of(given.resume_from)
+        first = 0 if kept is None else [stage.name for stage in STAGES].index(kept)
         self._data(given.kodak, "validation", VALIDATION_CROPS)
         for i, stage in enumerate(STAGES):
-            if _done(self._runs, stage):
+            if i < first or _done(self._runs, stage):
                 continue
             self._data(given.photos, "pairs", stage.crops)
             if stage.truth:
                 self._call("-m", "benchmarks.distillation_data", "truth", str(given.photos), str(self._runs / "pairs"))
-            before = STAGES[i - 1] if i else None
+            start = self._generator(STAGES[i - 1]) if i else None
+            if stage.name == kept:
+                start = given.resume_from
             while not self._stopping and not _done(self._runs, stage):
-                self._train(stage, before)
+                self._train(stage, start)
                 snapshot(self._runs, stage)
             if self._stopping:
                 return
@@ -122,7 +131,10 @@ class _Run:
             self._call("-m", tool, "teach", str(pairs), "--model", str(self._arguments.teacher), "--crops", str(crops))
             self._call("-m", tool, "targets", str(pairs))
 
-    def _train(self, stage, before) -> None:
+    def _generator(self, stage):
+        return self._runs / stage.name / stage.phase / "generator.keras"
+
+    def _train(self, stage, start) -> None:
         runs = self._runs
         settings = {
             "data.hr_dir": runs / "pairs" / "hr",
@@ -138,8 +150,8 @@ class _Run:
         command = ["train.py", "--phase", stage.phase, "--config", CONFIG, "--run_dir", runs / stage.name]
         command += ["--max_hours", SNAPSHOT_HOURS, "--allow_changes"]
         command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-        if before is not None:
-            command += ["--init_from", runs / before.name / before.phase / "generator.keras"]
+        if start is not None:
+            command += ["--init_from", start]
         self._call(*map(str, command))
 
     def _call(self, *command: str) -> None:
@@ -190,6 +202,13 @@ def print_status(runs: Path) -> None:
         rows = [row for row in read_metrics(runs / stage.name / stage.phase) if row.get("psnr")]
         newest = f", {float(rows[-1]['psnr']):.2f} dB to the teacher at step {rows[-1]['step']}" if rows else ""
         print(f"{stage.name}: {steps} of {stage.steps} steps{newest}")
+
+
+def _stage_of(file):
+    from safetensors import safe_open
+
+    with safe_open(file, "numpy") as opened:
+        return opened.metadata()["stage"]
 
 
 def _count(folder):
