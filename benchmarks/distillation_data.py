@@ -61,7 +61,8 @@ SHARPEN, SHARPEN_RADIUS, SHARPEN_PERCENT = 0.2, (0.6, 2.0), (40, 160)
 COMPRESSION = {"none": 0.2, "jpeg": 0.45, "webp": 0.15, "jpeg twice": 0.2}
 QUALITY = (30, 95)
 COARSE_SIGMA = 2.0  # LR pixels: coarser differences between teacher and clean crop are removed in full
-FINE = 0.4  # share of the finer differences that is removed
+GRAIN = 6.0  # grey levels: finer differences are taken for the photo's own noise up to here, and shrunk by as much
+FINE = 0.3  # share of what is left of the finer differences that is removed
 
 # What `show` draws: the left and top of 160x160 pixels. Every second input is degraded.
 SHOWN = {
@@ -262,17 +263,19 @@ def true_pair(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray,
     return np.asarray(crop), clean if rng.random() < CLEAN else degrade(clean, rng)
 
 
-def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE) -> np.ndarray:
+def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE, grain: float = GRAIN) -> np.ndarray:
     """The teacher's result, uint8 `[4h, 4w, 3]`, moved towards the clean LR image, uint8 `[h, w, 3]`.
 
     The difference between the clean image and the result's downscaled copy is upscaled and added. Its coarse part,
-    which is the teacher's drift of brightness and colour, is added in full. `fine` of the rest is added: detail that
-    the teacher smoothed or exaggerated.
+    which is the teacher's drift of brightness and colour, is added in full. `fine` of the rest is added, shrunk by
+    `grain` levels: detail that the teacher smoothed or exaggerated, but not the noise that it removed.
     """
     values = teacher.astype(np.float32)
     difference = clean - _resized(values, clean.shape[:2])
     coarse = gaussian_filter(difference, (COARSE_SIGMA, COARSE_SIGMA, 0))
-    values += _resized(coarse + fine * (difference - coarse), values.shape[:2])
+    rest = difference - coarse
+    rest = np.sign(rest) * np.maximum(np.abs(rest) - grain, 0)
+    values += _resized(coarse + fine * rest, values.shape[:2])
     return np.uint8(np.clip(values, 0, 255).round())
 
 

@@ -63,10 +63,19 @@ def test_a_target_has_the_colours_of_the_clean_crop(photo):
     np.testing.assert_allclose(rows[1], rows[0], rtol=0.05)  # the detail stays
 
 
+def test_a_target_leaves_out_the_noise_that_the_teacher_removed():
+    rng = np.random.default_rng(0)
+    clean = np.uint8(np.clip(128 + 2 * rng.standard_normal((64, 64, 3)), 0, 255))
+    teacher = np.full((256, 256, 3), 128, np.uint8)
+    kept, left_out = (distillation_data.target(teacher, clean, 0.5, grain) for grain in (0.0, distillation_data.GRAIN))
+    assert kept.std() > 0.6
+    assert left_out.std() < 0.5
+
+
 def test_a_target_with_all_fine_differences_downscales_to_the_clean_crop(photo):
     clean = np.asarray(photo)[:64, :64]
     teacher = np.full((256, 256, 3), 128, np.uint8)
-    found = [distillation_data.target(teacher, clean, fine=fine) for fine in (0.0, 1.0)]
+    found = [distillation_data.target(teacher, clean, fine, grain=0.0) for fine in (0.0, 1.0)]
     errors = [
         np.abs(np.asarray(Image.fromarray(t).resize((64, 64), Image.Resampling.BICUBIC)) - clean.astype(float))
         for t in found
