@@ -68,8 +68,8 @@ def test_a_target_leaves_out_the_noise_that_the_teacher_removed():
     clean = np.uint8(np.clip(128 + 2 * rng.standard_normal((64, 64, 3)), 0, 255))
     teacher = np.full((256, 256, 3), 128, np.uint8)
     kept, left_out = (distillation_data.target(teacher, clean, 0.5, grain) for grain in (0.0, distillation_data.GRAIN))
-    assert kept.std() > 0.6
-    assert left_out.std() < 0.5
+    assert kept.std() > 0.8
+    assert left_out.std() < 0.6  # what is left is coarse: brightness and colour
 
 
 def test_a_target_with_all_fine_differences_downscales_to_the_clean_crop(photo):
