@@ -301,7 +301,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
     capfd.readouterr()
     monkeypatch.setattr(store_module, "SHARE", 0.0)
     new = opened("new")
-    said = f"{tmp_path / 'cache'}: the 3 decoded images that were not used for longest are deleted"
+    said = f"{tmp_path / 'cache'}: deleted the 3 least recently used decoded images"
     assert capfd.readouterr().out.splitlines()[-1] == said
     assert len(sets(tmp_path)) == len(cached(tmp_path)) == 2
     for store in (used, new):
@@ -310,7 +310,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
     np.testing.assert_array_equal(opened("old").hr(1), PHOTO)
 
 
-def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch):
+def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch, capfd):
     """It may list what somebody is using."""
     for name in ("one", "two"):
         save(tmp_path / name, f"{name}.png", PHOTO)
@@ -319,6 +319,7 @@ def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SHARE", 0.0)
     open_store(folder_source(str(tmp_path / "two"), None, 4), tmp_path / "cache")
     assert len(cached(tmp_path)) == 2
+    assert "cannot be read; remove that file" in capfd.readouterr().out
 
 
 def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, capfd):

@@ -46,8 +46,8 @@ class DataConfig:
     batch_size: Annotated[Positive, "patches a step, over all devices together"] = 16
     cache_dir: Annotated[
         str,
-        "decoded images, 8 bits a channel: DIV2K takes 7 GB. Those not used for longest go "
-        "once they take more than half of what the disk could give",
+        "decoded images, 8 bits per channel: DIV2K takes 7 GB. The least recently used ones are deleted when all take "
+        "more than half of what the disk could give",
     ] = "~/.cache/esrgan_tf"
 
 

@@ -126,9 +126,9 @@ class ImageStore:
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
     """Opens the pairs of `source` in the cache, decoding those that are not in it yet.
 
-    Each pair is a file, which all sources share that have it. What was not used for longest is deleted when the cache
-    takes more than half of what the disk could give it, unless somebody is using it. Who adds to a cache waits for
-    others who do; a complete one need not be writable.
+    Each pair is a file, which all sources share that have it. The least recently used sets are deleted when the cache
+    takes more than half of what the disk could give it, unless a process uses them. Processes that add to a cache wait
+    for each other. A complete cache need not be writable.
 
     Raises:
         UserError: what the source refuses, or a disk without room.
@@ -284,7 +284,8 @@ class _Cache:
             How many images were deleted.
         """
         sets = {path: _read_set(path) for path in self._sets.glob("*.json")}
-        if None in sets.values():  # it may list what somebody is using
+        if damaged := [path for path, entries in sets.items() if entries is None]:  # it may list what is in use
+            print(f"{self.folder}: nothing old is deleted, since {damaged[0]} cannot be read; remove that file")
             return 0
         listed = {path: {key for _, key, *_ in entries or ()} for path, entries in sets.items()}
         everything, sizes, deleted = set().union(*listed.values()), {}, 0
@@ -304,7 +305,7 @@ class _Cache:
                 evicted += _deleted(self._file(key))
                 total -= sizes.get(key, 0)
         if evicted:
-            print(f"{self.folder}: the {evicted} decoded images that were not used for longest are deleted")
+            print(f"{self.folder}: deleted the {evicted} least recently used decoded images")
         return deleted + evicted
 
     def _forget_former_states(self, source):

@@ -57,7 +57,7 @@ class Enlarger:
         noise: standard deviation of the image's noise, of 255, for generators that take it.
         least_overlap: if `overlap` is None, it is at least so large.
         precision: what is computed in, `float32` or `bfloat16`; `auto` is float32, but bfloat16 for 8-bit images where
-            the processor or GPU has instructions for it. Of what was upscaled before it depends on nothing.
+            the processor or GPU has instructions for it. It does not depend on earlier images.
 
     Attributes:
         scale: how many times larger the result is.
