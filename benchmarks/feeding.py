@@ -25,10 +25,10 @@ from PIL import Image
 from benchmarks.training import MemoryStore
 from esrgan_tf.config import load_config
 from esrgan_tf.data import Degradation, Patches
+from esrgan_tf.data.cache import open_store
 from esrgan_tf.data.degradations import compressed, degrade
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.recipes import draw_recipe
-from esrgan_tf.data.store import open_store
 from esrgan_tf.images.filters import blur, unsharp_mask
 from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 

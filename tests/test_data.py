@@ -16,8 +16,8 @@ import skimage.data
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from esrgan_tf.data import cache as cache_module
 from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_source
-from esrgan_tf.data import store as store_module
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
 from esrgan_tf.images.image_files import read_picture
@@ -299,14 +299,14 @@ def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
     for name in ("old", "shared"):
         opened(name)
     capfd.readouterr()
-    monkeypatch.setattr(store_module, "SHARE", 0.0)
+    monkeypatch.setattr(cache_module, "SHARE", 0.0)
     new = opened("new")
     said = f"{tmp_path / 'cache'}: deleted the 3 least recently used decoded images"
     assert capfd.readouterr().out.splitlines()[-1] == said
     assert len(sets(tmp_path)) == len(cached(tmp_path)) == 2
     for store in (used, new):
         np.testing.assert_array_equal(store.hr(0), PHOTO)
-    monkeypatch.setattr(store_module, "SHARE", 1.0)
+    monkeypatch.setattr(cache_module, "SHARE", 1.0)
     np.testing.assert_array_equal(opened("old").hr(1), PHOTO)
 
 
@@ -316,7 +316,7 @@ def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch, capf
         save(tmp_path / name, f"{name}.png", PHOTO)
     open_store(folder_source(str(tmp_path / "one"), None, 4), tmp_path / "cache")
     sets(tmp_path)[0].write_text("half")
-    monkeypatch.setattr(store_module, "SHARE", 0.0)
+    monkeypatch.setattr(cache_module, "SHARE", 0.0)
     open_store(folder_source(str(tmp_path / "two"), None, 4), tmp_path / "cache")
     assert len(cached(tmp_path)) == 2
     assert "cannot be read; remove that file" in capfd.readouterr().out
@@ -349,14 +349,14 @@ def test_a_full_disk_is_freed_of_what_is_not_used(tmp_path, monkeypatch, enough)
             save(tmp_path / name, f"{i}.png", PHOTO)
     cache = tmp_path / "cache"
     open_store(folder_source(str(tmp_path / "old"), None, 4), cache)
-    write, most = store_module._Cache._write, 4 if enough else 2
+    write, most = cache_module._Cache._write, 4 if enough else 2
 
     def full(self, *pair):
         if len(cached(tmp_path)) >= most:
             raise OSError(errno.ENOSPC, "no space left on device")
         return write(self, *pair)
 
-    monkeypatch.setattr(store_module._Cache, "_write", full)
+    monkeypatch.setattr(cache_module._Cache, "_write", full)
     source = folder_source(str(tmp_path / "new"), None, 4)
     if enough:
         assert len(open_store(source, cache)) == 3
@@ -375,7 +375,7 @@ def test_a_complete_cache_need_not_be_writable(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EROFS, "read-only file system")
 
-    monkeypatch.setattr(store_module, "in_use", refuse)
+    monkeypatch.setattr(cache_module, "in_use", refuse)
     monkeypatch.setattr(os, "utime", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     np.testing.assert_array_equal(open_store(source, tmp_path / "cache").hr(0), PHOTO)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from esrgan_tf.data import Patches
-from esrgan_tf.data.store import Source, open_store
+from esrgan_tf.data.cache import open_store
+from esrgan_tf.data.store import Source
 from esrgan_tf.errors import UserError
 
 SCALE, PATCH, BATCH = 4, 16, 6

@@ -26,7 +26,8 @@ from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 import esrgan_tf.cli.web
 from esrgan_tf.images.result_files import Canvas
-from esrgan_tf.data.store import Source, open_store
+from esrgan_tf.data.cache import open_store
+from esrgan_tf.data.store import Source
 folder = Path(tempfile.mkdtemp())
 with Canvas(5, 7, 3, np.uint8, folder) as canvas:
     canvas.paint(1, 2, np.full((2, 3, 3), 9, np.uint8))

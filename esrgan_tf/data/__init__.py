@@ -3,11 +3,12 @@
 Low resolution is the source's, or degraded anew for every patch.
 """
 
+from esrgan_tf.data.cache import open_store
 from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.store import Images, ImageStore, Source, open_store
+from esrgan_tf.data.store import Images, ImageStore, Source
 from esrgan_tf.data.synthetic import synthetic_source
 
 __all__ = [

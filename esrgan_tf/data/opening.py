@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from esrgan_tf.config import Config
+from esrgan_tf.data.cache import open_store
 from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.store import Images, open_store
+from esrgan_tf.data.store import Images
 from esrgan_tf.data.synthetic import synthetic_source
 
 
