@@ -1,9 +1,9 @@
-"""What comes in the box, and what minutes of training make: a packaged model and one of your own, measured and shown.
+"""A bundled model and a model trained in a minute: PSNR, SSIM and a picture of both.
 
     python examples/demo.py [--output DIR] [--set section.key=value]…
 
-Trains both phases on images made from a seed (configs/demo.yaml), exports, loads the export, and enlarges real photos
-that neither network saw.
+Trains both phases on images made from a seed (configs/demo.yaml), exports, loads the export, and upscales real photos
+that neither model was trained on.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main():
             from esrgan_tf.upscaling.tiling import Enlarger
             from esrgan_tf.weights.loading import load_model
 
-        model, box = hub.load(str(model_path)), Enlarger(load_model("faithful"))
+        model, bundled = hub.load(str(model_path)), Enlarger(load_model("faithful"))
         rows = []
         for name, (top, left) in CROPS.items():
             hr = crop_to_multiple(getattr(skimage.data, name)(), 4)
@@ -58,7 +58,7 @@ def main():
             results = {
                 "bicubic": bicubic(lr, *hr.shape[:2]),
                 "just trained": model.signatures["uint8"](image=lr[np.newaxis])["super_resolution"][0].numpy(),
-                "in the box": box(lr),
+                "bundled": bundled(lr),
             }
             for title, image in results.items():
                 scores = psnr(hr, image, border=4), ssim(hr, image, border=4)
@@ -68,8 +68,8 @@ def main():
             rows.append([image[top : top + SIDE, left : left + SIDE] for image in (pixels, *results.values(), hr)])
 
     picture = output / "comparison.png"
-    Image.fromarray(side_by_side(rows, ("low resolution", *results, "truth"))).save(picture)
-    print(f"{time.monotonic() - began:.0f} seconds; look at {picture}")
+    Image.fromarray(side_by_side(rows, ("LR", *results, "ground truth"))).save(picture)
+    print(f"finished in {time.monotonic() - began:.0f} seconds; comparison picture: {picture}")
 
 
 def command(*argv):

@@ -80,7 +80,7 @@ def test_demo(tmp_path, photos, warm, monkeypatch, capfd):
     assert commands == ["train.py", "train.py", "export.py"]
     for name in ("astronaut", "chelsea"):
         assert re.search(rf"{name}, just trained +\d+\.\d\d dB \([+-]\d+\.\d\d\)", out)
-        assert float(re.search(rf"{name}, in the box +\d+\.\d\d dB \(([+-]\d+\.\d\d)\)", out)[1]) > 0
-    assert f"look at {tmp_path / 'comparison.png'}" in out
+        assert float(re.search(rf"{name}, bundled +\d+\.\d\d dB \(([+-]\d+\.\d\d)\)", out)[1]) > 0
+    assert f"comparison picture: {tmp_path / 'comparison.png'}" in out
     with Image.open(tmp_path / "comparison.png") as picture:
         assert picture.width == 5 * 2 * 192
