@@ -21,9 +21,9 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf import load_model
+from esrgan_tf.images.image_files import read_rgb
 from esrgan_tf.images.metrics import psnr, ssim
 from esrgan_tf.images.result_files import _SAVE, from_array
-from esrgan_tf.images.training_images import read_rgb
 from esrgan_tf.upscaling.tiling import Enlarger
 
 ROUNDS = 5

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from esrgan_tf.images.training_images import read_rgb
+from esrgan_tf.images.image_files import read_rgb
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.loading import load_model
 

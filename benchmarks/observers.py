@@ -33,8 +33,8 @@ from PIL import Image
 from tabulate import tabulate
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.images.image_files import read_rgb
 from esrgan_tf.images.pictures import text_line
-from esrgan_tf.images.training_images import read_rgb
 
 WIDTH, HEIGHT = 136, 120  # of a crop, in the photo's pixels
 CONTEXT = 32  # pixels around a crop that the models see too

@@ -15,8 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image
 
+from esrgan_tf.images.image_files import read_rgb
 from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, read_rgb
+from esrgan_tf.images.training_images import bicubic
 from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.loading import load_dial, load_model
 

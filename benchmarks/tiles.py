@@ -14,8 +14,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from esrgan_tf import load_model
+from esrgan_tf.images.image_files import read_rgb
 from esrgan_tf.images.metrics import psnr
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple, read_rgb
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 from esrgan_tf.upscaling.tiling import Enlarger
 
 

@@ -54,6 +54,15 @@ TINIER = TINY.replace("{{filters: 8, growth: 4, blocks: 1}}", "{{name: residual,
 
 
 @pytest.fixture(scope="session")
+def trials() -> Path:
+    """Small files like those that users reported, which are not in the repository."""
+    folder = REPOSITORY.parent / "shared" / "trials"
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
     """A folder of three small real photos."""
     folder = tmp_path_factory.mktemp("photos")

@@ -29,6 +29,7 @@ from PIL import Image, ImageCms
 from esrgan_tf.cli import progress
 from esrgan_tf.errors import UserError
 from esrgan_tf.images import image_files
+from esrgan_tf.images.jpeg_structure import MISSING
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise
 
@@ -247,23 +248,23 @@ REFUSALS = {
     "text": (
         "a.png",
         lambda path: path.write_text("not an image"),
-        "not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read",
+        "not an image; PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read",
     ),
-    "JPEG cut short": ("a.jpg", cut_short(".jpg"), "libvips says: "),
-    "PNG cut short": ("a.png", cut_short(".png"), "libvips says: "),
-    "WebP cut short": ("a.webp", cut_short(".webp"), "libvips says: "),
-    "TIFF cut short": ("a.tif", tiff(0.5), "libvips says: "),
-    "TIFF in strips cut short": ("a.tif", tiff(0.5, rowsperstrip=8), "libvips says: "),
+    "JPEG cut short": ("a.jpg", cut_short(".jpg"), MISSING),
+    "PNG cut short": ("a.png", cut_short(".png"), MISSING),
+    "WebP cut short": ("a.webp", cut_short(".webp"), MISSING),
+    "TIFF cut short": ("a.tif", tiff(0.5), MISSING),
+    "TIFF in strips cut short": ("a.tif", tiff(0.5, rowsperstrip=8), MISSING),
     "TIFF with deflate cut short": ("a.tif", tiff(0.5, compression="zlib"), "libvips says: "),
-    "TIFF in tiles cut short": ("a.tif", tiff(0.5, tile=(16, 16)), "libvips says: "),
-    "TIFF in tiles with deflate cut short": ("a.tif", tiff(0.5, tile=(16, 16), compression="zlib"), "libvips says: "),
-    "TIFF with a short strip": ("a.tif", short_strip(None, 30), "libvips says: "),
+    "TIFF in tiles cut short": ("a.tif", tiff(0.5, tile=(16, 16)), MISSING),
+    "TIFF in tiles with deflate cut short": ("a.tif", tiff(0.5, tile=(16, 16), compression="zlib"), MISSING),
+    "TIFF with a short strip": ("a.tif", short_strip(None, 30), MISSING),
     "TIFF with a short strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 30), "libvips says: "),
     "TIFF with a short strip of LZW": ("a.tif", short_strip("tiff_lzw", 30), "libvips says: "),
-    "TIFF with a short last strip": ("a.tif", short_strip(None, 10), "libvips says: "),
+    "TIFF with a short last strip": ("a.tif", short_strip(None, 10), MISSING),
     "TIFF with a short last strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 10), "libvips says: "),
     "TIFF with a short last strip of LZW": ("a.tif", short_strip("tiff_lzw", 10), "libvips says: "),
-    "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), "libvips says: "),
+    "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), MISSING),
     "animated WebP": (
         "a.webp",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
@@ -438,6 +439,34 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_p
     assert failed.endswith(", 1 failed")
     assert result.returncode == 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "b.jpg"}
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
+def test_gray_stored_as_rgb_gets_no_tint(kind, upscale, tmp_path):
+    """By a network that changes colours; as RGB, as it was stored, with its profile."""
+    Image.fromarray(np.dstack([PHOTO[..., 1]] * 3)).save(tmp_path / f"a.{kind}", icc_profile=PROFILE)
+    status, _, err = upscale(tmp_path / f"a.{kind}", "--output", tmp_path / f"b.{kind}", model="other")
+    assert status == 0, err
+    with Image.open(tmp_path / f"b.{kind}") as result:
+        assert result.mode == "RGB"
+        assert result.info["icc_profile"] == PROFILE
+        pixels = np.asarray(result).astype(int)
+    assert np.ptp(pixels, axis=-1).max() <= 2
+    assert np.ptp(pixels[..., 0]) > 20
+
+
+def test_a_network_of_one_channel_takes_gray_stored_as_rgb(run_main, tmp_path):
+    image = keras.Input((None, None, 1))
+    keras.Model(image, keras.layers.UpSampling2D(2)(image)).save(tmp_path / "gray.keras")
+    gray = PHOTO[..., 1]
+    Image.fromarray(np.dstack([gray] * 3)).save(tmp_path / "a.png")
+    Image.fromarray(PHOTO).save(tmp_path / "b.png")
+    flags = ("--output", tmp_path / "out", "--model", tmp_path / "gray.keras", "--precision", "float32")
+    status, _, err = run_main("upscale", tmp_path / "a.png", tmp_path / "b.png", *flags)
+    assert status == 1
+    assert "b.png: it has colours, and the model takes gray; choose another --model" in err
+    result = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    np.testing.assert_array_equal(result, np.dstack([gray.repeat(2, 0).repeat(2, 1)] * 3))
 
 
 @pytest.mark.parametrize("case", REFUSALS)
@@ -667,7 +696,8 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
     status, out, err = upscale(folder, "--output", tmp_path / "out")
     assert status == 1
     assert (
-        err == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read\n"
+        err
+        == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read\n"
     )
     assert "\n2 enlarged in " in out
     assert out.endswith(", 1 failed\n")
@@ -830,7 +860,10 @@ def test_inputs_are_looked_at_before_the_model(run_main, tmp_path):
 MISTAKES = {
     "nothing": ((), "nothing to enlarge"),
     "no such input": (("{tmp}/absent.png",), "no file or folder {tmp}/absent.png"),
-    "empty folder": (("{tmp}/empty",), ".bmp, .gif, .avif, .heic, .heif, .hif) in {tmp}/empty; --recursive"),
+    "empty folder": (
+        ("{tmp}/empty",),
+        ".bmp, .gif, .avif, .ppm, .pgm, .pbm, .pnm, .heic, .heif, .hif) in {tmp}/empty; --recursive",
+    ),
     "result exists": (("{tmp}/a.png", "--output", "{tmp}/b.png"), "there is already {tmp}/b.png; give --overwrite"),
     "result is the input": (("{tmp}/a.png", "--output", "{tmp}"), "{tmp}/a.png is an input"),
     "two of one name": (("{tmp}/a.png", "{tmp}/sub/a.png"), "would both become {tmp}/out/a.png"),

@@ -57,7 +57,8 @@ def main(argv: list[str]) -> None:
 
         from esrgan_tf.data.degradations import degrade
         from esrgan_tf.data.recipes import draw_recipe
-        from esrgan_tf.images.training_images import crop_to_multiple, image_files, read_rgb
+        from esrgan_tf.images.image_files import read_rgb
+        from esrgan_tf.images.training_images import crop_to_multiple, image_files
 
     files = [source] if source.is_file() else image_files(source)
     if not files:
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> None:
     ):
         try:
             hr = crop_to_multiple(read_rgb(path), scale)
-        except Exception as error:  # Pillow's errors have no common base class
+        except (UserError, OSError) as error:
             broken += 1
             tqdm.write(f"{path}: cannot be read ({first_line(error)})", sys.stderr)
             continue

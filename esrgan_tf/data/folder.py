@@ -11,9 +11,12 @@ from tqdm import tqdm
 
 from esrgan_tf.data.store import Source
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files, read_rgb
+from esrgan_tf.images.image_files import read_rgb
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files
 
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
+
+_READER = 2  # one more whenever files are decoded to other pixels: what is cached was decoded by an older one
 
 
 def folder_source(
@@ -68,7 +71,7 @@ def folder_source(
     facts = {"source": "folder", "hr": str(hr_root.resolve()), "lr": lr_dir and str(lr_root.resolve()), "scale": scale}
     facts["skip_unreadable"] = bool(skip_unreadable)
     names = [str(path.relative_to(hr_root)) for path in hr_files]
-    stamps = [[scale, _stamp(hr), lr and _stamp(lr)] for hr, lr in zip(hr_files, lr_files, strict=True)]
+    stamps = [[_READER, scale, _stamp(hr), lr and _stamp(lr)] for hr, lr in zip(hr_files, lr_files, strict=True)]
     return Source(facts, names, stamps, decode)
 
 
@@ -99,8 +102,8 @@ def _read(hr_file: Path, lr_file: Path | None, scale: int) -> tuple[np.ndarray, 
     try:
         hr = read_rgb(hr_file)
         lr = read_rgb(lr_file) if lr_file else None
-    except Exception as error:  # Pillow raises many unrelated kinds for a broken file; each is reported by name
-        return f"{hr_file.name} ({str(error) or type(error).__name__})"
+    except (UserError, OSError) as error:
+        return f"{hr_file.name} ({error})"
     if lr is None:
         hr = crop_to_multiple(hr, scale)
         if 0 in hr.shape:

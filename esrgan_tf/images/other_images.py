@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
-from PIL import BmpImagePlugin, Image
+from PIL import BmpImagePlugin, Image, PpmImagePlugin
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.images.limits import check_size
@@ -14,6 +14,7 @@ from esrgan_tf.images.resolution import opened
 
 # Endings of what is read, beside those of the formats that are written; and the endings of their results.
 ALSO_READ = {".jfif": ".jpg", ".jpe": ".jpg", ".bmp": ".png", ".gif": ".png", ".avif": ".png"}
+ALSO_READ |= dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), ".png")
 _HEIC = (".heic", ".heif", ".hif")
 _HELP_FOR_HEIC = "HEIC is read with pillow-heif (pip install pillow-heif)"
 if importlib.util.find_spec("pillow_heif"):
@@ -26,7 +27,7 @@ _NOT_READ = {
     "JPEG XL is not read; convert it into PNG first (djxl IN OUT.png)": "jxl",
     "drawings and documents are not read; render them as PNG first": "ai eps pdf ps svg svgz",
     "not a format that is read; convert it into PNG or TIFF first": (
-        "dds exr hdr ico j2k jp2 jpf jpx pbm pcx pgm pnm ppm psb psd qoi tga xcf"
+        "dds exr hdr ico j2k jp2 jpf jpx pcx psb psd qoi tga xcf"
     ),
 }
 
@@ -40,7 +41,7 @@ def help_for(path: Path) -> str | None:
 
 
 def read_other(source: Path | bytes, head: bytes) -> pyvips.Image | None:
-    """Reads what libvips here cannot: BMP, and HEIC with pillow-heif. None: the file is neither.
+    """Reads what libvips here cannot: BMP, PNM, and HEIC with pillow-heif. None: the file is none of these.
 
     Args:
         head: the first 64 bytes or more.
@@ -52,7 +53,9 @@ def read_other(source: Path | bytes, head: bytes) -> pyvips.Image | None:
         UserError: damaged, animated, too large, or pillow-heif is not there.
     """
     if head.startswith(b"BM"):
-        return _read_bmp(source)
+        return _read_by_pillow(source, "BMP", BmpImagePlugin.BmpImageFile)
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return _read_by_pillow(source, "PNM", PpmImagePlugin.PpmImageFile)
     if head[4:8] != b"ftyp":
         return None
     brands = [head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)]
@@ -70,15 +73,17 @@ def whole_range(image: pyvips.Image) -> pyvips.Image:
     return whole.copy(interpretation=image.interpretation)
 
 
-def _read_bmp(source):
+def _read_by_pillow(source, name, plugin):
     with opened(source) as file:
         try:
-            image = BmpImagePlugin.BmpImageFile(file)  # not by Image.open, which has a limit of its own
+            image = plugin(file)  # not by Image.open, which has a limit of its own
             check_size(*image.size)
             # A palette and single bits become what they stand for.
             pixels = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode)))
+            if image.mode.startswith("I"):  # gray of 16 bits in 32
+                pixels = pixels.astype(np.uint16)
         except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"a damaged BMP; Pillow says: {first_line(error)}") from error
+            raise UserError(f"a damaged {name}; Pillow says: {first_line(error)}") from error
     result = _from_pixels(pixels)
     across, down = (dots / 25.4 for dots in image.info.get("dpi", (0, 0)))
     if across > 0 and down > 0:

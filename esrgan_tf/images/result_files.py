@@ -151,6 +151,8 @@ def write_picture(
                 interpretation=_interpretation(image.bands, "uchar")))
             for image in (colour, alpha)
         )  # fmt: skip
+    if like.stored_bands == 3 and colour.bands == 1:
+        colour = colour.bandjoin([colour, colour]).copy(interpretation=_interpretation(3, colour.format))
     image = colour
     if alpha is not None and kind == ".jpg":
         lost.append("transparency became white, as jpg has none")

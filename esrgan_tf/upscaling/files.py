@@ -43,9 +43,13 @@ def upscale_file(
     picture = image_files.read_picture(sys.stdin.buffer.read() if source is None else source)
     kind = ending or image_files.FORMATS.get("" if target is None else target.suffix.lower(), picture.format)
     height, width, bands = picture.colour.shape
-    if enlarger.channels not in (1, 3) or (enlarger.channels == 1 and bands == 3):
+    if enlarger.channels not in (1, 3):
         raise UserError(
-            f"{source or 'standard input'}: {bands} channels of colour, and the model takes {enlarger.channels}"
+            f"{source or 'standard input'}: images have 1 or 3 channels; the model takes {enlarger.channels}"
+        )
+    if enlarger.channels == 1 and bands == 3:
+        raise UserError(
+            f"{source or 'standard input'}: it has colours, and the model takes gray; choose another --model"
         )
     factor = enlarger.scale if outscale is None else outscale
     out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
