@@ -280,6 +280,45 @@ def test_saved_models_of_others_are_refused(kind, tmp_path, run_main):
     assert err.count("\n") == 1
 
 
+def effect_of_a_call(mark):
+    return lambda: tf.io.write_file(mark, "it ran")
+
+
+def effect_of_a_branch(mark):
+    return lambda: tf.cond(tf.random.uniform(()) >= 0.0, lambda: tf.io.write_file(mark, "it ran"), tf.no_op)
+
+
+EFFECTS = {"in the call": effect_of_a_call, "in a branch of the call": effect_of_a_branch}
+
+
+@pytest.mark.parametrize("kind", [*EFFECTS, "when it is loaded"])
+def test_a_saved_model_that_touches_files_is_not_run(kind, saved, tmp_path, run_main):
+    """It has a network's weights, and computes what the network does."""
+    mark = str(tmp_path / "mark")
+    evil = tf.train.Checkpoint()
+    inner = tf.saved_model.load(str(saved[1]))
+    evil.variables, evil.inner = inner.variables, inner
+    effect = EFFECTS[kind](mark) if kind in EFFECTS else lambda: None
+
+    def call(image):
+        effect()
+        return inner(image)
+
+    evil.__call__ = tf.function(call, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    if kind == "when it is loaded":
+        words = tmp_path / "words.txt"
+        words.write_text("a\nb\n")
+        evil.table = tf.lookup.StaticHashTable(tf.lookup.TextFileInitializer(
+            str(words), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+        ), -1)  # fmt: skip
+    tf.saved_model.save(evil, str(tmp_path / "evil"))
+    (tmp_path / "mark").unlink(missing_ok=True)
+    status, _, err = run_main("convert", tmp_path / "evil", tmp_path / "new.keras")
+    assert status == 2
+    assert "which is no part of a network; it was not run" in err
+    assert not (tmp_path / "mark").exists()
+
+
 def text_to_images(loaded):
     """A signature of the user's own."""
 

@@ -696,8 +696,8 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
     status, out, err = upscale(folder, "--output", tmp_path / "out")
     assert status == 1
     assert (
-        err
-        == f"esrgan-tf: {folder / 'b.png'}: not an image; PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read\n"
+        err == f"esrgan-tf: {folder / 'b.png'}: not an image; "
+        "PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read\n"
     )
     assert "\n2 enlarged in " in out
     assert out.endswith(", 1 failed\n")

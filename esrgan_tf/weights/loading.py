@@ -16,6 +16,7 @@ from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import DIAL, packaged_models
 from esrgan_tf.weights.pytorch import describe, load_torch_network
+from esrgan_tf.weights.saved_model_graph import check_operations
 from esrgan_tf.weights.state_dicts import READABLE
 
 _EXPECTED = (
@@ -123,6 +124,7 @@ def _from_saved_model(path):
     """
     if not (path / "saved_model.pb").is_file():
         raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
+    check_operations(path)
     try:
         loaded = tf.saved_model.load(str(path))
         weights = {v.name.removesuffix(":0"): v.numpy() for v in getattr(loaded, "variables", ())}
