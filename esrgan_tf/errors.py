@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
@@ -39,3 +40,18 @@ def listed(names: Collection[object], limit: int = 5) -> str:
     if len(texts) <= limit:
         return ", ".join(texts)
     return f"{', '.join(texts[:limit])} and {len(texts) - limit} more"
+
+
+def printable(text: object) -> str:
+    """`text` as one line that every UTF-8 terminal shows: what a name has of other bytes or of controls is escaped.
+
+    A byte that is no UTF-8 becomes `\\xe9`, a line break `\\n`.
+    """
+    return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in str(text))
+
+
+def _escaped(character):
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that it cannot decode
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from filelock import FileLock
 from esrgan_tf.errors import UserError
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # how disks say that they have none
+_WINDOWS_LOOP = 1921  # ERROR_CANT_RESOLVE_FILENAME
 _TOKEN = 16  # hexadecimal digits that make a name unique
 _FOREIGN = 7 * 24 * 3600.0  # seconds
 
@@ -31,7 +33,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     # A name may be as long as the disk allows; its end is what writers look at.
-    name = target.name.encode()[-160:].decode(errors="ignore")
+    name = os.fsencode(target.name)[-160:].decode(errors="ignore")
     for lock in target.parent.glob(f".*.{'?' * _TOKEN}.{glob.escape(name)}.lock"):
         _delete_leftover(lock)
     staging = target.with_name(f".{unique_name()}.{name}")
@@ -212,8 +214,24 @@ def check_folder(target: Path) -> None:
     """Refuses a place to write to that no folder can hold.
 
     Raises:
-        UserError: `target` lies below a file.
+        UserError: `target` lies below a file, or below a link that leads nowhere.
     """
-    nearest = next(parent for parent in target.absolute().parents if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"{target}: {nearest} is a file, not a folder")
+    for parent in target.absolute().parents:
+        try:
+            mode = os.stat(parent).st_mode
+        except OSError as error:
+            if is_loop(error):
+                raise UserError(f"{target}: {parent} is a link that leads back to itself") from error
+            if parent.is_symlink():
+                raise UserError(f"{target}: {parent} is a link to a folder that does not exist") from error
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            continue
+        if not stat.S_ISDIR(mode):
+            raise UserError(f"{target}: {parent} is a file, not a folder")
+        return
+
+
+def is_loop(error: OSError) -> bool:
+    """Whether a name could not be followed because links lead to one another."""
+    return error.errno == errno.ELOOP or getattr(error, "winerror", None) == _WINDOWS_LOOP

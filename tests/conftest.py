@@ -1,4 +1,5 @@
 import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items):
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
+TRIALS = SHARED.with_name("trials")
 
 # A configuration that trains in seconds and shows nothing but that it runs.
 TINY = """\
@@ -210,12 +212,35 @@ def run_process(*command, cwd=REPOSITORY, **kwargs) -> subprocess.CompletedProce
     )
 
 
-def needs_shared(*parts: str) -> Path:
+def needs_shared(*parts: str, below: Path = SHARED) -> Path:
     """A path below the shared data; skips the test where it is absent."""
-    path = SHARED.joinpath(*parts)
+    path = below.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)}, which is not part of the repository")
     return path
+
+
+def needs_trial(*parts: str) -> Path:
+    """A path below the small inputs that were made after users' reports; skips the test where it is absent."""
+    return needs_shared(*parts, below=TRIALS)
+
+
+@contextlib.contextmanager
+def obeying_permissions():
+    """Permissions hold in this thread as for any user: root puts CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH away."""
+    if os.geteuid() != 0:
+        yield
+        return
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc = ctypes.CDLL(None)
+    assert libc.capget(header, sets) == 0
+    before, sets[0] = sets[0], sets[0] & ~0b110
+    assert libc.capset(header, sets) == 0
+    try:
+        yield
+    finally:
+        sets[0] = before
+        assert libc.capset(header, sets) == 0
 
 
 def random_image(height, width, seed=0, channels=3):

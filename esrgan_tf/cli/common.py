@@ -12,7 +12,7 @@ from absl import flags
 
 from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
-from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.errors import UserError, as_typed, printable
 from esrgan_tf.publish.formats import SIGNATURES, format_of
 from esrgan_tf.weights.named import find_model
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
-_REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
+_REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP}
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
@@ -29,7 +29,7 @@ def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
     try:
         main(argv)
     except UserError as error:
-        print(f"esrgan-tf: {error}", file=sys.stderr)
+        print(f"esrgan-tf: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,7 +37,8 @@ def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        print(f"esrgan-tf: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        place = f": {error.filename}" if error.filename else ""
+        print(f"esrgan-tf: {printable(f'{error.strerror}{place}')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("esrgan-tf: interrupted", file=sys.stderr)

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from esrgan_tf.cli.common import find_config, parse
 from esrgan_tf.config import check_degradation
-from esrgan_tf.errors import UserError, first_line, listed
+from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.files import check_new
+from esrgan_tf.images.listing import ABSENT, Listing, is_training_image, list_images, why_no_file
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
@@ -36,8 +37,8 @@ def main(argv: list[str]) -> None:
     if len(names) != 2:
         raise UserError(f"degrade takes an image or a folder, and where to write: esrgan-tf {_USAGE}")
     source, target = map(Path, names)
-    if not source.exists():
-        raise UserError(f"no file or folder {source}")
+    if not source.is_dir() and (words := why_no_file(source)):
+        raise UserError(f"{words} {source}" if words == ABSENT else f"{source}: {words}")
     check_new(target)
     if source.is_file() and target.suffix.lower() != ".png":
         raise UserError(f"{target}: end it in .png, so that nothing is lost that the parameters beside it do not tell")
@@ -58,16 +59,21 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.data.degradations import degrade
         from esrgan_tf.data.recipes import draw_recipe
         from esrgan_tf.images.image_files import read_rgb
-        from esrgan_tf.images.training_images import crop_to_multiple, image_files
+        from esrgan_tf.images.training_images import crop_to_multiple
 
-    files = [source] if source.is_file() else image_files(source)
+    single = source.is_file()
+    listing = Listing([source], {}, {}) if single else list_images(source, is_training_image)
+    files, problems = listing.files, listing.problems
     if not files:
-        raise UserError(f"no image in {source}")
-    targets = [target if source.is_file() else (target / f.relative_to(source)).with_suffix(".png") for f in files]
+        lines = [f"{path}: {words}" for path, words in problems.items()]
+        raise UserError(listed(lines) if lines else f"no image in {source}")
+    targets = [target if single else (target / f.relative_to(source)).with_suffix(".png") for f in files]
     twice = [f for f, its_target in zip(files, targets, strict=True) if targets.count(its_target) > 1]
     if twice:
         raise UserError(f"{listed(twice)}: they differ in their endings only, and all results end in .png; rename them")
-    scale, broken = config.generator.scale, 0
+    for path, words in problems.items():
+        _say(f"{path}: {words}")
+    scale, broken = config.generator.scale, len(problems)
     for i, (path, output) in enumerate(
         tqdm([*zip(files, targets, strict=True)], desc="degrading", unit="image", disable=None if files[1:] else True)
     ):
@@ -75,18 +81,27 @@ def main(argv: list[str]) -> None:
             hr = crop_to_multiple(read_rgb(path), scale)
         except (UserError, OSError) as error:
             broken += 1
-            tqdm.write(f"{path}: cannot be read ({first_line(error)})", sys.stderr)
+            _say(f"{path}: cannot be read ({first_line(error)})")
             continue
         if not hr.size:
             broken += 1
-            tqdm.write(f"{path}: smaller than {scale}x{scale} pixels", sys.stderr)
+            _say(f"{path}: smaller than {scale}x{scale} pixels")
             continue
-        recipe = draw_recipe(config, np.random.default_rng((FLAGS.seed, 0, 1 + i)))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(degrade(hr[None], [recipe], scale)[0]).save(output)
-        drawn = yaml.safe_dump(recipe.as_plain(), sort_keys=False)
-        output.with_suffix(".yaml").write_text(_UNITS + drawn, encoding="utf-8")
+        try:
+            recipe = draw_recipe(config, np.random.default_rng((FLAGS.seed, 0, 1 + i)))
+            output.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(degrade(hr[None], [recipe], scale)[0]).save(output)
+            drawn = yaml.safe_dump(recipe.as_plain(), sort_keys=False)
+            output.with_suffix(".yaml").write_text(_UNITS + drawn, encoding="utf-8")
+        except Exception as error:  # whatever one file does ends that file; the others are degraded
+            broken += 1
+            _say(f"{path}: cannot be degraded, or not written to {output} ({first_line(error)})")
     if broken:
-        print(f"{len(files) - broken} of {len(files)} images written to {target}", file=sys.stderr)
+        total = len(files) + len(problems)
+        print(f"{total - broken} of {total} images written to {printable(target)}", file=sys.stderr)
         raise SystemExit(1)
-    print(f"written: {target}, with the parameters beside it as .yaml")
+    print(printable(f"written: {target}, with the parameters beside it as .yaml"))
+
+
+def _say(line):
+    tqdm.write(printable(line), sys.stderr)

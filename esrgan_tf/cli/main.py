@@ -55,5 +55,6 @@ def _version(package):
 def entry_point() -> None:
     """The console command `esrgan-tf`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True, errors="replace")  # in a log file, too, each line is there at once
+        # In a log file, too, each line is there at once; and no name ends the program, whatever the encoding.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.exit(main())

@@ -10,10 +10,10 @@ from absl import flags
 
 from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.cli.progress import Lines, duration
-from esrgan_tf.errors import UserError, listed
+from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.upscaling.kernels import check_noise, read_kernel
-from esrgan_tf.upscaling.places import Naming, check_inputs, not_readable, plan
+from esrgan_tf.upscaling.places import Naming, Plan, check_inputs, plan
 from esrgan_tf.weights.named import scale_of
 from esrgan_tf.weights.packaged import DEFAULT, DIAL, DOUBLING, default_model
 
@@ -97,22 +97,29 @@ def main(argv: list[str]) -> None:
         factor = default.scale if default else scale_of(FLAGS.model)
     # Results beside their originals are named by the factor; of a file, only its opened network tells it.
     named = FLAGS.output is not None or factor is not None
-    jobs, skipped = plan(inputs, naming, factor) if named else (None, 0)
+    planned = plan(inputs, naming, factor) if named else None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     path = default.path if default else named_model(FLAGS, "model")
-    left_out = not_readable(inputs, FLAGS.recursive)
-    for words, names in left_out.items():
-        _say(f"left out: {listed(names)}: {words}")
+    if planned is not None:
+        _say_of(planned)
 
     enlarger, description = _enlarger(path, default is not None, kernel)
-    if jobs is None:
-        jobs, skipped = plan(inputs, naming, enlarger.scale)
+    if planned is None:
+        planned = plan(inputs, naming, enlarger.scale)
+        _say_of(planned)
     _tell(f"{_title(default)}: {description}")
     began = time.monotonic()
-    failed = _enlarge_all(jobs, enlarger)
-    _summarise(jobs, skipped, sum(map(len, left_out.values())), failed, time.monotonic() - began, enlarger)
-    if failed:
+    failed = _enlarge_all(planned.jobs, enlarger)
+    _summarise(planned, failed, time.monotonic() - began, enlarger)
+    if failed or planned.failed:
         raise SystemExit(1)
+
+
+def _say_of(planned: Plan):
+    for words, names in planned.left_out.items():
+        _say(f"left out: {listed(names)}: {words}")
+    for line in planned.failed:
+        _say(line)
 
 
 def _enlarger(path, packaged, kernel):
@@ -142,7 +149,7 @@ def _enlarge_all(jobs, enlarger) -> int:
     ending, by_model = FLAGS.format and f".{FLAGS.format}", FLAGS.alpha_upscaler == "model"
     lines = Lines(len(jobs), _say)
     for number, job in enumerate(jobs, 1):
-        name = "standard input" if job.source is None else job.source.name
+        name = "standard input" if job.source is None else printable(job.source.name)
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
         with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
             try:
@@ -151,10 +158,10 @@ def _enlarge_all(jobs, enlarger) -> int:
                     lost = upscale_file(job.source, job.target, enlarger, FLAGS.outscale, ending, by_model, progress)
                 for line in lost:
                     _say(f"{name}: {line}")
-            except (UserError, OSError, MemoryError) as error:
+            except Exception as error:  # whatever one file does ends that file; the others are enlarged
                 failed += 1
                 bar.clear()
-                words = _in_words(error)
+                words = _in_words(error, job.source)
                 _say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
         if bar.disable:
             lines.finished(number)
@@ -176,24 +183,28 @@ def _progress(bar) -> Callable[[int, int], None]:
 
 
 def _say(line):
-    print(f"esrgan-tf: {line}", file=sys.stderr)
+    print(f"esrgan-tf: {printable(line)}", file=sys.stderr)
 
 
-def _in_words(error):
+def _in_words(error, source):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    if isinstance(error, OSError):
+        elsewhere = error.filename and error.filename != str(source)
+        return f"{error.strerror or error}{f': {error.filename}' if elsewhere else ''}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _tell(line):
     """On standard output, unless the image goes there."""
-    print(line, file=sys.stderr if FLAGS.output == "-" else sys.stdout)
+    print(printable(line), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
 
 
-def _summarise(jobs, skipped, left_out, failed, seconds, enlarger):
-    done = len(jobs) - failed
+def _summarise(planned, failed, seconds, enlarger):
+    jobs = planned.jobs
+    done, left_out, failed = len(jobs) - failed, sum(map(len, planned.left_out.values())), failed + len(planned.failed)
     places = sorted({job.target.parent for job in jobs if job.target is not None})
     where = ""
     if done and len(jobs) == 1 and places:
@@ -202,7 +213,7 @@ def _summarise(jobs, skipped, left_out, failed, seconds, enlarger):
         where = f", in {listed([str(place) for place in places])}"
     rounded = " in bfloat16" if enlarger.precision == "bfloat16" else ""
     parts = [f"{done} enlarged in {duration(seconds)}{rounded}{where}"]
-    parts += [f"{skipped} skipped, as their results exist"] if skipped else []
+    parts += [f"{planned.skipped} skipped, as their results exist"] if planned.skipped else []
     parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
     _tell(", ".join(parts))
