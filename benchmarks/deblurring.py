@@ -25,9 +25,10 @@ from tqdm import tqdm
 
 from esrgan_tf import load_model
 from esrgan_tf.images.image_files import read_rgb
+from esrgan_tf.images.listing import image_files
 from esrgan_tf.images.metrics import psnr
 from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
 from esrgan_tf.upscaling.kernels import checked_kernel
 from esrgan_tf.upscaling.tiling import Enlarger

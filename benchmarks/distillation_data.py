@@ -40,9 +40,10 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from esrgan_tf.images.image_files import read_rgb
+from esrgan_tf.images.listing import image_files
 from esrgan_tf.images.metrics import psnr
 from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 
 SCALE = 4
 CROP = 128  # LR pixels per side that the teacher sees

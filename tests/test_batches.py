@@ -1,10 +1,12 @@
-"""Whatever one file of many does ends that file with a line: `upscale` and `degrade`.
+"""Whatever one file of many does ends that file with a line: `upscale`, `evaluate`, `degrade` and training's folders.
 
 Real names and real refusals. Permissions hold for the superuser too where a test says so (`obeying_permissions`).
 """
 
 import contextlib
+import csv
 import io
+import json
 import os
 import re
 import socket
@@ -16,7 +18,11 @@ import pytest
 from PIL import Image
 
 from esrgan_tf.cli.main import entry_point
-from esrgan_tf.errors import printable
+from esrgan_tf.config import load_config
+from esrgan_tf.data import folder as folder_module
+from esrgan_tf.data import folder_source, open_store
+from esrgan_tf.data.opening import open_data
+from esrgan_tf.errors import UserError, printable
 from esrgan_tf.models import compact_generator
 from esrgan_tf.upscaling import files as upscaling_files
 from tests.conftest import needs_trial, obeying_permissions
@@ -139,6 +145,14 @@ def test_upscaling_of_names_goes_on(batch, model, tmp_path, run_main):
     assert len(lines_on(words, err)) == err.count("\n") == 1, err
 
 
+def test_evaluation_goes_on(batch, model, tmp_path, run_main):
+    folder, words = batch
+    status, out, err = run_main("evaluate", "--model", model, "--hr_dir", folder)
+    assert status == 1
+    assert "mean of 2" in out
+    assert len(lines_on("left out: " + words, err)) == err.count("\n") == 1, err
+
+
 def test_degrading_goes_on(batch, tmp_path, run_main):
     folder, words = batch
     status, _, err = run_main("degrade", folder, tmp_path / "out")
@@ -146,6 +160,38 @@ def test_degrading_goes_on(batch, tmp_path, run_main):
     assert len(lines_on(words, err)) == 1
     assert err.splitlines()[1:] == [f"2 of 3 images written to {tmp_path / 'out'}"]
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "z.png"]
+
+
+def test_training_names_it_each_time(batch, tmp_path, capfd):
+    folder, words = batch
+    refused, chosen = (folder_source(str(folder), None, 4, skip_unreadable=skip) for skip in (False, True))
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"hr_dir: 1 of 3 images are unusable: {words}.*; mend or remove"):
+            open_store(refused, tmp_path / "cache")
+    capfd.readouterr()
+    for _ in range(2):
+        assert open_store(chosen, tmp_path / "cache").names == ["a.png", "z.png"]
+        err = capfd.readouterr().err
+        assert len(lines_on(rf"left out, data\.hr_dir: 1 of 3 images are unusable: {words}", err)) == 1
+
+
+def test_a_bad_partner_is_named(batch, tmp_path):
+    """A name that is no file is a partner that cannot be read, not one that is missing."""
+    folder, words = batch
+    low = photos(tmp_path / "low", "a.png", "z.png")
+    for name in ("a.png", "z.png"):
+        save(low / name, PHOTO[:8, :10])
+    if words.startswith("m.png"):
+        save(tmp_path / "high" / "m.png")
+        photos(tmp_path / "high", "a.png", "z.png")
+        for name in ("a.png", "z.png"):
+            save(folder / name, PHOTO[:8, :10])
+        pairs = folder_source(str(tmp_path / "high"), str(folder), 4)
+        words = r"m\.png \(its LR partner: " + words.removeprefix("m.png.*")
+    else:
+        pairs = folder_source(str(folder), str(low), 4)
+    with pytest.raises(UserError, match=f"1 of 3 images are unusable: {words}"):
+        list(pairs.pairs())
 
 
 @pytest.fixture
@@ -178,6 +224,29 @@ def test_names_of_any_bytes_are_upscaled(odd_names, model, tmp_path, run_main):
         f"esrgan-tf: {folder}/{name}: not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
         for name in SHOWN
     )
+
+
+def test_names_of_any_bytes_are_measured(odd_names, model, tmp_path, run_main):
+    folder, _ = odd_names
+    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--sheet", tmp_path / "s.png")
+    status, _, err = run_main("evaluate", "--model", model, "--hr_dir", folder, *reports)
+    assert (status, err) == (0, "")
+    images = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["images"]
+    with open(tmp_path / "r.csv", newline="", encoding="utf-8") as file:
+        rows = [row[0] for row in csv.reader(file)][2:-1]
+    assert sorted(image["name"] for image in images) == sorted(rows) == sorted(SHOWN)
+
+
+def test_names_of_any_bytes_are_degraded_and_trained_on(odd_names, tmp_path, run_main):
+    folder, names = odd_names
+    status, _, err = run_main("degrade", folder, tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == names
+    store = open_store(folder_source(str(folder), str(tmp_path / "out"), 4), tmp_path / "cache")
+    assert sorted(store.names) == names
+    (folder / LATIN_1).write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"1 of 4 images are unusable: caf\\xe9\.png \("):
+        open_store(folder_source(str(folder), None, 4), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -226,6 +295,10 @@ def test_any_error_of_one_file_is_that_file(error, model, tmp_path, run_main, mo
         status, out, err = run_main("upscale", folder, "--model", model, "--output", tmp_path / "out")
     assert (status, err) == (1, f"esrgan-tf: {folder / 'm.png'}: {words}\n")
     assert out.endswith(", 1 failed\n")
+    monkeypatch.setattr(folder_module, "read_rgb", failing(folder_module.read_rgb))
+    status, out, err = run_main("evaluate", "--model", model, "--hr_dir", folder)
+    assert (status, "mean of 2" in out) == (1, True)
+    assert err == f"esrgan-tf: left out: m.png ({words.removeprefix('ValueError: ').removeprefix('RuntimeError: ')})\n"
 
 
 def test_an_interrupt_ends_the_batch(model, tmp_path, run_main, monkeypatch):
@@ -268,6 +341,69 @@ def test_a_link_that_leads_nowhere_takes_no_results(target, model, tmp_path, run
         status, _, err = run_main(*command)
         assert (status, err.count("\n")) == (2, 1), err
         assert f"{place} {words}" in err
+
+
+def broken(folder, count):
+    photos(folder, "good.png")
+    for i in range(count):
+        (folder / f"bad{i:02d}.png").write_bytes(b"bad!")
+    return folder
+
+
+def configured(tmp_path, train, validation):
+    keys = ["source=folder", f"hr_dir={train}", f"val_hr_dir={validation}", f"cache_dir={tmp_path / 'cache'}"]
+    return load_config(None, [f"data.{key}" for key in keys])
+
+
+def test_all_broken_images_of_both_folders_are_named_at_once(tmp_path):
+    config = configured(tmp_path, broken(tmp_path / "train", 8), broken(tmp_path / "val", 3))
+    for _ in range(2):  # what is cached hides none of them the next time
+        with pytest.raises(UserError) as error:
+            open_data(config)
+        words = str(error.value)
+        assert "data.hr_dir: 8 of 9 images are unusable: " in words
+        assert "; data.val_hr_dir: 3 of 4 images are unusable: " in words
+        for i in range(8):
+            assert words.count(f"bad{i:02d}.png (") == (2 if i < 3 else 1)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_more_than_ten_broken_images_are_listed_in_a_file(skip, tmp_path, capfd):
+    source = folder_source(str(broken(tmp_path / "in", 12)), None, 4, skip_unreadable=skip)
+    list_file = tmp_path / "cache" / "unusable_hr_dir.txt"
+    for _ in range(2):
+        list_file.unlink(missing_ok=True)
+        try:
+            open_store(source, tmp_path / "cache")
+            words = capfd.readouterr().err
+        except UserError as error:
+            words = str(error)
+        assert words.startswith("left out, " * skip + "data.hr_dir: 12 of 13 images are unusable: bad00.png (")
+        assert f"and 2 more (all are listed in {list_file})" in words
+        assert re.findall(r"(bad\d\d)\.png \(", words) == [f"bad{i:02d}" for i in range(10)]
+        title, *lines = list_file.read_text(encoding="utf-8").splitlines()
+        assert title == "data.hr_dir: 12 of 13 images are unusable:"
+        assert [line[:10] for line in lines] == [f"bad{i:02d}.png " for i in range(12)]
+
+
+def test_what_was_left_out_comes_back_once_it_can_be_read(tmp_path):
+    """Its permissions are mended, which changes neither its size nor its time."""
+    shut_file(photos(tmp_path / "in", "a.png") / "b.png")
+    source = folder_source(str(tmp_path / "in"), None, 4, skip_unreadable=True)
+    with obeying_permissions():
+        assert open_store(source, tmp_path / "cache").names == ["a.png"]
+        (tmp_path / "in" / "b.png").chmod(0o644)
+        assert open_store(source, tmp_path / "cache").names == ["a.png", "b.png"]
+
+
+@pytest.mark.shared
+def test_every_broken_file_of_a_trial_is_named(tmp_path, run_main, tiny_config):
+    folder = needs_trial("R20", "many_bad")
+    flags = ("--config", tiny_config, f"--set=data.hr_dir={folder}", f"--set=data.cache_dir={tmp_path / 'cache'}")
+    status, _, err = run_main("train", "--phase", "psnr", "--run_dir", tmp_path / "run", *flags)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert [i for i in range(8) if f"bad{i}.png (" not in err] == []
 
 
 @pytest.mark.shared

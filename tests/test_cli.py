@@ -60,8 +60,12 @@ MISTAKES = {
         "at least 19 pixels on both sides",
     ),
     "LR without partner": ((*TRAIN, "--set", "data.lr_dir={tmp}/small"), "lacks the partner of astronaut"),
-    "LR and HR do not fit": (
+    "LR and HR in one folder": (
         (*TRAIN, "--set", "data.hr_dir={tmp}/small", "--set", "data.lr_dir={tmp}/small"),
+        "data.hr_dir and data.lr_dir are both {tmp}/small; give HR and LR images a folder each",
+    ),
+    "LR and HR do not fit": (
+        (*TRAIN, "--set", "data.hr_dir={tmp}/small", "--set", "data.lr_dir={tmp}/same"),
         "are 12x12 and 12x12, not 1:4",
     ),
     "DIV2K out of reach": (
@@ -307,6 +311,7 @@ def places(tmp_path_factory, trained_run, tiny_config, photos):
     (tmp / "empty").mkdir()
     (tmp / "broken").mkdir()
     (tmp / "small").mkdir()
+    (tmp / "same").mkdir()
     (tmp / "broken" / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
     shutil.copytree(photos, tmp / "one_broken")
     shutil.copy(tmp / "broken" / "photo.png", tmp / "one_broken")
@@ -316,6 +321,7 @@ def places(tmp_path_factory, trained_run, tiny_config, photos):
     vgg_discriminator(32, filters=4).save(tmp / "vgg.keras")
     save_torch(compact_generator(filters=4, blocks=1, channels=1), tmp / "gray.safetensors")
     Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp / "small" / "photo.png")
+    shutil.copy(tmp / "small" / "photo.png", tmp / "same" / "photo.png")
     (tmp / "broken.yaml").write_text("psnr: [")
     (tmp / "twice").mkdir()
     for name in ("photo.png", "photo.jpg"):

@@ -22,7 +22,8 @@ from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
 from esrgan_tf.images.image_files import read_picture, read_rgb
 from esrgan_tf.images.limits import MOST_PIXELS
-from esrgan_tf.images.training_images import bicubic, image_files
+from esrgan_tf.images.listing import image_files
+from esrgan_tf.images.training_images import bicubic
 
 PHOTO = skimage.data.astronaut()[:64, :80]
 
@@ -200,7 +201,9 @@ def test_missing_folders_images_and_partners_are_named(tmp_path):
         folder_source(str(tmp_path / "empty"), None, 4)
     save(tmp_path / "hr", "a.png", PHOTO)
     save(tmp_path / "lr", "b.png", PHOTO)
-    with pytest.raises(UserError, match="lacks the partner of a; expected the same name, or ax4"):
+    with pytest.raises(
+        UserError, match=r"lacks the partner of a\.png \(1 of 1 HR images\); expected the same name, or ax4, "
+    ):
         folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4)
 
 

@@ -6,12 +6,13 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from tabulate import tabulate
 
 from esrgan_tf.cli.common import define_models_dir, named_model, parse
-from esrgan_tf.errors import UserError, listed
+from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.files import check_folder
 from esrgan_tf.quiet import quiet_tensorflow
 
@@ -67,8 +68,6 @@ def main(argv: list[str]) -> None:
     lpips = _lpips()
     protocol += "" if lpips is None else "; LPIPS of AlexNet, version 0.1"
     images, crops, problems = _measured(source, enlarger, lpips)
-    if not images:
-        raise UserError("; ".join(problems))
 
     measures = list(images[0]["model"])
     exact = [image for image in images if math.inf in (*image["model"].values(), *image["bicubic"].values())]
@@ -87,7 +86,7 @@ def main(argv: list[str]) -> None:
     print(tabulate(rows, ["image", *(_TITLES[measure] for measure in measures)], floatfmt=formats))
     if note:
         print(note)
-    report = {"model": FLAGS.model, "protocol": protocol, "images": images, "mean": means}
+    report = {"model": printable(FLAGS.model), "protocol": protocol, "images": images, "mean": means}
     for path in map(Path, FLAGS.report):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_json(path, report) if path.suffix.lower() == ".json" else _write_csv(path, report)
@@ -95,7 +94,7 @@ def main(argv: list[str]) -> None:
         Path(FLAGS.sheet).parent.mkdir(parents=True, exist_ok=True)
         _write_sheet(Path(FLAGS.sheet), report, crops)
     for problem in problems:
-        print(f"esrgan-tf: left out: {problem}", file=sys.stderr)
+        print(f"esrgan-tf: left out: {printable(problem)}", file=sys.stderr)
     if problems:
         raise SystemExit(1)
 
@@ -109,39 +108,53 @@ def _protocol(scale: int) -> str:
 
 
 def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dict[str, list], list[str]]:
-    """The measures of every image, of each what the contact sheet shows, and what could not be measured."""
+    """The measures of every image, of each what the contact sheet shows, and a line for each that was not measured.
+
+    Raises:
+        UserError: no image could be measured.
+    """
     from tqdm import tqdm
 
+    from esrgan_tf.data.store import NAMED, UnusableImages
     from esrgan_tf.images.metrics import psnr, ssim
     from esrgan_tf.images.training_images import bicubic
 
-    scale, images, crops, problems = enlarger.scale, [], {}, []
+    scale, images, crops, problems, unusable = enlarger.scale, [], {}, [], None
 
     def pairs():
+        nonlocal unusable
         try:
             yield from source.pairs()
-        except UserError as error:  # the source tells of broken files at its end
-            problems.append(str(error))
+        except UnusableImages as error:  # the source names broken files at its end
+            unusable = error
 
-    for name, lr, hr in tqdm(pairs(), total=source.count, unit="image", disable=None, leave=False):
+    for path, lr, hr in tqdm(pairs(), total=source.count, unit="image", disable=None, leave=False):
+        name = printable(path)
         if min(hr.shape[:2]) < 2 * scale + 11:
             small = f"{name} is {hr.shape[1]}x{hr.shape[0]}; SSIM needs {2 * scale + 11} pixels on both sides"
             problems.append(small)
             continue
-        results = {"model": enlarger(lr), "bicubic": bicubic(lr, *hr.shape[:2])}
-        entry = {"name": name}
-        for who, result in results.items():
-            entry[who] = {
-                f"{measure.__name__}_{channels}": measure(hr, result, scale, channels)
-                for channels in ("y", "rgb")
-                for measure in (psnr, ssim)
-            }
-            if lpips is not None:
-                entry[who]["lpips"] = lpips(hr, result)
+        entry: dict[str, Any] = {"name": name}
+        try:
+            results = {"model": enlarger(lr), "bicubic": bicubic(lr, *hr.shape[:2])}
+            for who, result in results.items():
+                entry[who] = {
+                    f"{measure.__name__}_{channels}": measure(hr, result, scale, channels)
+                    for channels in ("y", "rgb")
+                    for measure in (psnr, ssim)
+                }
+                if lpips is not None:
+                    entry[who]["lpips"] = lpips(hr, result)
+        except Exception as error:  # whatever one image does ends that image; the others are measured
+            words = "there is not enough memory for it" if isinstance(error, MemoryError) else first_line(error)
+            problems.append(f"{name}: {words}")
+            continue
         images.append(entry)
         pixels = lr.repeat(scale, axis=0).repeat(scale, axis=1)
         crops[name] = [_middle(image) for image in (pixels, results["bicubic"], results["model"], hr)]
-    return images, crops, problems
+    if not images:
+        raise UserError(listed([*([str(unusable)] if unusable else []), *problems], NAMED))
+    return images, crops, [*problems, *(unusable.problems if unusable else [])]
 
 
 def _middle(image):

@@ -27,7 +27,7 @@ Beta = Annotated[float, Between(0, 0.999999)]
 class DataConfig:
     source: Annotated[str, OneOf("div2k", folder="your images", synthetic="made from a seed, no download")] = "div2k"
     data_dir: Annotated[str, "div2k: where TensorFlow Datasets keeps it (tfds' own default)"] = "~/tensorflow_datasets"
-    hr_dir: Annotated[str | None, "folder: high-resolution images, any format that Pillow reads"] = None
+    hr_dir: Annotated[str | None, "folder: high-resolution images, any format that upscale reads"] = None
     lr_dir: Annotated[str | None, "folder: their low-resolution partners; null makes them (antialiased bicubic)"] = None
     val_hr_dir: Annotated[
         str | None, "validation images of your own, for any source; null: the source's, if it has some"

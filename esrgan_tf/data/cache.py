@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from esrgan_tf.data.store import ImageStore, Source
+from esrgan_tf.data.store import NAMED, ImageStore, Source, UnusableImages
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import NO_LOCKS, file_lock, in_use, is_in_use, remove, replacing, unique_name
 
@@ -25,14 +25,16 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
 
     Each pair is a file, which all sources share that have it. The least recently used sets are deleted when the cache
     takes more than half of what the disk could give it, unless a process uses them. Processes that add to a cache wait
-    for each other. A complete cache need not be writable.
+    for each other. A complete cache need not be writable. Images that were left out as unusable are tried, and named,
+    each time.
 
     Raises:
         UserError: what the source refuses, or a disk without room.
+        UnusableImages: images that are not to be left out. More than ten are listed in a file of the cache.
     """
     cache = _Cache(Path(cache_dir).expanduser())
     store = cache.complete(source)
-    if store is not None:
+    if store is not None and (len(store) == source.count or cache.are_still_unusable(source)):
         return store
     try:
         with cache.alone() as locked:
@@ -94,6 +96,28 @@ class _Cache:
             os.utime(path)  # used now
         return ImageStore([(name, self._file(key), lr, hr) for name, key, lr, hr in entries], use)
 
+    def are_still_unusable(self, source: Source) -> bool:
+        """Names again what the set of a source leaves out; false where some of it can be read by now."""
+        kept = {key for _, key, *_ in _read_set(self._set_of(source)) or ()}
+        try:
+            for _ in source.decode([i for i, key in enumerate(source.keys) if _digest(key) not in kept]):
+                return False
+        except UnusableImages as error:
+            self._report(error)
+        return True
+
+    def _report(self, error):
+        """Names what is left out, or raises what is not; a long list has a file."""
+        if len(error.problems) > NAMED:
+            path = self.folder / f"unusable_{error.key.removeprefix('data.').strip('-')}.txt"
+            with contextlib.suppress(OSError):  # a cache for reading only; the message has the first ones
+                with replacing(path) as staging:
+                    staging.write_text("\n".join([f"{error.title}:", *error.problems, ""]), encoding="utf-8")
+                error.list_file = path
+        if not error.left_out:
+            raise error
+        error.tell()
+
     def opened(self, source: Source, locked: bool) -> ImageStore:
         """The same, after what is missing was decoded."""
         self._remove_former_caches()
@@ -132,9 +156,12 @@ class _Cache:
             if missing:
                 title = f"preparing {len(missing)} {source.facts['source']} images"
                 print(f"{title} …")
-                for i, lr, hr in tqdm(source.decode(missing), title, len(missing), unit="image", disable=None):
-                    added.append(self._write(keys[i], lr, hr))
-                    shapes[keys[i]] = lr.shape, hr.shape
+                try:
+                    for i, lr, hr in tqdm(source.decode(missing), title, len(missing), unit="image", disable=None):
+                        added.append(self._write(keys[i], lr, hr))
+                        shapes[keys[i]] = lr.shape, hr.shape
+                except UnusableImages as error:
+                    self._report(error)
             write_set(path)
         except OSError as error:
             if error.errno == errno.ENOSPC:

@@ -1,22 +1,34 @@
 """Pairs from folders of image files: high resolution, and low resolution given or made."""
 
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from esrgan_tf.data.store import Source
-from esrgan_tf.errors import UserError, listed
+from esrgan_tf.data.pairing import pair_names
+from esrgan_tf.data.store import Source, UnusableImages
+from esrgan_tf.errors import UserError, listed, printable
 from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple, image_files
+from esrgan_tf.images.listing import Listing, is_training_image, list_images, words_for
+from esrgan_tf.images.training_images import bicubic, crop_to_multiple
 
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 
 _READER = 2  # one more whenever files are decoded to other pixels: what is cached was decoded by an older one
+
+
+class _Problem(NamedTuple):
+    """Why a pair is unusable. `sized`: both images were read; `exchanged`: LR is the larger one by the scale."""
+
+    words: str
+    sized: bool = False
+    exchanged: bool = False
 
 
 def folder_source(
@@ -26,7 +38,7 @@ def folder_source(
     keys: tuple[str, str] = ("data.hr_dir", "data.lr_dir"),
     skip_unreadable: bool | None = None,
 ) -> Source:
-    """Every image below `hr_dir`, with its partner of the same name (or DIV2K's `0001x4`) below `lr_dir`.
+    """Every image below `hr_dir`, with its partner below `lr_dir`, by the rules of `pair_names`.
 
     Without `lr_dir` the low resolution is made by Pillow's antialiased bicubic, cropped to a multiple of `scale`.
 
@@ -36,86 +48,150 @@ def folder_source(
             error; false refuses it with a hint at `data.skip_unreadable`, None (where there is no such key) without.
 
     Raises:
-        UserError: no such folder, no image in it, partners missing. While decoding: every broken file and every pair
-            whose sizes do not fit, by name.
+        UserError: no such folder, no image in it, partners missing or ambiguous, one folder for both. While decoding:
+            the folders are exchanged.
+        UnusableImages: while decoding, after all pairs that can be read: every broken file, every name that is no file,
+            every folder that cannot be listed, and every pair whose sizes do not fit.
     """
     hr_key, lr_key = keys
     hr_root = Path(hr_dir).expanduser()
-    hr_files = _list(hr_root, hr_key)
-    lr_files: list[Path | None] = [None] * len(hr_files)
+    hr_listing = _list(hr_root, hr_key)
+    wrong = hr_listing.problems
+    hr_files = _names(hr_listing, hr_root)
+    pairs: dict[str, tuple[Path, Path | None]] = {name: (path, None) for name, path in hr_files.items()}
     if lr_dir is not None:
         lr_root = Path(lr_dir).expanduser()
-        lr_files = _partners(hr_files, hr_root, lr_root, _list(lr_root, lr_key), scale, lr_key)
+        lr_listing = _list(lr_root, lr_key)
+        if os.path.samefile(hr_root, lr_root):
+            raise UserError(f"{hr_key} and {lr_key} are both {hr_root}; give HR and LR images a folder each")
+        wrong |= lr_listing.problems
+        lr_files = _names(lr_listing, lr_root)
+        partners = _partners(list(hr_files), list(lr_files), lr_listing, scale, (hr_key, hr_root), (lr_key, lr_root))
+        pairs = {name: (path, lr_files[partners[name]]) for name, path in hr_files.items()}
+        pairs |= {f"{lr_key} {folder}": (folder, None) for folder in lr_listing.closed}
+    pairs |= {str(folder.relative_to(hr_root)): (folder, None) for folder in hr_listing.closed}
+    names = list(pairs)
+    # For a file that cannot be read, no pixels: the cache never has them.
+    stamps = [[_READER, scale, _stamp(hr, wrong), lr and _stamp(lr, wrong)] for hr, lr in pairs.values()]
 
     def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        problems = []
+        problems, sized, exchanged = [], 0, []
         with ThreadPoolExecutor() as pool:
             work = iter(numbers)
             while chunk := list(itertools.islice(work, _AT_ONCE)):
                 for i, result in zip(
-                    chunk, pool.map(lambda i: _read(hr_files[i], lr_files[i], scale), chunk), strict=True
+                    chunk, pool.map(lambda i: _read(names[i], *pairs[names[i]], scale, wrong), chunk), strict=True
                 ):
-                    if isinstance(result, str):
-                        problems.append(result)
+                    if isinstance(result, _Problem):
+                        problems.append(printable(result.words))
+                        sized += result.sized
+                        exchanged += [result.words] if result.exchanged else []
                     else:
+                        sized += 1
                         yield i, *result
-        if not problems:
-            return
-        text = f"{hr_key}: {len(problems)} of {len(hr_files)} images are unusable: {listed(problems)}"
-        some_left = len(problems) < len(hr_files)
-        if not (skip_unreadable and some_left):
-            hint = "; mend or remove them, or leave them out with --set data.skip_unreadable=true"
-            raise UserError(text + (hint if skip_unreadable is False and some_left else ""))
-        tqdm.write(f"left out, {text}", sys.stderr)
+                if exchanged and len(exchanged) == sized and len(numbers) == len(names):
+                    raise UserError(f"{hr_key} and {lr_key} are exchanged: {exchanged[0]}")
+        if problems:
+            raise UnusableImages(hr_key, problems, len(names), skip_unreadable)
 
     facts = {"source": "folder", "hr": str(hr_root.resolve()), "lr": lr_dir and str(lr_root.resolve()), "scale": scale}
     facts["skip_unreadable"] = bool(skip_unreadable)
-    names = [str(path.relative_to(hr_root)) for path in hr_files]
-    stamps = [[_READER, scale, _stamp(hr), lr and _stamp(lr)] for hr, lr in zip(hr_files, lr_files, strict=True)]
     return Source(facts, names, stamps, decode)
 
 
-def _list(folder, key):
+def _list(folder, key) -> Listing:
     if not folder.is_dir():
         raise UserError(f"{key}: no folder {folder.absolute()}")
-    files = image_files(folder)
-    if not files:
-        raise UserError(f"{key}: no image in {folder}; it must hold files that Pillow reads (PNG, JPEG, TIFF, …)")
-    return files
+    listing = list_images(folder, is_training_image)
+    if not listing.files and listing.problems:
+        raise UserError(f"{key}: {listed([f'{path}: {words}' for path, words in listing.problems.items()])}")
+    if not listing.files:
+        raise UserError(f"{key}: no image in {folder}; it must hold PNG, JPEG, WebP or TIFF files, say")
+    return listing
 
 
-def _partners(hr_files, hr_root, lr_root, lr_files, scale, lr_key):
-    by_name = {str(path.relative_to(lr_root).with_suffix("")): path for path in lr_files}
-    stems = [str(path.relative_to(hr_root).with_suffix("")) for path in hr_files]
-    partners = [by_name.get(stem) or by_name.get(f"{stem}x{scale}") for stem in stems]
-    missing = [stem for stem, partner in zip(stems, partners, strict=True) if partner is None]
-    if missing:
+def _names(listing, root):
+    """The images by their names below the folder, those that are no files too: their partners are not to be missed."""
+    return {path.relative_to(root).as_posix(): path for path in sorted([*listing.files, *listing.not_files])}
+
+
+def _partners(hr_names, lr_names, lr_listing, scale, hr, lr):
+    (hr_key, hr_root), (lr_key, lr_root) = hr, lr
+    pairing = pair_names(hr_names, lr_names, scale)
+    for hr_found, lr_found in pairing.ambiguous[:1]:
+        more = f" ({len(pairing.ambiguous) - 1} more of the kind)" if len(pairing.ambiguous) > 1 else ""
+        if len(lr_found) > 1:
+            raise UserError(
+                f"{lr_key}: {listed(lr_found)} could each be the partner of {hr_found[0]}{more}; "
+                f"remove all but one, or name the right one {hr_found[0]}"
+            )
         raise UserError(
-            f"{lr_key}: {lr_root} lacks the partner of {listed(missing)}; "
-            f"expected the same name, or {Path(missing[0]).name}x{scale}, with any image ending"
+            f"{lr_key}: {lr_found[0]} could be the partner of each of {listed(hr_found)}{more}; "
+            "give each HR image an LR image of exactly its name"
         )
-    return partners
+    lr_alone = f"{len(pairing.lr_alone)} of {len(lr_names)} images" if pairing.lr_alone else ""
+    if pairing.hr_alone:
+        for folder, words in lr_listing.closed.items():
+            raise UserError(f"{lr_key}: {folder}: {words}")
+        swapped = {} if pairing.partners else pair_names(lr_names, hr_names, scale).partners
+        for hr_name, lr_name in swapped.items():
+            raise UserError(f"{hr_key} and {lr_key} are exchanged: {lr_name} has the name of {hr_name}'s LR partner")
+        first = Path(pairing.hr_alone[0])
+        alone = f"; {lr_alone} there have no HR partner, such as {pairing.lr_alone[0]}" if lr_alone else ""
+        raise UserError(
+            f"{lr_key}: {lr_root} lacks the partner of {listed(pairing.hr_alone, 3)} "
+            f"({len(pairing.hr_alone)} of {len(hr_names)} HR images); expected the same name, or "
+            f"{first.with_suffix('').as_posix()}x{scale}, with any image extension{alone}"
+        )
+    if lr_alone:
+        line = f"note: {lr_key}: {lr_alone} have no partner in {hr_root} and are not used, such as "
+        tqdm.write(printable(line + pairing.lr_alone[0]), sys.stderr)
+    return pairing.partners
 
 
-def _read(hr_file: Path, lr_file: Path | None, scale: int) -> tuple[np.ndarray, np.ndarray] | str:
+def _read(
+    name: str, hr_file: Path, lr_file: Path | None, scale: int, wrong: dict[Path, str]
+) -> tuple[np.ndarray, np.ndarray] | _Problem:
     """(lr, hr), or what is wrong with them."""
     try:
-        hr = read_rgb(hr_file)
-        lr = read_rgb(lr_file) if lr_file else None
-    except (UserError, OSError) as error:
-        return f"{hr_file.name} ({error})"
-    if lr is None:
+        return _pixels(name, hr_file, lr_file, scale, wrong)
+    except MemoryError:
+        return _Problem(f"{name} (there is not enough memory for it)")
+
+
+def _pixels(name, hr_file, lr_file, scale, wrong):
+    pixels: list[np.ndarray] = []
+    for path in (hr_file,) if lr_file is None else (hr_file, lr_file):
+        whose = "its LR partner: " if pixels else ""
+        if path in wrong:
+            return _Problem(f"{name} ({whose}{wrong[path]})")
+        try:
+            pixels.append(read_rgb(path))
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever one file does ends that file; each is reported by name
+            return _Problem(f"{name} ({whose}{words_for(error, path)})")
+    hr, lr = pixels[0], pixels[-1]
+    if lr_file is None:
         hr = crop_to_multiple(hr, scale)
         if 0 in hr.shape:
-            return f"{hr_file.name} (smaller than the scale, {scale} pixels)"
+            return _Problem(f"{name} (smaller than the scale, {scale} pixels)")
         return bicubic(hr, hr.shape[0] // scale, hr.shape[1] // scale), hr
-    height, width = lr.shape[0] * scale, lr.shape[1] * scale
-    # A remainder smaller than the scale is what people crop away before they reduce.
-    if not (0 <= hr.shape[0] - height < scale and 0 <= hr.shape[1] - width < scale):
+    if not _fit(lr, hr, scale):
         sizes = f"{lr.shape[1]}x{lr.shape[0]} and {hr.shape[1]}x{hr.shape[0]}"
-        return f"{hr_file.name} (low and high resolution are {sizes}, not 1:{scale})"
-    return lr, hr[:height, :width]
+        words = f"{name} (low and high resolution are {sizes}, not 1:{scale})"
+        return _Problem(words, sized=True, exchanged=scale > 1 and _fit(hr, lr, scale))
+    return lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale]
 
 
-def _stamp(path):
-    return [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
+def _fit(lr, hr, scale):
+    """Whether the sizes are 1:scale. A remainder smaller than the scale is what people crop away before they reduce."""
+    return all(0 <= large - small * scale < scale for small, large in zip(lr.shape[:2], hr.shape[:2], strict=True))
+
+
+def _stamp(path, wrong):
+    try:
+        state = None if path in wrong else path.stat()
+    except OSError as error:  # it has gone since it was listed
+        wrong[path], state = words_for(error, path), None
+    return [str(path), wrong[path]] if state is None else [os.path.realpath(path), state.st_size, state.st_mtime_ns]

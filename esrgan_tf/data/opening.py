@@ -8,8 +8,9 @@ from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.store import Images
+from esrgan_tf.data.store import Images, UnusableImages
 from esrgan_tf.data.synthetic import synthetic_source
+from esrgan_tf.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,20 @@ def open_data(config: Config) -> TrainingData:
     """Decodes what is not in the cache yet.
 
     Raises:
-        UserError: no images, unreadable ones, none that is large enough, no room for the cache.
+        UserError: no images, unreadable ones (of training and validation in one message), none that is large enough, no
+            room for the cache.
     """
     data, scale, seed = config.data, config.generator.scale, config.runtime.seed
     train, validation = _sources(config)
-    store = open_store(train, data.cache_dir)
+    try:
+        store = open_store(train, data.cache_dir)
+    except UnusableImages as error:
+        if validation is not None:
+            try:
+                open_store(validation, data.cache_dir)
+            except UnusableImages as other:
+                raise UserError(f"{error}; {other}") from error
+        raise
     degradation = None if config.degradation.kind == "none" else Degradation(config)
     margin = 0 if config.degradation.kind in ("none", "noise") else config.degradation.margin
     patches = Patches(store, scale, data.hr_patch, data.batch_size, seed, degradation, margin)

@@ -2,14 +2,58 @@
 
 import errno
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
+
+from esrgan_tf.errors import UserError, listed
 
 Pair = tuple[str, np.ndarray, np.ndarray]  # name, lr [h, w, 3], hr [scale * h, scale * w, 3], both uint8
+
+
+NAMED = 10  # unusable images in a message; of more, the cache has a list
+
+
+class UnusableImages(UserError):
+    """What a source cannot read, all of it at once.
+
+    Args:
+        key: what the user calls the folder.
+        problems: a line for each image.
+        count: how many images there are.
+        skip: whether the user chose to leave them out; None where there is no such choice.
+
+    Attributes:
+        left_out: whether they are to be left out: the user chose so, and other images remain.
+        list_file: where all of them are listed, once that is written.
+    """
+
+    def __init__(self, key: str, problems: Sequence[str], count: int, skip: bool | None):
+        super().__init__()
+        self.key, self.problems, self.count = key, list(problems), count
+        some_left = len(self.problems) < count
+        self.left_out = bool(skip) and some_left
+        self.list_file: Path | None = None
+        self._hint = "; mend or remove them, or leave them out with --set data.skip_unreadable=true"
+        self._hint = self._hint if skip is False and some_left else ""
+
+    @property
+    def title(self) -> str:
+        """How many, and where."""
+        return f"{self.key}: {len(self.problems)} of {self.count} images are unusable"
+
+    def __str__(self) -> str:
+        place = f" (all are listed in {self.list_file})" if self.list_file else ""
+        return f"{'left out, ' * self.left_out}{self.title}: {listed(self.problems, NAMED)}{place}{self._hint}"
+
+    def tell(self) -> None:
+        """Prints them as left out."""
+        tqdm.write(str(self), sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -20,8 +64,8 @@ class Source:
         facts: what the set depends on beside its pairs; `source` is its kind, for people.
         names: of each pair, for people.
         keys: for each pair, all that its pixels depend on.
-        decode: the pairs of these numbers, which rise: number, lr, hr. What cannot be read is left out, or refused at
-            the end.
+        decode: the pairs of these numbers, which rise: number, lr, hr. After them, it raises `UnusableImages` if there
+            were any.
     """
 
     facts: dict
@@ -35,9 +79,14 @@ class Source:
         return len(self.names)
 
     def pairs(self) -> Iterator[Pair]:
-        """All that can be read, in their order."""
-        for i, lr, hr in self.decode(range(self.count)):
-            yield self.names[i], lr, hr
+        """All that can be read, in their order; then it raises `UnusableImages`, unless they are to be left out."""
+        try:
+            for i, lr, hr in self.decode(range(self.count)):
+                yield self.names[i], lr, hr
+        except UnusableImages as error:
+            if not error.left_out:
+                raise
+            error.tell()
 
 
 class Images(Protocol):

@@ -122,6 +122,11 @@ def in_words() -> Iterator[None]:
 
 
 def _decode(source):
+    if isinstance(source, Path):
+        try:
+            str(source).encode()
+        except UnicodeEncodeError:  # libvips takes names in UTF-8 only
+            source = source.read_bytes()
     with in_words():
         return _read(source)
 

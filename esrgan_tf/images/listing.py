@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from esrgan_tf.errors import first_line
 from esrgan_tf.files import is_loop
+from esrgan_tf.images.image_files import READ
 
 ABSENT = "no file or folder"
 
@@ -74,8 +74,10 @@ def why_no_file(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def words_for(error: OSError, path: Path) -> str:
-    """The system's reason why `path` cannot be used; in our words for links."""
+def words_for(error: Exception, path: Path) -> str:
+    """The reason why `path` cannot be used: the system's, in our words for links, or an error's first line."""
+    if not isinstance(error, OSError):
+        return first_line(error)
     if is_loop(error):
         return "a link that leads back to itself"
     if isinstance(error, FileNotFoundError):
@@ -84,8 +86,8 @@ def words_for(error: OSError, path: Path) -> str:
 
 
 def is_training_image(path: Path) -> bool:
-    """Whether Pillow reads files of this extension."""
-    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN
+    """Whether files of this extension are read."""
+    return path.suffix.lower() in READ
 
 
 def image_files(folder: Path) -> list[Path]:

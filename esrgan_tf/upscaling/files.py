@@ -40,7 +40,7 @@ def upscale_file(
     """
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    picture = _read(source)
+    picture = image_files.read_picture(sys.stdin.buffer.read() if source is None else source)
     kind = ending or image_files.FORMATS.get("" if target is None else target.suffix.lower(), picture.format)
     height, width, bands = picture.colour.shape
     if enlarger.channels not in (1, 3):
@@ -73,19 +73,6 @@ def upscale_file(
         elif picture.alpha is not None:
             alpha = result_files.resized(result_files.from_array(picture.alpha), out_width, out_height)
         return result_files.write_picture(colour, alpha, picture, kind, target)
-
-
-def _read(source):
-    if source is None:
-        return image_files.read_picture(sys.stdin.buffer.read())
-    try:
-        str(source).encode()
-    except UnicodeEncodeError:  # libvips takes names in UTF-8 only
-        try:
-            return image_files.read_picture(source.read_bytes())
-        except UserError as error:
-            raise UserError(f"{source}: {str(error).removeprefix('standard input: ')}") from error
-    return image_files.read_picture(source)
 
 
 def _enlarged(pixels, enlarger, width, height, folder, canvases, progress):
