@@ -221,7 +221,7 @@ def test_names_of_any_bytes_are_upscaled(odd_names, model, tmp_path, run_main):
     status, out, err = run_main("upscale", *inputs, "--model", model, "--output", tmp_path / "out", "--overwrite")
     assert (status, out.count("4 failed")) == (1, 1)
     assert sorted(err.splitlines()) == sorted(
-        f"esrgan-tf: {folder}/{name}: not an image; PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and HEIC are read"
+        f"esrgan-tf: {folder}/{name}: not an image; PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read"
         for name in SHOWN
     )
 
