@@ -98,7 +98,7 @@ MISTAKES = {
         "--init_from: phase psnr of {half} has begun, from no file",
     ),
     "empty initial weights": ((*GAN, "--init_from="), "--init_from is empty; name a file"),
-    "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is not a Keras model"),
+    "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is a PNG picture"),
     "initial weights of another network": (
         (*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "generator.filters=12"),
         "--set generator.filters=12: {run}/psnr/generator.keras has 8",
@@ -251,7 +251,7 @@ MISTAKES = {
     ),
     "a fixed size of a SavedModel": ((*EXPORT, "--tile", "64"), "a SavedModel takes any size"),
     "a tile without pixels": ((*EXPORT, "--tile", "0"), "tile"),
-    "convert no weights": (("convert", "{tmp}/broken/photo.png", "{tmp}/new.pth"), "photo.png is not a Keras model"),
+    "convert no weights": (("convert", "{tmp}/broken/photo.png", "{tmp}/new.pth"), "photo.png is a PNG picture"),
     "convert a folder of something else": (
         ("convert", "{tmp}/empty", "{tmp}/new.pth"),
         "{tmp}/empty holds neither a SavedModel",
@@ -301,7 +301,7 @@ MISTAKES = {
         ),
         "data.hr_patch: 60 does not suit the srgan discriminator; it needs a multiple of 16",
     ),
-    "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is not a Keras model"),
+    "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is a PNG picture"),
 }
 
 
@@ -386,11 +386,12 @@ def test_hints_of_other_commands_than_the_script(monkeypatch):
     assert as_typed("train", "--phase", "psnr") == "esrgan-tf train --phase psnr"
 
 
-def test_a_mistake_that_tensorflow_meets_in_a_real_process(places):
+def test_a_mistake_that_tensorflow_meets_in_a_real_process(tmp_path):
     """TensorFlow's own start-up lines do not bury the message."""
-    result = run_process("python", "export.py", "--model", places["tmp"] / "broken" / "photo.png", "--output", "out")
+    (tmp_path / "cut.keras").write_bytes(b"PK\3\4")  # what is left of the name tells the format
+    result = run_process("python", "export.py", "--model", tmp_path / "cut.keras", "--output", tmp_path / "out")
     assert result.returncode == 2
-    assert re.fullmatch(r"esrgan-tf: .*photo\.png is not a Keras model.*\n", result.stderr)
+    assert re.fullmatch(r"esrgan-tf: .*cut\.keras is not a Keras model, or is cut short.*\n", result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
     ("name", "kind"),
     [
         ("x4.param", "a network of ncnn"),
-        ("x4.bin", "weights of ncnn or OpenVINO, or of PyTorch, which are to be renamed .pth"),
+        ("x4.bin", "weights of ncnn or OpenVINO"),
         ("x4.onnx", "an ONNX model, which is written but not read"),
         ("x4.TFLITE", "a LiteRT model, which is written but not read"),
         ("x4.weights.h5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
@@ -171,12 +171,13 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
         ("x4.npz", "an archive of NumPy arrays"),
         ("config.yaml", "a configuration; of a run, name the folder"),
         ("model.tar.gz", "an archive; unpack it"),
-        ("photo.png", "not a Keras model"),
-        ("x4", "not a Keras model"),
+        ("photo.png", "not a file of weights that is known"),
+        ("x4", "not a file of weights that is known"),
     ],
 )
 def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_main):
-    (tmp_path / name).write_bytes(b"whatever it holds")
+    texts = (".param", ".yaml")
+    (tmp_path / name).write_bytes(b"whatever it holds" if name.endswith(texts) else b"\1\2\3\4 whatever it holds")
     assert run_main("convert", tmp_path / name, tmp_path / "new.keras") == (
         2,
         "",

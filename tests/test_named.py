@@ -22,7 +22,7 @@ def test_a_path_wins_over_a_packaged_name_and_that_over_a_published_one(listed, 
     assert find_model("OWN", tmp_path / "models") == tmp_path / "packaged" / "own.safetensors"
     assert find_by_name("Own").path == tmp_path / "packaged" / "own.safetensors"
     assert find_model("4X-model", tmp_path / "models", lambda _: None) == tmp_path / "models" / "4x-Model.safetensors"
-    (tmp_path / "own").write_bytes(b"")
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "own")
     assert str(find_model("own", tmp_path / "models")) == "own"
 
 

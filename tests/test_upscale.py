@@ -883,7 +883,7 @@ MISTAKES = {
     "standard input into a folder": (("-",), "name a file ending in .png"),
     "below a file": (("{tmp}/a.png", "--output", "{tmp}/b.png/c.png"), "{tmp}/b.png is a file, not a folder"),
     "no model": (("{tmp}/a.png", "--model", "{tmp}/absent.keras"), "--model: no file or folder {tmp}/absent.keras"),
-    "model is an image": (("{tmp}/a.png", "--model", "{tmp}/a.png"), "is not a Keras model"),
+    "model is an image": (("{tmp}/a.png", "--model", "{tmp}/a.png"), "is a PNG picture"),
 }
 
 

@@ -6,10 +6,10 @@ from absl import flags
 
 from esrgan_tf.cli.common import define_models_dir, parse, write_file
 from esrgan_tf.errors import UserError
+from esrgan_tf.file_kinds import UNSUPPORTED, FileKind, identify
 from esrgan_tf.files import check_new
 from esrgan_tf.publish.formats import EXTRAS, FORMATS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.named import find_model
 
 FLAGS = flags.FlagValues()
@@ -31,7 +31,7 @@ flags.DEFINE_boolean(
     "mean", True, "Of EDSR in files that do not tell: whether it subtracts the mean colour of DIV2K.", flag_values=FLAGS
 )
 define_models_dir(FLAGS)
-_NOT_WRITTEN = {*OTHERS} - {*FORMATS.values()} | {".pt", ".ckpt", ".weights", ".mlpackage"}
+_NOT_WRITTEN = {*UNSUPPORTED} - {*FORMATS.values()} | {".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
 
@@ -96,11 +96,10 @@ def _loaded(path, discriminators):
     """The network; of a discriminator only where `discriminators`, as a SavedModel is of a generator."""
     from esrgan_tf.weights.loading import load_model, load_network
     from esrgan_tf.weights.pytorch import load_torch, load_torch_network
-    from esrgan_tf.weights.state_dicts import READABLE
 
-    if path.suffix.lower() in READABLE and path.is_file():
+    if path.is_file() and identify(path) is not FileKind.KERAS:
         load = load_torch_network if discriminators else load_torch
-        return load(path, FLAGS.residual_scale, FLAGS.mean, print)
+        return load(path, FLAGS.residual_scale, FLAGS.mean, print, lambda line: print(f"note: {line}"))
     if FLAGS.residual_scale is not None or not FLAGS.mean:
         raise UserError(f"{path}: --residual_scale and --nomean are for PyTorch's files, which do not tell")
     return (load_network if discriminators else load_model)(path)

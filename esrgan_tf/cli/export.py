@@ -7,10 +7,10 @@ from absl import flags
 from esrgan_tf.cli.common import define_models_dir, named_model, parse, write_file
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.file_kinds import UNSUPPORTED
 from esrgan_tf.files import check_new
 from esrgan_tf.publish.formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.weights.endings import OTHERS
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
 def _format(output):
     """The output's format, if it suits the other flags and can be written here."""
     kind = format_of(output, FLAGS.format)
-    if kind == "saved_model" and output.suffix.lower() in {".keras", ".safetensors", ".pth", ".pt", *OTHERS}:
+    if kind == "saved_model" and output.suffix.lower() in {".keras", ".safetensors", ".pth", ".pt", *UNSUPPORTED}:
         raise UserError(f"{output}: export writes a SavedModel, which is a folder without an ending, .tflite or .onnx; "
                         "esrgan-tf convert writes other files")  # fmt: skip
     if kind in EXTRAS:

@@ -8,6 +8,7 @@ from absl import flags
 
 from esrgan_tf.cli.common import define_models_dir, parse
 from esrgan_tf.errors import UserError
+from esrgan_tf.file_kinds import check_weights
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.web.server import Server
 from esrgan_tf.weights.named import place_of_model
@@ -33,7 +34,9 @@ def main(argv: list[str]) -> None:
     if extra:
         raise UserError(f"web takes flags only; what is {extra[0]!r}? A model is offered with --model {extra[0]}")
     for name in FLAGS.model:
-        place_of_model(name, FLAGS.models_dir)
+        place = place_of_model(name, FLAGS.models_dir)
+        if place.is_file():
+            check_weights(place)
     for number in _ENDING:
         signal.signal(number, signal.default_int_handler)
     computing: list = []  # what takes seconds to import comes after the port is had

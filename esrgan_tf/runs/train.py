@@ -61,8 +61,9 @@ def train(
     start = decide(phase, Path(run_dir), config, overrides, init_from, discriminator_from, allow_changes, models_dir)
     for note in start.notes():
         say(f"note: {note}")
-    if init_from is not None and not start.begun:
-        find_model(init_from, models_dir)  # downloaded, if need be
+    for given in (init_from, discriminator_from):
+        if given is not None and not start.begun:
+            find_model(given, models_dir)  # checked, and downloaded if need be
     return _trained(start, cluster, StopRequest() if stop is None else stop, command, say)
 
 

@@ -73,6 +73,10 @@ class Architecture:
         return self.options.description(sum(map(math.prod, trained)))
 
 
+class UnknownArchitecture(UserError):
+    """Tensors that resemble no network of ours."""
+
+
 def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: int | None = None) -> Architecture:
     """Infers the network from its tensors' names and shapes alone.
 
@@ -82,7 +86,8 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
         in_channels: of the images, where that is known; a pixel-unshuffled input is inferred else.
 
     Raises:
-        UserError: no network of ours, or tensors are missing, too many or of shapes that contradict one another.
+        UnknownArchitecture: no network of ours.
+        UserError: tensors are missing, too many or of shapes that contradict one another.
     """
     fitting, failures = [], []
     for family in FAMILIES.values():
@@ -107,7 +112,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
         raise UserError(f"{where}: {min(failures, key=lambda failure: failure[0])[1]}")
     begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
     known = ", ".join(family.options.known_as for family in FAMILIES.values())
-    raise UserError(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {known}")
+    raise UnknownArchitecture(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {known}")
 
 
 def _differences(architecture, shapes):

@@ -1,14 +1,13 @@
-"""What can be said of a weights file by its name alone. Imports no TensorFlow."""
+"""Formats that need PyTorch. Imports no TensorFlow."""
 
 from pathlib import Path
 
 from esrgan_tf.errors import UserError, first_line
-
-PICKLED = (".pth", ".pt", ".ckpt")
+from esrgan_tf.file_kinds import PICKLED
 
 
 def check_torch(path: str | Path) -> None:
-    """Refuses a file that only PyTorch reads or writes where there is no PyTorch that works.
+    """Refuses the name of a file that only PyTorch writes where there is no PyTorch that works.
 
     Raises:
         UserError: with what to install.

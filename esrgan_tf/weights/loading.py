@@ -1,5 +1,8 @@
 """From a path or a name to a Keras model."""
 
+import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 
 import keras
@@ -8,30 +11,25 @@ import tensorflow as tf
 
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed, first_line
+from esrgan_tf.file_kinds import EXPECTED, FileKind, identify
 from esrgan_tf.models import DISCRIMINATORS, FAMILIES
 from esrgan_tf.weights.agreement import verify_call
 from esrgan_tf.weights.architecture import build, recognise_model, recognise_variables
-from esrgan_tf.weights.endings import OTHERS
 from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.named import find_model
 from esrgan_tf.weights.packaged import DIAL, packaged_models
 from esrgan_tf.weights.pytorch import describe, load_torch_network
 from esrgan_tf.weights.saved_model_graph import check_operations
-from esrgan_tf.weights.state_dicts import READABLE
-
-_EXPECTED = (
-    f"expected a .keras model, the folder of a SavedModel or of a run, or PyTorch weights ({', '.join(READABLE)})"
-)
 
 
 def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
     """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped, whatever the file holds.
 
     Args:
-        path: a `.keras` file that training saved, PyTorch weights (`.safetensors`, `.pth`, `.pt`, `.ckpt`), the folder
-            of a SavedModel that `export_saved_model` wrote, or a run folder: the interpolation that would be exported,
-            or the PSNR network while there is no other. Or the name of a packaged or published model, as
-            `esrgan_tf.weights.named.find_model` finds and downloads it.
+        path: a Keras model that training saved or PyTorch weights (safetensors or `torch.save`), recognised by their
+            content with any extension; the folder of a SavedModel that `export_saved_model` wrote; or a run folder: the
+            interpolation that would be exported, or the PSNR network while there is no other. Or the name of a packaged
+            or published model, as `esrgan_tf.weights.named.find_model` finds and downloads it.
         alpha: of a run of both phases: 0 is the PSNR network, 1 the GAN network; None is what the run would export.
 
     Raises:
@@ -66,36 +64,47 @@ def load_discriminator(path: str | Path) -> keras.Model:
     Raises:
         UserError: nothing there, not one of these, or no discriminator.
     """
-    model = load_network(path)
+    model = load_network(path, discriminator=True)
     if not _is_discriminator(model):
         raise UserError(f"{path}: {describe(model)}; that is a generator, where a discriminator is wanted")
     return model
 
 
-def load_network(path: str | Path) -> keras.Model:
-    """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there."""
+def load_network(path: str | Path, discriminator: bool = False) -> keras.Model:
+    """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there.
+
+    Args:
+        discriminator: prefer it where a file holds both.
+    """
     path = find_model(path)
     if _is_run(path):
         return _from_run(path)
     if path.is_dir():
         return _from_saved_model(path)
     if not path.is_file():
-        raise UserError(f"no file {path}; {_EXPECTED}")
-    if path.suffix.lower() in READABLE:
-        return load_torch_network(path)
-    if path.suffix.lower() != ".keras":
-        kind = OTHERS.get(path.suffix.lower(), "not a Keras model")
-        raise UserError(f"{path} is {kind}; {_EXPECTED}")
+        raise UserError(f"no file {path}; {EXPECTED}")
+    if identify(path) is not FileKind.KERAS:
+        return load_torch_network(path, discriminator=discriminator)
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is not a Keras model, or is cut short; download or save it again")
     for family in FAMILIES.values():
         family.build  # noqa: B018  (its module registers layers that Keras then finds by name)
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = _open_keras(path)
     except Exception as error:  # a parser of damaged bytes raises whatever it meets
         raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
     if _is_discriminator(model):  # training may have computed it in another precision
         return build(recognise_model(model), {v.path: np.asarray(v) for v in model.weights})
     _check_generator(model, path)
     return model
+
+
+def _open_keras(path):
+    """Keras opens files by their extension; another one is given a copy that has it."""
+    if path.suffix == ".keras":
+        return keras.models.load_model(path, compile=False)
+    with tempfile.TemporaryDirectory() as folder:
+        return keras.models.load_model(shutil.copyfile(path, Path(folder, "model.keras")), compile=False)
 
 
 def _is_run(path):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.file_kinds import check_weights
 from esrgan_tf.weights.packaged import Packaged, packaged_models
 from esrgan_tf.weights.published import Published, fetch, find_published, models_folder, published_models
 
@@ -18,17 +19,22 @@ def tell(line: str) -> None:
 def find_model(name: str | Path, models_dir: str | Path | None = None, say: Callable[[str], None] = tell) -> Path:
     """The file or folder of a model: a path that exists, else a packaged model, else a published one.
 
-    A published model is downloaded on its first use, and its file checked on each.
+    A published model is downloaded on its first use, and its file checked on each. Of any other file, the first bytes
+    are checked.
 
     Args:
         models_dir: where downloaded models lie; else `$ESRGAN_TF_MODELS`, else the user's cache.
         say: is given lines that tell of a download; else they go to standard error.
 
     Raises:
-        UserError: nothing of that name; or it cannot be had, or not be read.
+        UserError: nothing of that name; or it cannot be had, or not be read; or no file of weights.
     """
     found = _looked_up(name)
-    return fetch(found, models_folder(models_dir), say) if isinstance(found, Published) else found
+    if isinstance(found, Published):
+        return fetch(found, models_folder(models_dir), say)
+    if found.is_file():
+        check_weights(found)
+    return found
 
 
 def place_of_model(name: str | Path, models_dir: str | Path | None = None) -> Path:

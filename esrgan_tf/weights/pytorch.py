@@ -18,7 +18,9 @@ from esrgan_tf.weights.architecture import (
     to_keras,
     to_torch,
 )
-from esrgan_tf.weights.state_dicts import read_state_dict, write_state_dict
+from esrgan_tf.weights.named import tell
+from esrgan_tf.weights.selection import read_network
+from esrgan_tf.weights.state_dicts import open_tensors, write_state_dict
 
 _BARE = ("the oldest files", "EDSR-PyTorch")  # styles whose programs expect the tensors of a .pth without a wrapper
 
@@ -28,20 +30,22 @@ def load_torch(
     residual_scale: float | None = None,
     mean: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    say_choice: Callable[[str], None] = tell,
 ) -> keras.Model:
     """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
 
     Args:
-        path: `.safetensors`, `.pth`, `.pt` or `.ckpt`.
+        path: a file of safetensors or `torch.save`, with any extension: a state dict, or a checkpoint that holds one.
         residual_scale: of EDSR, which no file tells; None is the published one.
         mean: whether an EDSR whose file does not tell subtracts the mean colour.
         say: is given a line on what was assumed of what no file tells.
+        say_choice: is given a line on which network of several was taken; else it goes to standard error.
 
     Raises:
         UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
             finite floating-point numbers.
     """
-    model = load_torch_network(path, residual_scale, mean, say)
+    model = load_torch_network(path, residual_scale, mean, say, say_choice)
     if not recognise_model(model).family.is_generator:
         raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
     return model
@@ -52,11 +56,15 @@ def load_torch_network(
     residual_scale: float | None = None,
     mean: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    say_choice: Callable[[str], None] = tell,
+    discriminator: bool = False,
 ) -> keras.Model:
-    """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's."""
-    # PyTorch counts the batches that its running means have seen; nothing is computed from that.
-    state = {n: tensor for n, tensor in read_state_dict(path).items() if not n.endswith(".num_batches_tracked")}
-    architecture = recognise({name: tensor.shape for name, tensor in state.items()}, str(path))
+    """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's.
+
+    Args:
+        discriminator: prefer it to a generator in the same file.
+    """
+    architecture, state = read_network(open_tensors(path), str(path), say_choice, discriminator)
     for name, tensor in state.items():
         if tensor.dtype != np.float32:
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
@@ -118,7 +126,7 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
         write_state_dict(state, staging, None if styled.style in _BARE else "params")
-        written = read_state_dict(staging)
+        _, written = read_network(open_tensors(staging), str(path), say=lambda line: None)
         different = [name for name in state if not np.array_equal(written[name], state[name])]
         if different or len(written) != len(state):
             raise RuntimeError(f"{path} does not read back as it was written: {listed(different, 3)}")
