@@ -1,10 +1,12 @@
 import functools
+import shutil
 import sys
 
 import keras
 import numpy as np
 import pytest
 import skimage.data
+from safetensors.numpy import save
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import vgg19_features
@@ -50,6 +52,26 @@ def test_activations_are_those_of_keras_divided_by_the_factor_of_srgan(weights_f
     activations = activations_of_keras(weights_file, photo(), layer.replace("relu", "conv"))
     found = vgg19_features([layer, "conv1_1"], weights_file)(photo())[layer]
     np.testing.assert_allclose(found, activations / 12.75, atol=1e-5 * activations.max())
+
+
+def test_the_content_of_the_file_decides_and_not_its_extension(weights_file, tmp_path):
+    shutil.copyfile(weights_file, tmp_path / "x.download")
+    found, expected = (vgg19_features(["conv1_1"], path) for path in (tmp_path / "x.download", weights_file))
+    np.testing.assert_array_equal(found.get_layer("conv1_1").kernel, expected.get_layer("conv1_1").kernel)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "x.h5 is a web page, so the download failed"),
+        (save({"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)}), "it is a safetensors file, not HDF5"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content, words, tmp_path):
+    (tmp_path / "x.h5").write_bytes(content)
+    with pytest.raises(UserError, match="the VGG19 weights cannot be loaded") as error:
+        vgg19_features(["conv1_1"], tmp_path / "x.h5")
+    assert words in str(error.value)
 
 
 def test_only_what_is_needed_is_computed_and_nothing_trains(weights_file):

@@ -1,12 +1,16 @@
 """VGG19 (Simonyan and Zisserman, arXiv 1409.1556) as the feature extractor of the perceptual loss."""
 
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import h5py
 import keras
 from keras import layers
 
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, first_line
+from esrgan_tf.file_kinds import FileKind, identify
 
 _BLOCKS = {1: (64, 2), 2: (128, 2), 3: (256, 4), 4: (512, 4), 5: (512, 4)}  # block: (filters, convolutions)
 _CONVOLUTIONS = tuple(f"conv{b}_{i}" for b, (_, n) in _BLOCKS.items() for i in range(1, n + 1))
@@ -80,9 +84,25 @@ def _trained_vgg19(weights: str) -> keras.Model:
             "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 or the word imagenet to download it"
         )
     try:
-        return keras.applications.VGG19(include_top=False, weights=source)
+        return _opened_vgg19(source)
     except Exception as error:  # Keras raises a bare Exception when a download fails; the cause stays attached
         raise UserError(
-            f"gan.vgg_weights={source}: the VGG19 weights cannot be loaded ({str(error).splitlines()[0]}); give the "
-            "path of vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or set gan.perceptual_weight=0 to do without"
+            f"gan.vgg_weights={source}: the VGG19 weights cannot be loaded ({first_line(error)}); give the path of "
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or set gan.perceptual_weight=0 to do without"
         ) from error
+
+
+def _opened_vgg19(source: str | Path) -> keras.Model:
+    """Keras reads the file by its extension; one with another extension is given a copy."""
+    if isinstance(source, Path):
+        kind = identify(source)
+        if kind is not FileKind.HDF5:
+            raise UserError(f"it is {kind.value}, not HDF5")
+        with h5py.File(source) as file:
+            of_keras_2 = "layer_names" in file.attrs or "model_weights" in file
+        extension = ".h5" if of_keras_2 else ".weights.h5"
+        if not source.name.endswith(extension) or (of_keras_2 and source.name.endswith(".weights.h5")):
+            with tempfile.TemporaryDirectory() as folder:
+                copy = shutil.copyfile(source, Path(folder, f"vgg19{extension}"))
+                return keras.applications.VGG19(include_top=False, weights=copy)
+    return keras.applications.VGG19(include_top=False, weights=source)
