@@ -1,14 +1,25 @@
 """What is stated about the project in several files is the same in all of them."""
 
 import re
+import tomllib
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from esrgan_tf import __version__
 from tests.conftest import REPOSITORY
 
-PYPROJECT = (REPOSITORY / "pyproject.toml").read_text()  # Python 3.10 has no tomllib to read it with
-STATED_VERSION = re.search(r'^version = "(.+)"$', PYPROJECT, flags=re.MULTILINE)[1]
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+STATED_VERSION = PROJECT["version"]
+PYTHONS = [line.split()[-1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
+CONSTRAINTS = [
+    Requirement(line)
+    for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+JOBS = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "test.yml").read_text())["jobs"]
 TARGETS = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
 
 
@@ -27,9 +38,8 @@ def test_the_changelog_tells_of_this_version():
 
 def test_hooks_and_workflow_call_targets_that_there_are():
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    jobs = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "test.yml").read_text())["jobs"]
     commands = [hook["entry"] for hook in hooks]
-    commands += [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    commands += [step["run"] for job in JOBS.values() for step in job["steps"] if "run" in step]
     assert len(commands) >= 3
     for command in commands:
         program, target = command.split()[:2]
@@ -44,10 +54,50 @@ def test_the_guide_names_targets_and_files_that_there_are():
         assert "espcn" in path or (REPOSITORY / path).is_file(), path  # the guide's example is not there
 
 
-def test_the_workflow_has_the_pythons_that_are_stated():
-    matrix = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "test.yml").read_text())["jobs"]["test"]
-    stated = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PYPROJECT)
-    assert matrix["strategy"]["matrix"]["python"] == stated
+def test_the_same_pythons_are_stated_everywhere():
+    lowest, highest = PYTHONS[0], PYTHONS[-1]
+    minor = int(highest.removeprefix("3."))
+    assert [f"3.{number}" for number in range(minor - len(PYTHONS) + 1, minor + 1)] == PYTHONS
+    assert PROJECT["requires-python"] == f">={lowest},<3.{minor + 1}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
+    assert JOBS["test"]["strategy"]["matrix"]["python"] == PYTHONS
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert f"Python {lowest} to {highest}" in (REPOSITORY / name).read_text()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_constraints_satisfy_each_requirement(python):
+    stated = [*PYPROJECT["build-system"]["requires"], *PROJECT["dependencies"]]
+    stated += [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    required = [Requirement(line) for line in stated]
+    assert len(required) > 40
+    for requirement in required:
+        if requirement.name == PROJECT["name"]:
+            continue
+        name = requirement.name.replace("_", "-")
+        (row,) = (row for row in CONSTRAINTS if row.name == name and _holds(row, python))
+        (pinned,) = row.specifier
+        assert pinned.operator == "=="
+        assert requirement.specifier.contains(pinned.version), f"{requirement}: {row}"
+
+
+def test_no_constraint_is_for_a_python_that_is_not_stated():
+    for row in CONSTRAINTS:
+        if row.marker is not None:
+            assert 0 < sum(_holds(row, python) for python in PYTHONS) < len(PYTHONS), row
+
+
+def _holds(row, python):
+    return row.marker is None or row.marker.evaluate({"python_version": python, "python_full_version": f"{python}.0"})
+
+
+def test_each_requirement_has_a_floor_and_a_ceiling():
+    lines = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.name != PROJECT["name"]:
+            operators = {part.operator for part in requirement.specifier}
+            assert operators in ({">=", "<"}, {"=="}), line
 
 
 def test_issue_forms_parse():

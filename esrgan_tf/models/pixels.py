@@ -1,8 +1,8 @@
 """Pixels to channels and back, and every pixel several times, in sizes known only at run time.
 
-Of Keras' own operations, so that a model is free of custom objects, on every backend. Keras 3.12, the newest for Python
-3.10, has none that shuffle pixels, and a Reshape layer completes one unknown size, not two. What is built for another
-purpose has TensorFlow's: an export all that are here, so that it opens where Keras' are not understood.
+Of Keras' own operations, so that a model is free of custom objects, on every backend. Its `depth_to_space` came with
+Keras 3.14 and would keep files from older ones, and a Reshape layer completes one unknown size, not two. What is built
+for another purpose has TensorFlow's: an export all that are here, so that it opens where Keras' are not understood.
 """
 
 from keras import layers, ops

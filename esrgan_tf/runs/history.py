@@ -14,7 +14,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 def facts(command: str, devices: list[str]) -> dict:
     """When, by which command, with which versions, on which devices."""
     return {
-        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
         "version": esrgan_tf.__version__,
         "revision": git_revision(Path(__file__).parent),
