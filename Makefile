@@ -1,15 +1,17 @@
-# From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make docs`
-# builds the pages, and `make page` beside them the one that enlarges in a browser; `make release` builds what is
-# published; `make keys` writes what the annotations of the configuration's keys say into config.yaml and the page on it.
+# From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make lowest`
+# for those who change what is required; `make docs` builds the pages, and `make page` beside them the one that enlarges
+# in a browser; `make release` builds what is published; `make keys` writes what the annotations of the configuration's
+# keys say into config.yaml and the page on it.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 STATED := pyproject.toml constraints.txt
 # By `pytest --durations=0`: files that train nothing, open no large network, and take less than ten seconds each.
-QUICK := config data enlarging files filters losses metrics models_command patches project published validation
+QUICK := @tests/quick.txt
+LOWEST := .venv-lowest
 
-.PHONY: demo test quick style types docs page release keys clean
+.PHONY: demo test quick lowest style types docs page release keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -18,7 +20,10 @@ test: style types web/node_modules
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: style types
-	$(VENV)/bin/python -m pytest -q $(QUICK:%=tests/test_%.py)
+	$(VENV)/bin/python -m pytest -q $(QUICK)
+
+lowest: $(LOWEST)/.quick
+	$(LOWEST)/bin/python -m pytest -q $(QUICK)
 
 style: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
@@ -65,5 +70,13 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) --no-deps spandrel
 	touch $@
 
+# The lowest versions of direct requirements that pyproject.toml allows, resolved by uv, on the lowest Python.
+$(LOWEST)/.quick: $(STATED)
+	rm -rf $(LOWEST)
+	python3.11 -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet -c constraints.txt uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[quick]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) site release web/node_modules
+	rm -rf $(VENV) $(LOWEST) site release web/node_modules

@@ -117,6 +117,7 @@ def test_fifty_threads_write_one_file(tmp_path):
 @pytest.mark.parametrize("number", NO_LOCKS)
 def test_a_disk_without_locks(tmp_path, monkeypatch, number):
     """Nobody's work is taken for left there."""
+    pytest.importorskip("fcntl")
 
     def refuse(*_):
         raise OSError(number, "no locks here")

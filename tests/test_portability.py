@@ -12,7 +12,6 @@ FILES = ("files", "patches", "memory", "data")
 def test_without_what_linux_alone_has():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.without_linux", "-p", "no:cacheprovider"]
     command += [f"tests/test_{name}.py" for name in FILES]
-    command += ["--deselect", "tests/test_files.py::test_a_disk_without_locks"]  # which takes fcntl's away
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

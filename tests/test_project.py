@@ -40,7 +40,7 @@ def test_hooks_and_workflow_call_targets_that_there_are():
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     commands = [hook["entry"] for hook in hooks]
     commands += [step["run"] for job in JOBS.values() for step in job["steps"] if "run" in step]
-    assert len(commands) >= 3
+    assert len(commands) >= 4
     for command in commands:
         program, target = command.split()[:2]
         assert program == "make"
@@ -61,6 +61,9 @@ def test_the_same_pythons_are_stated_everywhere():
     assert PROJECT["requires-python"] == f">={lowest},<3.{minor + 1}"
     assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
     assert JOBS["test"]["strategy"]["matrix"]["python"] == PYTHONS
+    (setup,) = (step["with"] for step in JOBS["lowest"]["steps"] if "setup-python" in step.get("uses", ""))
+    assert setup["python-version"] == lowest
+    assert f"\tpython{lowest} -m venv $(LOWEST)\n" in (REPOSITORY / "Makefile").read_text()
     for name in ("README.md", "CONTRIBUTING.md"):
         assert f"Python {lowest} to {highest}" in (REPOSITORY / name).read_text()
 
@@ -92,12 +95,20 @@ def _holds(row, python):
 
 
 def test_each_requirement_has_a_floor_and_a_ceiling():
+    """By the floors `make lowest` knows what to install."""
     lines = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
     for line in lines:
         requirement = Requirement(line)
         if requirement.name != PROJECT["name"]:
             operators = {part.operator for part in requirement.specifier}
             assert operators in ({">=", "<"}, {"=="}), line
+
+
+def test_the_quick_tests_are_files_that_there_are():
+    names = (REPOSITORY / "tests" / "quick.txt").read_text().splitlines()
+    assert names == sorted(set(names))
+    assert all((REPOSITORY / name).is_file() for name in names)
+    assert "QUICK := @tests/quick.txt\n" in (REPOSITORY / "Makefile").read_text()
 
 
 def test_issue_forms_parse():

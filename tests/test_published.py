@@ -1,13 +1,9 @@
-import fcntl
 import json
 import os
-import pty
 import re
-import signal
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 
@@ -329,6 +325,7 @@ def test_two_processes_at_once(server, listed, tmp_path):
 
 
 def test_a_terminal_sees_a_bar(server, listed, tmp_path):
+    fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
     listed("4x-Model")
     server.answers["4x-Model.safetensors"] = slowly
     ours, theirs = pty.openpty()
@@ -355,7 +352,7 @@ def test_a_kill_halfway_leaves_nothing_to_be_taken_for_the_model(server, listed,
     server.answers["4x-Model.safetensors"] = half
     process = start(tmp_path / "catalogue.json", tmp_path / "models")
     assert halfway.wait(60)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert not (tmp_path / "models" / "4x-Model.safetensors").exists()
     server.answers["4x-Model.safetensors"] = whole(CONTENT)
