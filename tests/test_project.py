@@ -39,7 +39,7 @@ def test_the_changelog_tells_of_this_version():
 def test_hooks_and_workflow_call_targets_that_there_are():
     hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     commands = [hook["entry"] for hook in hooks]
-    commands += [step["run"] for job in JOBS.values() for step in job["steps"] if "run" in step]
+    commands += [step["run"] for name in ("test", "lowest") for step in JOBS[name]["steps"] if "run" in step]
     assert len(commands) >= 4
     for command in commands:
         program, target = command.split()[:2]
@@ -61,8 +61,9 @@ def test_the_same_pythons_are_stated_everywhere():
     assert PROJECT["requires-python"] == f">={lowest},<3.{minor + 1}"
     assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
     assert JOBS["test"]["strategy"]["matrix"]["python"] == PYTHONS
-    (setup,) = (step["with"] for step in JOBS["lowest"]["steps"] if "setup-python" in step.get("uses", ""))
-    assert setup["python-version"] == lowest
+    for name in ("lowest", "quick"):
+        (setup,) = (step["with"] for step in JOBS[name]["steps"] if "setup-python" in step.get("uses", ""))
+        assert setup["python-version"] == lowest
     assert f"\tpython{lowest} -m venv $(LOWEST)\n" in (REPOSITORY / "Makefile").read_text()
     for name in ("README.md", "CONTRIBUTING.md"):
         assert f"Python {lowest} to {highest}" in (REPOSITORY / name).read_text()
@@ -108,6 +109,7 @@ def test_the_quick_tests_are_files_that_there_are():
     names = (REPOSITORY / "tests" / "quick.txt").read_text().splitlines()
     assert names == sorted(set(names))
     assert all((REPOSITORY / name).is_file() for name in names)
+    assert JOBS["quick"]["steps"][-1]["run"] == 'python -m pytest "@tests/quick.txt"'
     assert "QUICK := @tests/quick.txt\n" in (REPOSITORY / "Makefile").read_text()
 
 
