@@ -114,7 +114,7 @@ def main():
 
             def start(run, phase=phase):
                 command = [sys.executable, "train.py", "--phase", phase, "--run_dir", str(folder / run), *sets]
-                with open(folder / "log.txt", "a") as log:
+                with open(folder / "log.txt", "a", encoding="utf-8") as log:
                     return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=log, stderr=log)
 
             if start("whole").wait() != 0:

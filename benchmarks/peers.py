@@ -326,14 +326,16 @@ CHILDREN = {
 def processor():
     info = Path("/proc/cpuinfo")
     names = (
-        [line.split(":")[1] for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+        [line.split(":")[1] for line in info.read_text(encoding="utf-8").splitlines() if "model name" in line]
+        if info.exists()
+        else []
     )
     return names[0].strip() if names else platform.processor()
 
 
 def has_bfloat16():
     info = Path("/proc/cpuinfo")
-    return info.exists() and any(word in info.read_text() for word in ("avx512_bf16", "amx_bf16"))
+    return info.exists() and any(word in info.read_text(encoding="utf-8") for word in ("avx512_bf16", "amx_bf16"))
 
 
 if __name__ == "__main__":

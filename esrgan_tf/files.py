@@ -75,7 +75,9 @@ def file_lock(path: Path, timeout: float = -1) -> FileLock:
     Raises:
         OSError: the file cannot be written.
     """
-    with open(path, "a"):  # filelock takes some reasons why it cannot for a lock that is held, and waits
+    with open(
+        path, "a", encoding="utf-8"
+    ):  # filelock takes some reasons why it cannot for a lock that is held, and waits
         pass
     return FileLock(path, timeout=timeout, poll_interval=0.02, fallback_to_soft=False)
 
@@ -87,7 +89,7 @@ def is_locked(path: Path) -> bool | None:
         if sys.platform != "win32":
             import fcntl
 
-            with open(path) as file:
+            with open(path, encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except ImportError:

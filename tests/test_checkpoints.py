@@ -38,7 +38,7 @@ def test_resuming_changes_nothing(tmp_path, eagerly):
     assert_same(straight, resumed, rtol=0, atol=0)
     records = []
     for run in ("straight", "cut"):
-        with open(tmp_path / run / "psnr" / "metrics.csv") as file:
+        with open(tmp_path / run / "psnr" / "metrics.csv", encoding="utf-8") as file:
             records.append(list(csv.DictReader(file)))
     assert [row["step"] for row in records[0]] == ["1", "2", "3", "4", "5", "6"]
     for rows in records:
@@ -243,7 +243,7 @@ def test_a_torn_line_of_the_records_is_dropped(tmp_path):
     monitor.advance(4)
     monitor.record(4, {"pixel": 0.25, "perceptual": 2.0})
     monitor.close()
-    with open(tmp_path / "metrics.csv") as file:
+    with open(tmp_path / "metrics.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["pixel"], row["perceptual"]) for row in rows] == [
         *(("1", "0.5", ""), ("2", "0.5", ""), ("3", "0.5", ""), ("4", "0.25", "2.0"))

@@ -72,7 +72,7 @@ def test_report_is_the_independent_computation(place, tmp_path, run_main):
         format(report["mean"]["model"][m], f) for m, f in zip(report["mean"]["model"], (".2f", ".4f") * 2, strict=True)
     ]
     assert any(line.startswith("bicubic, mean") for line in lines)
-    with open(tmp_path / "r.csv", newline="") as file:
+    with open(tmp_path / "r.csv", encoding="utf-8", newline="") as file:
         assert file.readline().strip() == f"# {place / 'model.safetensors'}: {report['protocol']}"
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == ["astronaut.png", "chelsea.png", "coffee.png", "mean"]
@@ -144,7 +144,7 @@ def test_the_mean_is_of_the_images_that_are_not_exact(exact, place, tmp_path, ru
     note = "the mean PSNR leaves out 1 of 4 images, exact by the model or by bicubic: flat.png"
     assert note in out.splitlines()
     assert report["protocol"].endswith(f"; {note}")
-    with open(tmp_path / "r.csv", newline="") as file:
+    with open(tmp_path / "r.csv", encoding="utf-8", newline="") as file:
         assert file.readline().strip().endswith(note)
         mean = list(csv.DictReader(file))[-1]
     assert float(mean["psnr_y"]) == report["mean"]["model"]["psnr_y"]

@@ -451,7 +451,7 @@ def attacks(marker):
 
 def create(path):
     """Stands for a function of a library."""
-    with open(path, "w"):
+    with open(path, "w", encoding="utf-8"):
         pass
 
 
@@ -488,7 +488,7 @@ def test_a_function_of_python_is_refused_by_name(tmp_path):
 
 def test_a_program_in_a_keras_model_never_runs_under_another_name(tmp_path):
     def program(x):
-        open(tmp_path / "was-run", "w").close()
+        open(tmp_path / "was-run", "w", encoding="utf-8").close()
         return x
 
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Lambda(program)])

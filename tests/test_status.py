@@ -32,7 +32,7 @@ def same_beginning():
 def write_metrics(run_dir, rows, phase="psnr"):
     """Rows are what differs from a row without PSNR, without skipped steps, and with 2e-4 as learning rate."""
     (run_dir / phase).mkdir(parents=True, exist_ok=True)
-    with open(run_dir / phase / "metrics.csv", "w", newline="") as file:
+    with open(run_dir / phase / "metrics.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["step", *LOSSES[phase], *MEASURES])
         writer.writeheader()
         usual = dict.fromkeys(LOSSES[phase], 0.1) | {"skipped": 0, "learning_rate": 2e-4, "images_per_second": 32.5}
@@ -177,7 +177,7 @@ def test_a_run_before_its_configuration_is_written(run_main, tmp_path):
 def test_a_row_that_is_half_written(torn, status, run_dir):
     """Also one that lacks nothing but the end of its last number."""
     before, _ = status()
-    with open(run_dir / "psnr" / "metrics.csv", "a") as file:
+    with open(run_dir / "psnr" / "metrics.csv", "a", encoding="utf-8") as file:
         file.write(torn)
     after, _ = status()
     assert {**after["psnr"], "last checkpoint": ""} == {**before["psnr"], "last checkpoint": ""}
@@ -216,7 +216,7 @@ def test_the_first_and_the_latest_start(unrecorded, status, run_dir):
 def test_a_torn_tail_of_the_history(length, unrecorded, status, run_dir):
     """Even where what is left of an entry is YAML, its command may not be all of it."""
     note_start(run_dir, start())
-    with open(run_dir / "history.yaml", "a") as file:
+    with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
         file.write(yaml.safe_dump([start("2026-11-22T07:00:00+00:00")], sort_keys=False)[:length])
     assert status()[1][0] == "started: 2026-11-21 16:41:40 UTC, esrgan-tf train --phase psnr"
 

@@ -71,7 +71,7 @@ def test_a_step_that_is_not_finite_changes_nothing(name, run_psnr, tmp_path, cap
     skipping = run(tmp_path / "skipping", [0, 1, None, 3])
     assert "not finite and skipped: step 3" in capsys.readouterr().err
     assert_same(skipping, run(tmp_path / "without", [0, 1, 3]), rtol=0, atol=0)
-    with open(tmp_path / "skipping" / name / "metrics.csv") as file:
+    with open(tmp_path / "skipping" / name / "metrics.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["skipped"] for row in rows] == ["0", "0", "1", "1"]
     assert [row["pixel"] == "" for row in rows] == [False, False, True, False]
@@ -82,7 +82,7 @@ def test_losses_are_means_of_the_steps_that_were_not_skipped(run_psnr, tmp_path)
     run_psnr(tmp_path / "window", [0, 1, None, 3], whole=with_runtime(log_every=4))
     pixels = []
     for folder in ("each", "window"):
-        with open(tmp_path / folder / "psnr" / "metrics.csv") as file:
+        with open(tmp_path / folder / "psnr" / "metrics.csv", encoding="utf-8") as file:
             pixels.append([float(row["pixel"]) for row in csv.DictReader(file) if row["pixel"]])
     assert pixels[1] == [pytest.approx(np.mean(pixels[0]), rel=1e-6)]
 
@@ -120,7 +120,7 @@ def test_clipping_is_by_the_norm_of_all_gradients(tmp_path, eagerly):
         phase = train("psnr", tmp_path / str(clip_norm), steps=1, clip_norm=clip_norm)
         moments[clip_norm] = first_moment(phase)
     norm = np.linalg.norm(moments[None])
-    with open(tmp_path / "0.001" / "psnr" / "metrics.csv") as file:
+    with open(tmp_path / "0.001" / "psnr" / "metrics.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert float(row["generator_gradient_norm"]) == pytest.approx(norm, rel=1e-5)  # before it is clipped
     np.testing.assert_allclose(moments[1e-3], moments[None] * 1e-3 / norm, rtol=1e-4, atol=1e-12)

@@ -204,7 +204,7 @@ def test_discriminator_learns_from_the_generator_before_its_update(tmp_path, eag
     assert sum(c.sum() for c in clear) > 1000
     for a, b, where in zip(after, expected, clear, strict=True):
         np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
-    with open(tmp_path / "gan" / "metrics.csv") as file:
+    with open(tmp_path / "gan" / "metrics.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert float(row["discriminator"]) == pytest.approx(float(loss), rel=1e-4)
 
@@ -245,7 +245,7 @@ def test_perceptual_term_is_weighed_and_reported(tmp_path, eagerly):
     sr = np.asarray(phase.generator(lr))
     expected = np.abs(reference.conv2d(hr, kernel, bias) - reference.conv2d(sr, kernel, bias)).mean()
     run_phase(phase, Patches(Store(), 4, 32, 4, 0), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
-    with open(tmp_path / "gan" / "metrics.csv") as file:
+    with open(tmp_path / "gan" / "metrics.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert float(row["perceptual"]) == pytest.approx(expected, rel=1e-4)
     assert any((a != b).any() for a, b in zip(before, phase.generator.get_weights(), strict=True))
@@ -285,7 +285,7 @@ def test_run_folder_holds_what_is_promised(trained_run):
         assert checkpoint_steps(folder / "checkpoints")
         assert list((folder / "logs").glob("events*"))
         assert list((folder / "samples").glob("step_*.png"))
-        with open(folder / "metrics.csv") as file:
+        with open(folder / "metrics.csv", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
         assert rows[-1]["psnr"]

@@ -42,7 +42,7 @@ class Warm:
         self._folder, self._number = Path(folder), itertools.count()
         environment = {**os.environ, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with open(self._folder / "helper.err", "w") as err:
+        with open(self._folder / "helper.err", "w", encoding="utf-8") as err:
             command = [sys.executable, "-m", "tests.warm"]
             self._helper = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=err, **pipes)
 

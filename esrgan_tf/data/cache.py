@@ -150,7 +150,9 @@ class _Cache:
             _flush_all()
             names = zip(source.names, keys, strict=True)
             with replacing(to) as staging:
-                staging.write_text(json.dumps([(name, key, *shapes[key]) for name, key in names if key in shapes]))
+                staging.write_text(
+                    json.dumps([(name, key, *shapes[key]) for name, key in names if key in shapes]), encoding="utf-8"
+                )
 
         try:
             if missing:
@@ -254,7 +256,7 @@ def _digest(facts):
 def _read_set(path) -> list[Entry] | None:
     """The pairs that it lists; None where that cannot be read."""
     try:
-        return [tuple(entry) for entry in json.loads(path.read_text())]
+        return [tuple(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError):
         return None
 

@@ -61,7 +61,9 @@ def build_release(
         _release(packaged_models()[name], folder)
     sums = folder / "SHA256SUMS"
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
-    sums.write_text("".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files))
+    sums.write_text(
+        "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files), encoding="utf-8"
+    )
 
 
 def _release(packaged: Packaged, folder: Path) -> None:
@@ -85,11 +87,11 @@ def _release(packaged: Packaged, folder: Path) -> None:
     export_litert(model, one_size, "dynamic", TILE, facts_of(model, name, origin, TILE))
     export_onnx(model, onnx, facts=facts_of(model, name, origin, signatures=("serving_default",)))
 
-    card = packaged.card.read_text() + _FILES.format(name=name, tile=TILE, scale=packaged.scale)
+    card = packaged.card.read_text(encoding="utf-8") + _FILES.format(name=name, tile=TILE, scale=packaged.scale)
     for path in files:
         shutil.copyfile(path, huggingface / path.name)
     (huggingface / "README.md").write_text(
-        f"---\n{yaml.safe_dump(_front_matter(packaged), sort_keys=False)}---\n\n{card}"
+        f"---\n{yaml.safe_dump(_front_matter(packaged), sort_keys=False)}---\n\n{card}", encoding="utf-8"
     )
     for framework, contents in (("tfLite", (any_size, one_size)), ("other", (weights, onnx))):
         (kaggle / framework).mkdir()
@@ -106,7 +108,7 @@ def _release(packaged: Packaged, folder: Path) -> None:
         "publishTime": "",
         "provenanceSources": "",
     }
-    (kaggle / "model-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
+    (kaggle / "model-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 
 def _front_matter(packaged):

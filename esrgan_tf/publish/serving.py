@@ -38,7 +38,7 @@ def export_saved_model(model: keras.Model, path: str | Path, card: str | None = 
         write_saved_model(servable(model), staging)
         verify(model, staging)
         if card is not None:
-            (staging / "MODEL_CARD.md").write_text(card)
+            (staging / "MODEL_CARD.md").write_text(card, encoding="utf-8")
 
 
 def verify(model: keras.Model, path: str | Path) -> None:

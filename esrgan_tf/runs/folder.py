@@ -48,7 +48,7 @@ def checkpoint_images(checkpoints: Path) -> str | None:
     for step in reversed(checkpoint_steps(checkpoints)):
         path = checkpoint_path(checkpoints, step) / CHECKPOINT_IMAGES
         if path.is_file():
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
     return None
 
 

@@ -75,7 +75,7 @@ class Checkpoints:
             with _as_os_error():
                 self._checkpoint.write(str(staging / _STATE))
             save_config(self._config, staging / CHECKPOINT_CONFIG)
-            (staging / CHECKPOINT_IMAGES).write_text(self._images)
+            (staging / CHECKPOINT_IMAGES).write_text(self._images, encoding="utf-8")
             if final.exists():  # a damaged one that was passed over
                 remove(final)
         for step in self._steps()[: -self._keep]:

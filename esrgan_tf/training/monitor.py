@@ -63,7 +63,7 @@ class Monitor:
         """Values of the columns at `step`, those not measured left out; `seconds` of all starts together is added."""
         elapsed = time.monotonic() - self._began
         row = {"step": step, **values, "seconds": round(self._seconds_before + elapsed, 1)}
-        with open(self._csv, "a", newline="") as file:
+        with open(self._csv, "a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
         with self._summary.as_default():
             for name, value in values.items():
@@ -109,7 +109,7 @@ class Monitor:
         """Drops rows of steps that are about to be repeated; returns the seconds until the last that is kept."""
         rows = [row for row in read_metrics(self._csv.parent) if row.get("step", "").isdecimal()]
         rows = [{name: row.get(name, "") for name in self._columns} for row in rows if int(row["step"]) <= start]
-        with replacing(self._csv) as staging, open(staging, "w", newline="") as file:
+        with replacing(self._csv) as staging, open(staging, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)

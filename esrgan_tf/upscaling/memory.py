@@ -15,14 +15,14 @@ def available_memory(root: Path = Path("/")) -> int:
         root: where `proc` and `sys` are.
     """
     meminfo = root / "proc" / "meminfo"
-    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text()) if meminfo.is_file() else None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="utf-8")) if meminfo.is_file() else None
     return min([1024 * int(found[1]) if found else sys.maxsize, *_left_in_groups(root)])
 
 
 def _left_in_groups(root):
     """Bytes that each control group with a limit leaves (version 1 and 2 of the kernel's interface)."""
     groups = root / "proc" / "self" / "cgroup"
-    for line in groups.read_text().splitlines() if groups.is_file() else ():
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else ():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             mount, limit, usage, cached = root / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
@@ -42,7 +42,7 @@ def _left_in_groups(root):
 def _number(path):
     """The number in a file; None without the file, and for `max`."""
     try:
-        text = path.read_text().strip()
+        text = path.read_text(encoding="utf-8").strip()
     except OSError:
         return None
     return int(text) if text.isdecimal() else None
@@ -51,7 +51,7 @@ def _number(path):
 def _cached(path, key):
     """Bytes of files that the kernel gives back when they are needed."""
     try:
-        found = re.search(rf"^{key} (\d+)$", path.read_text(), re.MULTILINE)
+        found = re.search(rf"^{key} (\d+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return 0
     return int(found[1]) if found else 0

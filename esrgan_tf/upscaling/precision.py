@@ -72,7 +72,7 @@ def has_bfloat16() -> bool:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         return capability >= (8, 0)  # Ampere
     cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and lists_bfloat16(cpuinfo.read_text())
+    return cpuinfo.is_file() and lists_bfloat16(cpuinfo.read_text(encoding="utf-8"))
 
 
 def lists_bfloat16(cpuinfo: str) -> bool:

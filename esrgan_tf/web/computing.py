@@ -89,7 +89,7 @@ def page_files(computing: Computing, folder: Path) -> dict[str, File]:
         for record in (browser := browser_models()):
             files[record["file"]] = functools.partial(_made, record, folder / record["file"])
         records = browser + records
-    (folder / "models.json").write_text(json.dumps(records))
+    (folder / "models.json").write_text(json.dumps(records), encoding="utf-8")
     files["models.json"] = functools.partial(Path, folder / "models.json")
     return files
 

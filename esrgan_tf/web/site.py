@@ -53,9 +53,9 @@ def build_site(folder: str | Path, packages: str | Path) -> None:
         records = browser_models()
         for record in records:
             write_browser_model(record, staging / record["file"])
-        (staging / "models.json").write_text(json.dumps(records, indent=1) + "\n")
+        (staging / "models.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
         keeper = staging / "offline.js"
-        keeper.write_text(keeper.read_text().replace("VERSION", _version(staging)))
+        keeper.write_text(keeper.read_text(encoding="utf-8").replace("VERSION", _version(staging)), encoding="utf-8")
 
 
 def browser_models() -> list[dict]:
@@ -111,7 +111,9 @@ def copy_runtime(packages: Path, folder: Path) -> None:
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(packages / source, folder / target)
     core = folder / "core.js"  # a browser's worker knows no names of packages, only addresses
-    core.write_text(core.read_text().replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'))
+    core.write_text(
+        core.read_text(encoding="utf-8").replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
