@@ -15,8 +15,10 @@ import pyvips
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.images import tiff_structure as tiff
+from esrgan_tf.images.inventory import Inventory
 from esrgan_tf.images.jpeg_structure import MISSING, restarts_in_order, without_harmless_faults
 from esrgan_tf.images.limits import check_size
+from esrgan_tf.images.metadata import orientation, read_metadata, upright
 from esrgan_tf.images.other_images import ALSO_READ, help_for, read_other, whole_range
 from esrgan_tf.images.png_structure import whole_gif, whole_png, whole_webp
 from esrgan_tf.images.resolution import opened, png_chunks, resolution
@@ -47,8 +49,9 @@ class Picture:
         alpha: `[H, W, 1]` of the same type, or None.
         stored_bands: 3 or 1, the bands of colour in the file and in its result.
         format: the file's own, or `.png` for those that are not written: one of the values of `FORMATS`.
-        header: carries the profile, EXIF and the like.
+        header: of the decoded pixels; carries their profile.
         resolution: pixels per millimetre across and down; None if the file states none.
+        metadata: everything else that the file says of itself.
     """
 
     colour: np.ndarray
@@ -57,6 +60,7 @@ class Picture:
     format: str
     header: pyvips.Image
     resolution: tuple[float, float] | None
+    metadata: Inventory
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,11 @@ class _Decoded:
     format: str
     header: pyvips.Image
     resolution: tuple[float, float] | None
+    metadata: Inventory
 
 
 def read_picture(source: Path | bytes) -> Picture:
-    """Decodes a file to upscale it, upright as its EXIF says.
+    """Decodes a file to upscale it, upright as its EXIF says, or its XMP where EXIF says nothing.
 
     Raises:
         UserError: empty, damaged, cut short, not an image format that is read, animated, too large, or with pixels or
@@ -86,7 +91,8 @@ def read_picture(source: Path | bytes) -> Picture:
         alpha = np.ascontiguousarray(decoded.pixels[..., -1:])
         colour = without_hidden_colours(decoded.pixels[..., :-1], alpha)
     bands = colour.shape[2]
-    return Picture(_gray_if_equal(colour), alpha, bands, decoded.format, decoded.header, decoded.resolution)
+    rest = decoded.format, decoded.header, decoded.resolution, decoded.metadata
+    return Picture(_gray_if_equal(colour), alpha, bands, *rest)
 
 
 def read_rgb(source: Path | bytes) -> np.ndarray:
@@ -225,12 +231,13 @@ def _open(loader, stream, fail_on="error"):
 
 def _finish(image, kind, source):
     """Decodes all pixels, upright."""
-    density = resolution(image, source)
-    if density and image.get_typeof("orientation") and image.get("orientation") >= 5:
+    metadata = read_metadata(source, image)
+    density = resolution(image, source, metadata.exif)
+    if density and orientation(metadata) >= 5:
         density = density[::-1]
-    image = _rgb_or_gray(image.autorot())
+    image = _rgb_or_gray(upright(image, metadata))
     pixels = image.numpy().reshape(image.height, image.width, image.bands)
-    return _Decoded(pixels, image.hasalpha(), kind, image, density)
+    return _Decoded(pixels, image.hasalpha(), kind, image, density, metadata)
 
 
 def _loader_of(head):

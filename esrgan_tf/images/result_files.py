@@ -17,7 +17,9 @@ import pyvips
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import replacing
 from esrgan_tf.images.image_files import Picture, in_words
-from esrgan_tf.images.resolution import forget_resolution
+from esrgan_tf.images.inventory import Result
+from esrgan_tf.images.metadata import enlargement, parts_for
+from esrgan_tf.images.result_containers import write_result
 
 _OPEN_FILES = Path("/dev/fd")  # by their numbers, on Linux and macOS
 _DEPTH_16 = (".png", ".tif")
@@ -28,7 +30,7 @@ _SAVE: dict[str, dict[str, Any]] = {
     ".png": {"compression": 3, "filter": "paeth"},
     ".jpg": {"Q": 95, "subsample_mode": "off"},
     ".webp": {"Q": 95},
-    ".tif": {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
+    ".tif": {"compression": "deflate", "predictor": "horizontal"},
 }
 
 
@@ -128,7 +130,7 @@ def quantised(image: pyvips.Image, dtype: np.dtype) -> pyvips.Image:
 def write_picture(
     colour: pyvips.Image, alpha: pyvips.Image | None, like: Picture, kind: str, target: Path | None
 ) -> list[str]:
-    """Encodes a result, with the profile, EXIF and resolution of the file that it was made from.
+    """Encodes a result, with what the file that it was made from says of itself.
 
     Args:
         colour, alpha: of one size and type; alpha has one band.
@@ -137,7 +139,7 @@ def write_picture(
         target: appears only when it is complete; None is standard output.
 
     Returns:
-        What the format could not hold, in words.
+        What was left out or changed, and why, in words.
 
     Raises:
         UserError: it cannot be encoded.
@@ -161,53 +163,29 @@ def write_picture(
         image = (colour * weight + most * (1 - weight)).rint().cast("uchar").copy(interpretation=colour.interpretation)
     elif alpha is not None:
         image = colour.bandjoin(alpha)
-    colours = 3 if kind == ".webp" else colour.bands  # WebP has no gray
-    image = _with_metadata(image, like, colours, lost)
-    exif = bool(like.header.get_typeof("exif-data"))
-    if kind == ".tif" and exif:
-        lost.append("EXIF was left out, which tif files are written without")
+    result = Result(
+        kind, colour.bands, image.bands > colour.bands, 16 if image.format == "ushort" else 8, like.resolution,
+        enlargement(like.metadata, (like.header.width, like.header.height), image.width, image.height),
+    )  # fmt: skip
+    profile = like.header.get("icc-profile-data") if like.header.get_typeof("icc-profile-data") else None
+    parts = parts_for(like.metadata, profile, result)
+    lost += [*like.metadata.lost.lines(), *parts.lines]
     options = dict(_SAVE[kind])
     if kind == ".tif":
         options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
-    elif not exif and (like.resolution is None or kind == ".png"):  # else it is EXIF that holds the resolution
-        options["keep"] = "icc|xmp|iptc|other"
     try:
         if target is None:
             with tempfile.TemporaryFile() as file, in_words():
-                _encode(image, kind, options, like.resolution is None, file)
+                lost += write_result(image, file, options, like.metadata, parts, result)
                 file.seek(0)
                 with open(sys.stdout.fileno(), "wb", closefd=False) as out:
                     shutil.copyfileobj(file, out, 2**20)
         else:
             with replacing(target) as staging, open(staging, "w+b") as file, in_words():
-                _encode(image, kind, options, like.resolution is None, file)
+                lost += write_result(image, file, options, like.metadata, parts, result)
     except UserError as error:
         raise UserError(f"{target or 'standard output'}: {error}") from error
-    return lost
-
-
-def _encode(image, kind, options, without_resolution, file):
-    image.write_to_target(pyvips.Target.new_to_descriptor(file.fileno()), kind, **options)
-    if without_resolution:
-        forget_resolution(file, kind)
-
-
-def _with_metadata(image, like, colours, lost):
-    header = like.header
-    across, down = like.resolution or (1, 1)
-    image = image.copy(xres=across, yres=down)
-    for name in header.get_fields():
-        if name == "icc-profile-data" and not _fits(header.get(name), colours):
-            lost.append("its colour profile was left out, as it is for other channels than the result's")
-        elif name.startswith("exif-") or name in ("icc-profile-data", "xmp-data", "iptc-data"):
-            image.set_type(header.get_typeof(name), name, header.get(name))
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # it was turned upright
-    return image
-
-
-def _fits(profile, colours):
-    """Whether an ICC profile's colour space (bytes 16 to 19 of its header) has as many channels."""
-    return bytes(profile[16:20]) == {1: b"GRAY", 3: b"RGB "}[colours]
+    return list(dict.fromkeys(lost))
 
 
 def _interpretation(bands, form):
