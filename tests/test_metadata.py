@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import random
+import resource
 import struct
 import warnings
 import zlib
@@ -1183,6 +1184,17 @@ def test_thousands_of_chunks(tmp_path):
     _, lines = upscaled(with_chunks(encoded(), many), tmp_path, "jpg")
     assert len(lines) == 1
     assert " and 4980 more were left out: " in lines[0]
+
+
+def test_fifty_bombs_take_neither_memory_nor_time(tmp_path):
+    """Gigabytes of text in a few hundred kilobytes."""
+    bomb = zlib.compress(b"a" * 2**25)
+    content = with_chunks(encoded(), [(b"zTXt", b"k%d\0\0" % number + bomb) for number in range(60)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    target, (line,) = upscaled(content, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+    assert line.endswith(" and 40 more were left out: it is damaged or too long")
+    assert [name for name, _, _ in png_chunks(target.read_bytes())] == [b"pHYs"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,6 +20,7 @@ from esrgan_tf.images.jpeg_structure import MISSING, restarts_in_order, without_
 from esrgan_tf.images.limits import check_size
 from esrgan_tf.images.metadata import orientation, read_metadata, upright
 from esrgan_tf.images.other_images import ALSO_READ, help_for, read_other, whole_range
+from esrgan_tf.images.png_chunks import without_texts
 from esrgan_tf.images.png_structure import whole_gif, whole_png, whole_webp
 from esrgan_tf.images.resolution import opened, png_chunks, resolution
 
@@ -156,8 +157,9 @@ def _read(source):
         return _read_tiff(source)
     if loader == "pngload" and _is_animated_png(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
+    stored = (without_texts(source) if loader == "pngload" else None) or source
     try:
-        return _finish(_open(loader, _stream(source)), _LOADERS[loader], source)
+        return _finish(_open(loader, _stream(stored)), _LOADERS[loader], source)
     except (pyvips.Error, UnicodeDecodeError):
         if loader not in _WHOLE:
             raise

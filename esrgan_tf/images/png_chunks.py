@@ -4,10 +4,12 @@ import io
 import re
 import struct
 import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 from esrgan_tf.images import colour_profiles
 from esrgan_tf.images.inventory import MOST, Chunk, Inventory
+from esrgan_tf.images.resolution import opened, png_chunks
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ONCE = {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"tIME", b"eXIf", b"oFFs",
@@ -18,8 +20,25 @@ _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME"
             b"cLLI": 8}  # fmt: skip
 _XMP = b"XML:com.adobe.xmp"
 _MOST_CHUNKS = 20_000
+_MOST_PACKED = 2**16  # bytes of packed texts; deflate makes at most a thousand times as much of them
 _DAMAGED = "it is damaged"
 _RAW = re.compile(rb"\s*[\w:.-]+\s+(\d+)\s+([0-9a-fA-F\s]*)")
+
+
+def without_texts(source: Path | bytes) -> bytes | None:
+    """A PNG without texts, if they are so many that unpacking them may take gigabytes, as libvips does; else None."""
+    with opened(source) as file:
+        chunks = list(png_chunks(file))
+        if sum(length for name, _, length in chunks if name in (b"zTXt", b"iTXt")) <= _MOST_PACKED:
+            return None
+        file.seek(0)
+        data = file.read()
+    parts, last = [], 0
+    for name, at, length in chunks:
+        if name in TEXTS:
+            parts.append(data[last : at - 8])
+            last = at + length + 4
+    return b"".join([*parts, data[last:]])
 
 
 def read(file: BinaryIO, found: Inventory) -> None:
