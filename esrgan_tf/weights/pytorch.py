@@ -126,7 +126,10 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
         write_state_dict(state, staging, None if styled.style in _BARE else "params")
-        _, written = read_network(open_tensors(staging), str(path), say=lambda line: None)
+        try:
+            _, written = read_network(open_tensors(staging), str(path), say=lambda line: None)
+        except UserError as error:
+            raise RuntimeError(f"{path} does not read back as it was written: {error}") from error
         different = [name for name in state if not np.array_equal(written[name], state[name])]
         if different or len(written) != len(state):
             raise RuntimeError(f"{path} does not read back as it was written: {listed(different, 3)}")
