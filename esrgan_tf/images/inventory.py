@@ -1,4 +1,4 @@
-"""What an image file says of itself, as readers of containers find it and writers of results need it."""
+"""Metadata of an image file, as readers of containers find it and writers of results need it."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ MOST = 2**26  # bytes of metadata that are read of a file, and of those that are
 
 
 class Lost:
-    """What was left out, and why: a line for each reason, none of them twice."""
+    """Metadata that is left out: a line per reason, and no line twice."""
 
     def __init__(self):
         self._named: dict[tuple[str, str], list[str]] = {}
@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
 
 @dataclass
 class Inventory:
-    """What was found in a file. What is not there is None, or empty.
+    """Metadata that a file has. Attributes of absent metadata are None or empty.
 
     Attributes:
         exif: from its byte order on.
@@ -90,7 +90,7 @@ class Inventory:
 
 
 class Result(NamedTuple):
-    """What an inventory is made fit for.
+    """The result that metadata is adjusted to.
 
     Attributes:
         kind: `.png`, `.jpg`, `.webp` or `.tif`.

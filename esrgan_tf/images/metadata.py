@@ -1,4 +1,4 @@
-"""What an image file says of itself, from an original to its result: kept, adjusted, or named in a line.
+"""Metadata from an original to its result: kept, adjusted, or named in a line.
 
 Readers of containers make an inventory; here is decided what a result has of it; `result_containers` writes it.
 """
@@ -108,7 +108,7 @@ def enlargement(found: Inventory, size: tuple[int, int], width: int, height: int
 
 
 class Parts(NamedTuple):
-    """What a result says of itself: EXIF, an XMP packet and a profile, each or None, the tags of a TIFF and lines."""
+    """Metadata of a result: EXIF, an XMP packet and a profile, each or None, the tags of a TIFF and lines."""
 
     exif: bytes | None
     xmp: bytes | None
