@@ -39,7 +39,7 @@ docs: $(VENV)/.docs
 
 page: $(VENV)/.dev web/node_modules
 	rm -rf site/try
-	TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/python -m esrgan_tf.web.site site/try web/node_modules
+	TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/python -m esrgan_tf.web.browser_page site/try web/node_modules
 
 release: $(VENV)/.dev
 	rm -rf release

@@ -26,7 +26,7 @@ CONVERSIONS = [
 def main():
     with quiet_tensorflow():
         from esrgan_tf.models import rrdb_generator
-        from esrgan_tf.weights.pytorch import save_torch
+        from esrgan_tf.weights.torch_files import save_torch
     program = Path(sys.executable).with_name("esrgan-tf")
     with tempfile.TemporaryDirectory() as folder:
         model = rrdb_generator()

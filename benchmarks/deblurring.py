@@ -24,14 +24,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from esrgan_tf import load_model
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.listing import image_files
-from esrgan_tf.images.metrics import psnr
-from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
-from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
-from esrgan_tf.upscaling.kernels import checked_kernel
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.evaluation.metrics import psnr
+from esrgan_tf.imaging.drawing import side_by_side
+from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
+from esrgan_tf.inference.blur_kernels import checked_kernel
+from esrgan_tf.inference.deblurring import DeblurringUpscaler
+from esrgan_tf.inference.tiles import Upscaler
 
 NOISE = 2.55
 SIDE = 200
@@ -81,8 +81,8 @@ def results(hr, kernel, model, scale):
     lr = blurred(hr, kernel, scale)
     return {
         "bicubic": bicubic(lr, *hr.shape[:2]),
-        "network alone": Enlarger(model, noise=NOISE)(lr),
-        "loop": DeblurringEnlarger(model, kernel, NOISE)(lr),
+        "network alone": Upscaler(model, noise=NOISE)(lr),
+        "loop": DeblurringUpscaler(model, kernel, NOISE)(lr),
     }
 
 
@@ -95,7 +95,7 @@ def main():
     parser.add_argument("--overlaps", nargs="+", type=int)
     arguments = parser.parse_args()
     model = load_model(arguments.model)
-    scale = Enlarger(model).scale
+    scale = Upscaler(model).scale
     if arguments.overlaps:
         paths = [path for folder in arguments.hr_dir for path in image_files(folder)[: arguments.images]]
         print_tiles([crop_to_multiple(read_rgb(path), scale) for path in paths], model, scale, arguments.overlaps)
@@ -120,11 +120,11 @@ def print_tiles(photos, model, scale, overlaps):
     print("| kernel | overlap | PSNR, against the whole | against the truth | the whole's |\n" + "| --- " * 5 + "|")
     for name, kernel in KERNELS.items():
         lrs = [blurred(hr, kernel, scale) for hr in photos]
-        wholes = [DeblurringEnlarger(model, kernel, NOISE, max(lr.shape) + 4, overlap=0)(lr) for lr in lrs]
+        wholes = [DeblurringUpscaler(model, kernel, NOISE, max(lr.shape) + 4, overlap=0)(lr) for lr in lrs]
         best = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, wholes, strict=True))
         for overlap in overlaps:
-            enlarger = DeblurringEnlarger(model, kernel, NOISE, 48 + 2 * overlap, overlap)
-            tiled = [enlarger(lr) for lr in lrs]
+            upscaler = DeblurringUpscaler(model, kernel, NOISE, 48 + 2 * overlap, overlap)
+            tiled = [upscaler(lr) for lr in lrs]
             like = statistics.mean(psnr(*pair, border=scale) for pair in zip(wholes, tiled, strict=True))
             true = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, tiled, strict=True))
             print(f"| {name} | {overlap} | {like:.1f} | {true:.2f} | {best:.2f} |", flush=True)

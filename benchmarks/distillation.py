@@ -182,7 +182,7 @@ def keep(runs: Path, file: Path) -> None:
 
     from esrgan_tf.files import replacing
     from esrgan_tf.weights.loading import load_model
-    from esrgan_tf.weights.pytorch import save_torch
+    from esrgan_tf.weights.torch_files import save_torch
 
     stage = next((stage for stage in reversed(STAGES) if _steps(runs, stage)), None)
     if stage is None:

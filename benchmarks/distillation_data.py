@@ -39,11 +39,11 @@ from scipy.ndimage import gaussian_filter
 from tabulate import tabulate
 from tqdm import tqdm
 
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.listing import image_files
-from esrgan_tf.images.metrics import psnr
-from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
+from esrgan_tf.evaluation.metrics import psnr
+from esrgan_tf.imaging.drawing import side_by_side
+from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
 SCALE = 4
 CROP = 128  # LR pixels per side that the teacher sees
@@ -208,14 +208,14 @@ def _through_file(image: Image.Image, rng: np.random.Generator, kind: str) -> Im
 
 def write_teacher_results(pairs: Path, model: str, crops: int | None, precision: str) -> None:
     """Writes `teacher/NAME` for each `degraded/NAME`, or for the first `crops` of them."""
-    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.inference.tiles import Upscaler
     from esrgan_tf.weights.loading import load_model
 
     (pairs / "teacher").mkdir(exist_ok=True)
     missing = _missing(pairs / "degraded", pairs / "teacher", crops)
     if not missing:
         return
-    teacher = Enlarger(load_model(model), tile=CROP + 64, precision=precision)
+    teacher = Upscaler(load_model(model), tile=CROP + 64, precision=precision)
     for name in tqdm(missing, "teacher", unit="crop"):
         _save(Image.fromarray(teacher(read_rgb(pairs / "degraded" / name))), pairs / "teacher" / name)
 
@@ -285,10 +285,10 @@ def show_targets(picture: Path, model: str) -> None:
     """Draws the degraded input, bicubic, teacher, target and ground truth of parts of ten photos; prints PSNR."""
     import skimage
 
-    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.inference.tiles import Upscaler
     from esrgan_tf.weights.loading import load_model
 
-    teacher = Enlarger(load_model(model), tile=CROP + 64, precision="auto")
+    teacher = Upscaler(load_model(model), tile=CROP + 64, precision="auto")
     rows, table = [], []
     for i, (name, (left, top)) in enumerate(SHOWN.items()):
         hr = crop_to_multiple(read_rgb(Path(skimage.__file__).parent / "data" / name), SCALE)

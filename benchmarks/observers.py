@@ -33,8 +33,8 @@ from PIL import Image
 from tabulate import tabulate
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.pictures import text_line
+from esrgan_tf.imaging.drawing import text_line
+from esrgan_tf.imaging.reading import read_rgb
 
 WIDTH, HEIGHT = 136, 120  # of a crop, in the photo's pixels
 CONTEXT = 32  # pixels around a crop that the models see too
@@ -139,12 +139,12 @@ def path_of(file: str, photos: Path) -> Path:
 
 def upscaled(pictures, models: dict[str, str]) -> dict[str, list[np.ndarray]]:
     """Each model's result of each crop, uint8 `[4h, 4w, 3]`."""
-    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.inference.tiles import Upscaler
     from esrgan_tf.weights.loading import load_model
 
     results = {}
     for name, model in models.items():
-        upscale = Enlarger(load_model(model), tile=256, overlap=24, precision="auto")
+        upscale = Upscaler(load_model(model), tile=256, overlap=24, precision="auto")
         if upscale.scale != SCALE:
             raise UserError(f"--model {name}: its scale is {upscale.scale}; expected {SCALE}")
         results[name] = []

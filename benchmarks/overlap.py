@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from esrgan_tf import load_model
-from esrgan_tf.upscaling.tiling import quantise
+from esrgan_tf.inference.tiles import quantise
 
 
 def main():
@@ -33,8 +33,8 @@ def main():
     found_of = {overlap: [] for overlap in arguments.overlaps}
     for path in arguments.photos:
         square = _middle(np.asarray(Image.open(path).convert("RGB")), arguments.side)
-        expected = _middle(_enlarged(forward, square), 4 * arguments.tile)
-        found = _enlarged(forward, _middle(square, arguments.tile))
+        expected = _middle(_upscaled(forward, square), 4 * arguments.tile)
+        found = _upscaled(forward, _middle(square, arguments.tile))
         for overlap in arguments.overlaps:
             kept = arguments.tile - 2 * overlap
             difference = _middle(found, 4 * kept) - _middle(expected, 4 * kept)
@@ -50,7 +50,7 @@ def _row(name, overlap, tile, square, most):
     print(f"{name:<8} {overlap:>7} {tile:>5} {math.sqrt(square):7.3f} {most:7.0f} {work:15.2f}", flush=True)
 
 
-def _enlarged(forward, pixels):
+def _upscaled(forward, pixels):
     return quantise(forward(pixels[np.newaxis].astype(np.float32) / 255).numpy()[0], np.uint8).astype(np.float64)
 
 

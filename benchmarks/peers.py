@@ -38,13 +38,13 @@ INFERENCE = {
     "RRDBNet 64x64": ("BasicSR", FULL, 64, 1),
     "RRDBNet 256x256": ("BasicSR", FULL, 256, 1),
     "compact 256x256": ("Compact", {"blocks": 32}, 256, 1),
-    "packaged 256x256": ("Residual", FULL, 256, 1),
+    "packaged 256x256": ("CompactResNet", FULL, 256, 1),
 }
 STEPS = {
     "step, full, 4 of 128x128": ("BasicSR", FULL, 32, 4),
     "step, 32/5/16, 16 of 128x128": ("BasicSR", NARROW, 32, 16),
 }
-COMMANDS = {"photo of 1024x683, packaged, whole command": ("Residual", FULL, 1024, 1)}
+COMMANDS = {"photo of 1024x683, packaged, whole command": ("CompactResNet", FULL, 1024, 1)}
 CASES = INFERENCE | STEPS | COMMANDS
 BOTH = ("float32", "bfloat16")
 PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "OpenVINO": BOTH, "ONNX Runtime": ("float32",)}
@@ -201,11 +201,11 @@ def ours(case, precision, folder):
     model = load_model(folder / "weights.safetensors")
     if case in STEPS:
         return our_step(case, precision, model, before, "none")
-    from esrgan_tf.upscaling.tiling import Enlarger
+    from esrgan_tf.inference.tiles import Upscaler
 
-    enlarger = Enlarger(model, precision=precision)
+    upscaler = Upscaler(model, precision=precision)
     lr = tf.constant(images(case))
-    return measured(lambda: enlarger._forward(lr).numpy(), before)
+    return measured(lambda: upscaler._forward(lr).numpy(), before)
 
 
 def ours_recomputing(case, precision, folder):
@@ -225,7 +225,7 @@ def our_step(case, precision, model, before, recompute):
     _, sizes, _, _ = CASES[case]
     chosen = [f"generator.{key}={value}" for key, value in sizes.items()]
     policy = "float32" if precision == "float32" else "mixed_bfloat16"
-    config = load_config(None, [*chosen, f"runtime.precision={policy}", f"runtime.recompute={recompute}"])
+    config = load_config(None, [*chosen, f"runtime.precision={policy}", f"runtime.gradient_checkpointing={recompute}"])
     strategy = tf.distribute.MirroredStrategy(["GPU:0" if ON_GPU else "CPU:0"])
     with strategy.scope():
         phase = build_phase("psnr", config, (Path("weights"), model))

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from esrgan_tf import load_model
 from esrgan_tf.data import folder_source
-from esrgan_tf.images.metrics import psnr
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.evaluation.metrics import psnr
+from esrgan_tf.inference.tiles import Upscaler
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -36,29 +36,29 @@ def main():
     rows = []
     for name in arguments.model:
         model = load_model(name)
-        enlargers = [Enlarger(model, precision=precision) for precision in PRECISIONS]
-        scale = enlargers[0].scale
+        upscalers = [Upscaler(model, precision=precision) for precision in PRECISIONS]
+        scale = upscalers[0].scale
         source = folder_source(arguments.hr, arguments.lr, scale)
         scores = []
         for _, lr, hr in tqdm(source.pairs(), name, source.count, leave=False, file=sys.stderr):
-            exact, rounded = (enlarge(lr) for enlarge in enlargers)
+            exact, rounded = (enlarge(lr) for enlarge in upscalers)
             error = np.abs(exact.astype(int) - rounded)
             both = [psnr(hr, sr, border=scale) for sr in (exact, rounded)]
             scores.append((*both, np.sqrt(np.mean(error**2)), error.max()))
         (before, after, rms), most = np.mean(scores, axis=0)[:3], max(score[3] for score in scores)
         quality = [f"{before:.3f} dB", f"{after:.3f} dB", f"{after - before:+.3f}", f"{rms:.2f}", most]
-        rows.append([Path(name).stem, *quality, *(f"{value:.1f} s" for value in seconds(enlargers))])
+        rows.append([Path(name).stem, *quality, *(f"{value:.1f} s" for value in seconds(upscalers))])
     titles = ["model", *PRECISIONS, "change", "grey levels between them, rms", "at most"]
     titles += [f"a megapixel, {precision}" for precision in PRECISIONS]
     print(tabulate(rows, titles, tablefmt="github", disable_numparse=True))
 
 
-def seconds(enlargers: list[Enlarger]) -> np.ndarray:
+def seconds(upscalers: list[Upscaler]) -> np.ndarray:
     """Of a megapixel, by each."""
     photo, taken = skimage.data.astronaut(), []
     for _ in range(4):  # the first turn compiles
         taken.append([])
-        for enlarge in enlargers:
+        for enlarge in upscalers:
             began = time.perf_counter()
             enlarge(photo)
             taken[-1].append(time.perf_counter() - began)

@@ -23,9 +23,9 @@ def main():
     pixels = torch.from_numpy(np.asarray(Image.open(photo).convert("RGB"))).permute(2, 0, 1)[None]
     image = (pixels.float() / 255).to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        enlarged = network(image)[0].float()
-    enlarged = (255 * enlarged).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-    Image.fromarray(enlarged.numpy()).save(output)
+        upscaled = network(image)[0].float()
+    upscaled = (255 * upscaled).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    Image.fromarray(upscaled.numpy()).save(output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs files in LiteRT, ONNX Runtime and OpenVINO, without TensorFlow; `benchmarks/formats.py` starts it.
+"""Runs files in LiteRT, ONNX Runtime and OpenVINO, without TensorFlow; `benchmarks/export_formats.py` starts it.
 
     python benchmarks/runtimes.py FOLDER '{"LiteRT": ["model.tflite", 5]}'
 
@@ -51,8 +51,8 @@ def openvino(path, image, signature):
 def main(folder, files):
     seconds = {}
     for kind, (path, rounds) in files.items():
-        runtime, _, told = kind.partition(", ")
-        signature = told if told == "uint8" else FLOAT
+        runtime, _, variant = kind.partition(", ")
+        signature = variant if variant == "uint8" else FLOAT
         pixels = np.load(f"{folder}/image.npy")
         image = pixels if signature == "uint8" else pixels.astype(np.float32)
         start = {"LiteRT": litert, "ONNX Runtime": onnx_runtime, "OpenVINO": openvino}[runtime]

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
+from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.weights.loading import load_model
 
 OF_TEACHER = 0.7
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", required=True, help="the teacher: a file, or a name of `esrgan-tf models`")
     arguments = parser.parse_args()
-    teacher = Enlarger(load_model(arguments.model), ensemble=True, precision="auto")
+    teacher = Upscaler(load_model(arguments.model), ensemble=True, precision="auto")
     paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in Image.registered_extensions())
     for path in tqdm(paths):
         name = path.relative_to(arguments.photos).with_suffix(".png")

@@ -14,10 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from esrgan_tf import load_model
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.metrics import psnr
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.evaluation.metrics import psnr
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
+from esrgan_tf.inference.tiles import Upscaler
 
 
 def main():
@@ -29,31 +29,31 @@ def main():
     parser.add_argument("--reduced", action="store_true")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
-    scale = Enlarger(model).scale
+    scale = Upscaler(model).scale
     photos = [read_rgb(path) for path in arguments.photos]
     truths = [crop_to_multiple(photo, scale) for photo in photos]
     if arguments.reduced:
         photos = [bicubic(photo, photo.shape[0] // scale, photo.shape[1] // scale) for photo in truths]
-    whole = [Enlarger(model, tile=max(photo.shape) + 4, overlap=0)(photo) for photo in photos]
+    whole = [Upscaler(model, tile=max(photo.shape) + 4, overlap=0)(photo) for photo in photos]
     against = [("the whole", whole), *([("the truth", truths)] if arguments.reduced else [])]
     if arguments.reduced:
         scores = [psnr(*pair, border=scale) for pair in zip(truths, whole, strict=True)]
-        print(f"whole, against the truth: {_told(scores)}")
+        print(f"whole, against the truth: {_summary(scores)}")
     print("| tile | overlap |" + "".join(f" against {name} |" for name, _ in against))
     print("| --- | --- |" + " --- |" * len(against))
     for tile in arguments.tiles:
         for overlap in arguments.overlaps:
             if tile < 2 * overlap + 16:
                 continue
-            enlarger = Enlarger(model, tile, overlap)
-            tiled = [enlarger(photo) for photo in tqdm(photos, desc=f"{tile}, {overlap}", leave=False)]
+            upscaler = Upscaler(model, tile, overlap)
+            tiled = [upscaler(photo) for photo in tqdm(photos, desc=f"{tile}, {overlap}", leave=False)]
             cells = []
             for _, others in against:
-                cells.append(_told([psnr(*pair, border=scale) for pair in zip(others, tiled, strict=True)]))
+                cells.append(_summary([psnr(*pair, border=scale) for pair in zip(others, tiled, strict=True)]))
             print(f"| {tile} | {overlap} | {' | '.join(cells)} |", flush=True)
 
 
-def _told(scores):
+def _summary(scores):
     return f"{statistics.mean(scores):.2f} ({', '.join(f'{score:.2f}' for score in scores)})"
 
 

@@ -15,8 +15,8 @@ import skimage.data
 from PIL import Image
 
 from benchmarks.conversion import measure
-from esrgan_tf.weights.named import find_model
-from esrgan_tf.weights.packaged import DEFAULT
+from esrgan_tf.weights.bundled import DEFAULT
+from esrgan_tf.weights.model_names import find_model
 
 SIZES = ("866x577", "2048x1465", "4000x3000", "8000x6000")  # 0.5, 3, 12 and 48 megapixels
 Image.MAX_IMAGE_PIXELS = None  # the results are ours

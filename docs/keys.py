@@ -41,7 +41,7 @@ def rendered() -> dict[Path, str]:
 def _recipe(config):
     sections, shown = [], set()
     for title in keys_of(Config):
-        families = OneOf(**{name: family.options.whose for name, family in _TABLES.get(title, {}).items()})
+        families = OneOf(**{name: family.options.origin for name, family in _TABLES.get(title, {}).items()})
         name = [families, "docs/configuration.md has the keys of each"]
         sections.append(_section(title, getattr(config, title), meaning_of(Config, title), name, shown))
     return "\n".join([_HEAD, *sections])
@@ -52,7 +52,7 @@ def _other_networks():
     for title, table in _TABLES.items():
         for family in table.values():
             if family.name != getattr(Config(), title).name:
-                blocks.append(f"```yaml\n{_section(title, family.options(), [], [family.options.whose], set())}```\n")
+                blocks.append(f"```yaml\n{_section(title, family.options(), [], [family.options.origin], set())}```\n")
     return "\n".join(blocks)
 
 

@@ -4,14 +4,14 @@ import importlib
 import importlib.metadata
 
 _PUBLIC = {
-    "deblur_upscale": "esrgan_tf.upscaling.enlarging",
+    "deblur_upscale": "esrgan_tf.inference.images",
     "export_litert": "esrgan_tf.publish.litert",
     "export_onnx": "esrgan_tf.publish.onnx",
     "export_saved_model": "esrgan_tf.publish.serving",
     "interpolate": "esrgan_tf.weights.interpolation",
     "load_model": "esrgan_tf.weights.loading",
-    "train": "esrgan_tf.runs.train",
-    "upscale": "esrgan_tf.upscaling.enlarging",
+    "train": "esrgan_tf.workflows.train",
+    "upscale": "esrgan_tf.inference.images",
 }
 
 __all__ = list(_PUBLIC)

@@ -1,5 +1,5 @@
 """PSNR and SSIM, under the name that programs import them by."""
 
-from esrgan_tf.images.metrics import psnr, ssim
+from esrgan_tf.evaluation.metrics import psnr, ssim
 
 __all__ = ["psnr", "ssim"]

@@ -17,9 +17,9 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from esrgan_tf.images.metrics import psnr, ssim
-from esrgan_tf.images.pictures import side_by_side
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
+from esrgan_tf.evaluation.metrics import psnr, ssim
+from esrgan_tf.imaging.drawing import side_by_side
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.quiet import quiet_tensorflow
 
 REPOSITORY = Path(__file__).parents[1]
@@ -47,10 +47,10 @@ def main():
         with quiet_tensorflow():
             import tensorflow_hub as hub
 
-            from esrgan_tf.upscaling.tiling import Enlarger
+            from esrgan_tf.inference.tiles import Upscaler
             from esrgan_tf.weights.loading import load_model
 
-        model, bundled = hub.load(str(model_path)), Enlarger(load_model("faithful"))
+        model, bundled = hub.load(str(model_path)), Upscaler(load_model("faithful"))
         rows = []
         for name, (top, left) in CROPS.items():
             hr = crop_to_multiple(getattr(skimage.data, name)(), 4)

@@ -20,15 +20,21 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.cli.main import main
-from esrgan_tf.weights import published
+from esrgan_tf.weights import downloadable
+from tests.fork_server import Warm
 from tests.model_server import CONTENT, ModelServer, record, whole, write_catalogue
-from tests.warm import Warm
 
 gc.freeze()
 gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow and Keras keep
 
 # A minute or more each, by benchmarks/suite.md.
-LONG = ("test_journeys_training", "test_journeys_using", "test_journeys_networks", "test_interop", "test_convert")
+LONG = (
+    "test_doc_commands_training",
+    "test_doc_commands_using",
+    "test_doc_commands_networks",
+    "test_interop",
+    "test_convert",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -50,9 +56,9 @@ gan: {{steps: 4, perceptual_weight: 0}}
 runtime: {{log_every: 2, validate_every: 4, checkpoint_every: 2}}
 """
 # The same with networks of a third of the variables, each of which takes a tenth of a second to compile.
-TINIER = TINY.replace("{{filters: 8, growth: 4, blocks: 1}}", "{{name: residual, filters: 8, blocks: 1}}").replace(
-    "{{filters: 4}}", "{{name: unet_sn, filters: 4}}"
-)
+TINIER = TINY.replace(
+    "{{filters: 8, growth: 4, blocks: 1}}", "{{name: compact_resnet, filters: 8, blocks: 1}}"
+).replace("{{filters: 4}}", "{{name: unet_sn, filters: 4}}")
 
 
 @pytest.fixture(scope="session")
@@ -197,8 +203,8 @@ def listed(server, tmp_path, monkeypatch):
         for name in names:
             server.answers[f"{name}.safetensors"] = whole(content)
             records.append(record(name, content, **{"url": f"{server.url}/{name}.safetensors", **changes}))
-        monkeypatch.setattr(published, "_CATALOGUE", write_catalogue(tmp_path / "catalogue.json", *records))
-        return published.published_models()[names[0]]
+        monkeypatch.setattr(downloadable, "_CATALOGUE", write_catalogue(tmp_path / "catalogue.json", *records))
+        return downloadable.downloadable_models()[names[0]]
 
     return put
 

@@ -78,7 +78,7 @@ def compact(weights, image, blocks, scale):
 
 
 def residual(weights, image, blocks, scale, tail=False):
-    """The residual network from `{"layer/kernel" or "layer/bias": array}`, in float64."""
+    """Compact ResNet from `{"layer/kernel" or "layer/bias": array}`, in float64."""
 
     def conv(x, name):
         return conv2d(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])

@@ -8,10 +8,13 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, GanConfig, PhaseConfig, RuntimeConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.models import residual_generator
-from esrgan_tf.models.as_pytorch import batch_norm
-from esrgan_tf.runs.stopping import StopRequest
-from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
+from esrgan_tf.models import compact_resnet_generator
+from esrgan_tf.models.torch_initialisation import batch_norm
+from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.training.loop import run_phase
+from esrgan_tf.training.psnr_step import PsnrStep
+from esrgan_tf.training.stopping import StopRequest
+from esrgan_tf.training.train_step import Phase
 
 CONFIG = Config(runtime=RuntimeConfig(log_every=1, validate_every=100, checkpoint_every=100))
 CONSTANT = {"decay_steps": (), "warmup_steps": 0}
@@ -47,7 +50,7 @@ def with_runtime(**changes):
 
 
 def small_generator():
-    return residual_generator(4, filters=4, blocks=1)
+    return compact_resnet_generator(4, filters=4, blocks=1)
 
 
 def small_discriminator(image_size=32):

@@ -21,10 +21,10 @@ from esrgan_tf.cli.main import entry_point
 from esrgan_tf.config import load_config
 from esrgan_tf.data import folder as folder_module
 from esrgan_tf.data import folder_source, open_store
-from esrgan_tf.data.opening import open_data
+from esrgan_tf.data.datasets import open_data
 from esrgan_tf.errors import UserError, printable
+from esrgan_tf.inference import image_files as upscaling_files
 from esrgan_tf.models import compact_generator
-from esrgan_tf.upscaling import files as upscaling_files
 from tests.conftest import needs_trial, obeying_permissions
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
@@ -228,7 +228,7 @@ def test_names_of_any_bytes_are_upscaled(odd_names, model, tmp_path, run_main):
 
 def test_names_of_any_bytes_are_measured(odd_names, model, tmp_path, run_main):
     folder, _ = odd_names
-    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--sheet", tmp_path / "s.png")
+    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--comparison_grid", tmp_path / "s.png")
     status, _, err = run_main("evaluate", "--model", model, "--hr_dir", folder, *reports)
     assert (status, err) == (0, "")
     images = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["images"]

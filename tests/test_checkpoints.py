@@ -13,13 +13,15 @@ import tensorflow as tf
 from esrgan_tf.config import PhaseConfig
 from esrgan_tf.data import Patches
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import residual_generator, vgg_discriminator
+from esrgan_tf.models import compact_resnet_generator, vgg_discriminator
 from esrgan_tf.runs.folder import checkpoint_config, checkpoint_steps
-from esrgan_tf.runs.stopping import Diverged, StopRequest
-from esrgan_tf.training import GanStep, Phase, PsnrStep, run_phase
 from esrgan_tf.training.checkpoints import Checkpoints
+from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.training.loop import run_phase
 from esrgan_tf.training.monitor import Monitor
-from esrgan_tf.training.train_step import TrainStep
+from esrgan_tf.training.psnr_step import PsnrStep
+from esrgan_tf.training.stopping import Diverged, StopRequest
+from esrgan_tf.training.train_step import Phase, TrainStep
 from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, state_of, train
 
 
@@ -71,7 +73,7 @@ def test_checkpoint_of_another_network_is_refused(tmp_path, eagerly):
     train("psnr", tmp_path, steps=1)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        generator, average = (residual_generator(4, filters=6, blocks=1) for _ in range(2))
+        generator, average = (compact_resnet_generator(4, filters=6, blocks=1) for _ in range(2))
         config = PhaseConfig(steps=2)
         phase = Phase("psnr", config, PsnrStep(generator, config), generator, average, 4)
     patches = Patches(Store(), 4, 32, 4, 0)

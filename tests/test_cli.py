@@ -20,7 +20,7 @@ from esrgan_tf.config import load_config
 from esrgan_tf.errors import as_typed
 from esrgan_tf.models import compact_generator, vgg_discriminator
 from esrgan_tf.publish.model_card import model_card
-from esrgan_tf.weights.pytorch import save_torch
+from esrgan_tf.weights.torch_files import save_torch
 from tests.conftest import run_process
 
 TRAIN = ("train", "--phase", "psnr", "--run_dir", "{new}", "--config", "{config}")
@@ -480,7 +480,7 @@ COMMANDS_WITH_CONFIG = {
     "degrade": ("degrade", "{tmp}/small/photo.png", "out.png"),
 }
 PASSED_OVER = (
-    "note: ./config.yaml is not a configuration of esrgan-tf (unknown section 'model'); passed over, name it with "
+    "note: ./config.yaml is not a configuration of esrgan-tf (unknown section 'model') and is ignored; name it with "
     "--config to have it checked\n"
 )
 
@@ -591,7 +591,7 @@ def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
         last[phase] = dict(zip(header.split(","), rows[-1].split(","), strict=True))
     for fact in (
         "alpha 0.8: 0.2 of the PSNR network, 0.8 of the GAN network",
-        "residual network, 8 filters, 1 blocks",
+        "Compact ResNet, 8 filters, 1 blocks",
         "a folder of images, low resolution made by antialiased bicubic reduction",
         "4 patches of 32x32 pixels",
         f"| psnr | 6 | 0.001, step | {float(last['psnr']['psnr']):.2f} |",
@@ -603,7 +603,11 @@ def test_the_card_states_the_runs_facts(trained_run, tmp_path, run_main):
 def test_the_card_tells_of_the_loss_on_grids(tmp_path):
     cards = [
         model_card(
-            "name", load_config(None, [f"gan.grid_weight={weight}"]), 1.0, 7, {"gan": tmp_path / "gan" / "m.csv"}
+            "name",
+            load_config(None, [f"gan.checkerboard_weight={weight}"]),
+            1.0,
+            7,
+            {"gan": tmp_path / "gan" / "m.csv"},
         )
         for weight in (0, 30)
     ]

@@ -99,7 +99,7 @@ def test_yaml_booleans_are_on_and_off():
         ("data.val_lr_dir=x", "needs data.val_hr_dir"),
         ("degradation.margin=-1", "the least is 0"),
         ("generator.scale=5", "not one of 1, 2, 4, 8, 16"),
-        ("generator.scale=3", r"not one of 1, 2, 4, 8, 16 for rrdb; compact, srresnet, residual\b.* can"),
+        ("generator.scale=3", r"not one of 1, 2, 4, 8, 16 for rrdb; compact, srresnet, compact_resnet\b.* can"),
         ("generator.unshuffle=3", "not one of null, 1, 2, 4"),
         ("generator.unshuffle=half", "not a whole number or null"),
         ("generator.plus=3", "not true or false"),
@@ -199,6 +199,31 @@ def test_scales_that_srresnet_has_not(norm, scale, scales):
     keys = ("generator.name=srresnet", f"generator.batch_norm={norm}", f"generator.scale={scale}")
     with pytest.raises(UserError, match=f"batch_norm enlarges by one of {scales}, not {scale}"):
         load_config(None, keys)
+
+
+def test_names_of_the_first_version_are_read_with_a_line_each(tmp_path):
+    recipe = tmp_path / "bundled_mine.yaml"
+    recipe.write_text("generator: {name: residual, blocks: 3}\ngan: {grid_weight: 30}\n", encoding="utf-8")
+    lines = []
+    config = load_config(tmp_path / "box_mine.yaml", ["runtime.recompute=blocks"], say=lines.append)
+    assert config == load_config(
+        None,
+        [
+            "generator.name=compact_resnet",
+            "generator.blocks=3",
+            "gan.checkerboard_weight=30",
+            "runtime.gradient_checkpointing=blocks",
+        ],
+    )
+    assert sorted(lines) == [
+        f"{tmp_path / 'box_mine.yaml'} is now {recipe}",
+        "gan.grid_weight is now gan.checkerboard_weight",
+        "generator.name residual is now compact_resnet",
+        "runtime.recompute is now runtime.gradient_checkpointing",
+    ]
+    lines.clear()
+    assert load_config(None, ["generator.name=residual"], say=lines.append).generator.name == "compact_resnet"
+    assert lines == ["generator.name residual is now compact_resnet"]
 
 
 def test_what_is_saved_reads_back(tmp_path):

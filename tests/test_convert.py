@@ -13,14 +13,14 @@ from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import (
     compact_generator,
-    residual_generator,
+    compact_resnet_generator,
     rrdb_generator,
     srresnet_generator,
     unet_sn_discriminator,
 )
 from esrgan_tf.publish.serving import export_saved_model
 from esrgan_tf.weights.loading import load_discriminator
-from esrgan_tf.weights.pytorch import save_torch
+from esrgan_tf.weights.torch_files import save_torch
 from tests.conftest import random_image, randomise
 
 KINDS = (".pth", ".safetensors", ".keras", "")
@@ -97,7 +97,7 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, tmp_path, run_main):
     save_torch(randomise(unet_sn_discriminator(6)), tmp_path / "netD.pth")
     generator = tmp_path / "run" / "psnr" / "generator.keras"  # what the first phase leaves
     generator.parent.mkdir(parents=True)
-    residual_generator(filters=8, blocks=1).save(generator)
+    compact_resnet_generator(filters=8, blocks=1).save(generator)
     gan = ("train", "--phase", "gan", "--config", tiny_config)
     status, out, err = run_main(
         *gan, "--run_dir", tmp_path / "run", "--discriminator_from", tmp_path / "netD.pth",
@@ -460,7 +460,7 @@ def test_a_start_that_computes_something_else_is_refused(tiny_config, tmp_path, 
 
 @pytest.mark.usefixtures("eagerly")
 def test_training_starts_from_a_network_of_another_scale(tiny_config, tmp_path, run_main):
-    x4 = randomise(residual_generator(4, filters=6, blocks=2))
+    x4 = randomise(compact_resnet_generator(4, filters=6, blocks=2))
     save_torch(x4, tmp_path / "x4.safetensors")
     still = ("--set=psnr.steps=1", "--set=psnr.learning_rate=1e-12", "--set=psnr.ema_decay=0")
     start = ("--init_from", tmp_path / "x4.safetensors", "--set=generator.scale=2")

@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.image_files import read_picture, read_rgb
-from esrgan_tf.images.jpeg_structure import MISSING
+from esrgan_tf.imaging.jpeg_structure import MISSING
+from esrgan_tf.imaging.reading import read_picture, read_rgb
 from tests.jpeg_reference import WHOLE, classify, segments
 
 PHOTO = np.ascontiguousarray(skimage.data.astronaut()[:44, 60:126])  # no side is a multiple of 8

@@ -20,10 +20,10 @@ from esrgan_tf.data import cache as cache_module
 from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_source
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.image_files import read_picture, read_rgb
-from esrgan_tf.images.limits import MOST_PIXELS
-from esrgan_tf.images.listing import image_files
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.imaging.limits import MAX_PIXELS
+from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.reading import read_picture, read_rgb
+from esrgan_tf.imaging.resampling import bicubic
 
 PHOTO = skimage.data.astronaut()[:64, :80]
 
@@ -181,7 +181,7 @@ def test_one_limit_of_pixels_for_training_and_enlarging(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_rgb(tmp_path / "photo.png"), PHOTO)
     header_of(tmp_path / "refused.png", 2**14, 2**14 + 1)
     refusal = f"it claims 16384x16385 pixels, more than the {2**28:,} accepted; cut it up"
-    assert MOST_PIXELS == 2**28
+    assert MAX_PIXELS == 2**28
     for read in (read_rgb, read_picture):
         with pytest.raises(UserError, match=refusal):
             read(tmp_path / "refused.png")

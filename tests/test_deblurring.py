@@ -9,17 +9,17 @@ from PIL import Image
 
 from esrgan_tf import deblur_upscale
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.training_images import bicubic
-from esrgan_tf.models import compact_generator, dpsr_generator
-from esrgan_tf.upscaling.deblurring import (
+from esrgan_tf.imaging.resampling import bicubic
+from esrgan_tf.inference.blur_kernels import checked_kernel, read_kernel
+from esrgan_tf.inference.deblurring import (
     ITERATIONS,
-    DeblurringEnlarger,
+    DeblurringUpscaler,
     closed_form,
     extend_smoothly,
     fast_length,
     transfer_function,
 )
-from esrgan_tf.upscaling.kernels import checked_kernel, read_kernel
+from esrgan_tf.models import compact_generator, dpsr_generator
 from tests.conftest import random_image, randomise
 
 KERNEL = np.array([[0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 5]], np.float64) / 8  # no flip or turn is the same
@@ -133,11 +133,11 @@ def test_keys_cubic_is_pillows():
 @pytest.mark.parametrize(("scale", "noise"), [(2, 2.55), (3, 0.0), (4, 10.0)])
 def test_the_loop_is_numpys(scale, noise, monkeypatch):
     """On an image that needs no continuation, as the kernel of one point and a good length tell."""
-    monkeypatch.setattr("esrgan_tf.upscaling.deblurring.fast_length", lambda least: {20: 18, 28: 25}[least])
-    monkeypatch.setattr("esrgan_tf.upscaling.deblurring.extend_smoothly", lambda image, height, width: image)
+    monkeypatch.setattr("esrgan_tf.inference.deblurring.fast_length", lambda least: {20: 18, 28: 25}[least])
+    monkeypatch.setattr("esrgan_tf.inference.deblurring.extend_smoothly", lambda image, height, width: image)
     image = np.random.default_rng(4).random((18, 25, 3)).astype(np.float32)
-    enlarger = DeblurringEnlarger(plain_enlarger(scale), KERNEL, noise)
-    result = enlarger._enlarge(image[None], enlarger._forward, lambda part: None)[0]
+    upscaler = DeblurringUpscaler(plain_enlarger(scale), KERNEL, noise)
+    result = upscaler._upscale(image[None], upscaler._forward, lambda part: None)[0]
     np.testing.assert_allclose(result, in_numpy(image.astype(np.float64), KERNEL, noise, scale), atol=1e-5)
 
 
@@ -151,9 +151,9 @@ def test_the_network_is_told_less_and_less_noise():
 
     image = keras.Input((None, None, 4))
     model = keras.Model(image, keras.layers.UpSampling2D(2, interpolation="nearest")(Listening()(image)))
-    enlarger = DeblurringEnlarger(model, KERNEL, 2.55, tile=64, overlap=8)
+    upscaler = DeblurringUpscaler(model, KERNEL, 2.55, tile=64, overlap=8)
     del levels[:]
-    enlarger(np.zeros((8, 8, 3), np.uint8))
+    upscaler(np.zeros((8, 8, 3), np.uint8))
     np.testing.assert_allclose(255 * np.array(levels), np.geomspace(49, 2.55, 15), rtol=1e-5)
 
 
@@ -181,21 +181,21 @@ def test_tiles_are_nearly_the_whole():
     photo = np.random.default_rng(5).integers(0, 256, (90, 110, 3), dtype=np.uint8)
     photo = scipy.ndimage.gaussian_filter(photo, (2, 2, 0))
     model = plain_enlarger(2)
-    whole = DeblurringEnlarger(model, KERNEL, 5.0, tile=256)(photo).astype(int)
+    whole = DeblurringUpscaler(model, KERNEL, 5.0, tile=256)(photo).astype(int)
     differences = []
     for overlap in (0, None):
-        enlarger = DeblurringEnlarger(model, KERNEL, 5.0, tile=64, overlap=overlap)
-        differences.append(np.abs(whole - enlarger(photo)).mean())
+        upscaler = DeblurringUpscaler(model, KERNEL, 5.0, tile=64, overlap=overlap)
+        differences.append(np.abs(whole - upscaler(photo)).mean())
     assert differences[0] > 0.3  # of 255
     assert differences[1] < differences[0] / 3
 
 
 def test_progress_counts_iterations():
-    enlarger = DeblurringEnlarger(plain_enlarger(2), KERNEL, 5.0, tile=256)
-    told = []
-    list(enlarger.tiles(np.zeros((20, 30, 3), np.uint8), told.append))
-    assert told[:15] == [600 * i // 15 for i in range(1, 16)]
-    assert told[-1] == 600
+    upscaler = DeblurringUpscaler(plain_enlarger(2), KERNEL, 5.0, tile=256)
+    reported = []
+    list(upscaler.tiles(np.zeros((20, 30, 3), np.uint8), reported.append))
+    assert reported[:15] == [600 * i // 15 for i in range(1, 16)]
+    assert reported[-1] == 600
 
 
 def test_gray_stays_gray_and_pillow_and_paths_are_taken(tmp_path):
@@ -269,7 +269,7 @@ def test_other_mistakes_of_a_deblurring(tmp_path, run_main):
         assert err.count("\n") == 1, err
         assert message in err
     with pytest.raises(UserError, match=r"noise 51: must be from 0 to 50"):
-        DeblurringEnlarger(plain_enlarger(2), KERNEL, 51)
+        DeblurringUpscaler(plain_enlarger(2), KERNEL, 51)
 
 
 def test_the_command_deblurs(tmp_path, run_main):

@@ -12,9 +12,9 @@ from PIL import Image
 
 from esrgan_tf.config import Config, load_config
 from esrgan_tf.data import DegradedStore, degradations
+from esrgan_tf.data.degradation_recipes import METHODS, Kernel, Recipe, Round, draw_recipe
 from esrgan_tf.data.degradations import Degradation, degrade
 from esrgan_tf.data.patches import Patches
-from esrgan_tf.data.recipes import METHODS, Kernel, Recipe, Round, draw_recipe
 from esrgan_tf.errors import UserError
 from tests.small_training import Store
 
@@ -109,12 +109,12 @@ def test_jpeg_is_pillows(quality):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def by_hand(image, recipe, scale):
+def compute_directly(image, recipe, scale):
     """The whole chain without noise, in NumPy, SciPy and Pillow."""
     height, width = image.shape[0] // scale, image.shape[1] // scale
     x = image / 255.0
     if recipe.sharpen:
-        from esrgan_tf.images.filters import unsharp_mask  # compared with SciPy's in test_filters
+        from esrgan_tf.imaging.filters import unsharp_mask  # compared with SciPy's in test_filters
 
         x = unsharp_mask(tf.constant(x[None], tf.float32))[0].numpy().astype(float)
 
@@ -152,13 +152,13 @@ def test_the_order_of_the_steps(jpeg_last, sharpen):
     first = Round(Kernel("anisotropic", 9, (2.0, 0.6), 0.4, 1.0), 0.61, "bilinear", "gaussian", 0.0, False, 71)
     second = Round(Kernel("isotropic", 7, (0.5, 0.5), None, 1.0), 1.13, "area", "poisson", 0.0, True, 62)
     recipe = Recipe(sharpen, first, second, Kernel("sinc", 11, cutoff=1.9), "bilinear", jpeg_last, 7)
-    found, expected = degrade(PHOTO[None], [recipe], 4)[0], by_hand(PHOTO, recipe, 4)
+    found, expected = degrade(PHOTO[None], [recipe], 4)[0], compute_directly(PHOTO, recipe, 4)
     assert found.shape == (24, 32, 3)
     assert found.dtype == np.uint8
     # A value that rounds otherwise before JPEG may change a coefficient of its block.
     difference = np.abs(found - expected)
     assert difference.mean() < 0.1
-    assert np.abs(found - by_hand(PHOTO, dataclasses.replace(recipe, jpeg_last=not jpeg_last), 4)).mean() > 1
+    assert np.abs(found - compute_directly(PHOTO, dataclasses.replace(recipe, jpeg_last=not jpeg_last), 4)).mean() > 1
 
 
 def test_a_batch_is_a_function_of_seed_step_and_place():

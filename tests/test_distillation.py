@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from benchmarks import distillation, distillation_data, observers
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import residual_generator
+from esrgan_tf.models import compact_resnet_generator
 
 
 @pytest.fixture
@@ -162,5 +162,5 @@ def test_stages_are_what_the_configuration_allows():
         config = load_config(distillation.CONFIG, [f"{key}={value}" for key, value in settings.items()])
         assert config.data.hr_patch <= 4 * (distillation_data.CROP - 2 * distillation_data.MARGIN)
         assert config.data.hr_patch % config.discriminator.multiple == 0
-        assert 2_000_000 <= residual_generator(**config.generator.arguments).count_params() <= 2_500_000
+        assert 2_000_000 <= compact_resnet_generator(**config.generator.arguments).count_params() <= 2_500_000
     assert len({stage.name for stage in distillation.STAGES}) == len(distillation.STAGES)

@@ -13,12 +13,12 @@ from esrgan_tf.config import load_config
 from esrgan_tf.data import Patches
 from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.errors import UserError
+from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models import dpsr_generator
 from esrgan_tf.models.dpsr.options import DPSR
-from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_model
-from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
+from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
 from tests.small_training import Store
@@ -89,9 +89,9 @@ def test_an_enlarger_tells_the_network_the_noise():
     for noise in (0, 20):
         level = np.full((1, 7, 9, 1), noise / 255, np.float32)
         expected = 255 * np.asarray(model(np.concatenate([image[None] / np.float32(255), level], axis=-1)))[0]
-        enlarger = Enlarger(model, noise=noise)
-        assert (enlarger.channels, enlarger.scale) == (3, 2)
-        results.append(enlarger(image))
+        upscaler = Upscaler(model, noise=noise)
+        assert (upscaler.channels, upscaler.scale) == (3, 2)
+        results.append(upscaler(image))
         np.testing.assert_allclose(results[-1], np.clip(expected, 0, 255), atol=0.501)
     assert (results[0] != results[1]).any()
 
@@ -146,7 +146,7 @@ def test_a_run_says_that_it_takes_the_noise_and_goes_on(tiny_config, tmp_path, r
     program = program.replace("PATH", str(tmp_path / "out")).replace("photo.png", str(tmp_path / "photo.png"))
     made = {}
     exec(program, made)
-    expected = Enlarger(load_model(tmp_path / "out"), noise=5)(np.asarray(Image.open(tmp_path / "photo.png")))
+    expected = Upscaler(load_model(tmp_path / "out"), noise=5)(np.asarray(Image.open(tmp_path / "photo.png")))
     np.testing.assert_array_equal(made["enlarged"][0], expected)
 
 
@@ -155,5 +155,5 @@ def test_other_networks_see_noise_and_no_level():
     store = DegradedStore(Store(), Degradation(config), 0)
     assert store.lr(0).shape == (12, 12, 3)
     assert (store.lr(0) != Store().lr(0)).any()
-    told = DegradedStore(Store(), Degradation(load_config(None, CONFIG)), 0)
-    assert told.lr(0).shape == (12, 12, 4)
+    conditioned = DegradedStore(Store(), Degradation(load_config(None, CONFIG)), 0)
+    assert conditioned.lr(0).shape == (12, 12, 4)

@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import edsr_generator
-from esrgan_tf.models.edsr import names
+from esrgan_tf.models.edsr import torch_mapping
 from esrgan_tf.models.edsr.options import EDSR
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_model
-from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
+from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
 
@@ -74,7 +74,7 @@ def assert_same_output(model, network):
 )
 def test_parameters_are_the_published_ones(filters, blocks, scale, parameters):
     """Of its tensors, which small networks below are compared with: to draw 43 million weights takes long."""
-    tensors = names.tensors(EDSR(filters=filters, blocks=blocks, scale=scale), "Keras")
+    tensors = torch_mapping.tensors(EDSR(filters=filters, blocks=blocks, scale=scale), "Keras")
     assert sum(math.prod(shape) for _, shape in tensors.values()) == parameters
     if filters == 64:
         model = edsr_generator(scale, filters, blocks)
@@ -242,25 +242,25 @@ def test_convert_says_what_it_assumes_and_is_told_otherwise(network, tmp_path, r
     convert = ("convert", tmp_path / "a.safetensors")
     status, out, err = run_main(*convert, tmp_path / "assumed.keras")
     assert status == 0, err
-    told = isinstance(network, reference.EDSR)
-    mean = "" if told else ", and the mean colour of DIV2K to be subtracted"
+    holds_mean = isinstance(network, reference.EDSR)
+    mean = "" if holds_mean else ", and the mean colour of DIV2K to be subtracted"
     assert f"note: the residual scale is taken to be 1{mean}; --residual_scale and --nomean say otherwise\n" in out
-    for ending in (".keras", ".safetensors", ""):
-        status, out, err = run_main(*convert, tmp_path / f"told{ending}", "--residual_scale", "0.3")
+    for extension in (".keras", ".safetensors", ""):
+        status, out, err = run_main(*convert, tmp_path / f"told{extension}", "--residual_scale", "0.3")
         assert status == 0, err
         assert "note: the residual scale" not in out
-        assert_same_output(load_model(tmp_path / f"told{ending}"), network)
+        assert_same_output(load_model(tmp_path / f"told{extension}"), network)
 
 
 def test_a_network_without_mean_is_told_and_known_again(tmp_path, run_main):
     network = of_basicsr(2, 8, 2)
     network.mean = torch.zeros(3, 1, 1)
     save_file(network.state_dict(), tmp_path / "a.safetensors")
-    for ending in (".keras", ""):
-        status, _, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{ending}", "--nomean")
+    for extension in (".keras", ""):
+        status, _, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{extension}", "--nomean")
         assert status == 0, err
-        assert_same_output(load_model(tmp_path / f"b{ending}"), network)
-        assert "residual scale 1, no mean colour" in describe(load_model(tmp_path / f"b{ending}"))
+        assert_same_output(load_model(tmp_path / f"b{extension}"), network)
+        assert "residual scale 1, no mean colour" in describe(load_model(tmp_path / f"b{extension}"))
 
 
 def test_what_cannot_be_told(tmp_path, run_main):

@@ -15,10 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from skimage.metrics import structural_similarity
 
-from esrgan_tf.images.metrics import psnr, ssim
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.evaluation.metrics import psnr, ssim
+from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.models import compact_generator, rrdb_generator
-from esrgan_tf.weights.pytorch import save_torch
+from esrgan_tf.weights.torch_files import save_torch
 from tests import reference, torch_reference
 from tests.conftest import needs_shared, randomise
 
@@ -44,7 +44,7 @@ def place(tmp_path_factory):
 
 
 def test_report_is_the_independent_computation(place, tmp_path, run_main):
-    outputs = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--sheet", tmp_path / "s.png")
+    outputs = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--comparison_grid", tmp_path / "s.png")
     status, out, err = run_main("evaluate", "--model", place / "model.safetensors", "--hr_dir", place / "hr", *outputs)
     assert status == 0, err
     network = torch_reference.Compact(4, 4, 1)
@@ -128,7 +128,7 @@ def test_the_mean_is_of_the_images_that_are_not_exact(exact, place, tmp_path, ru
     if exact == "model and bicubic":
         network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
     network.save(tmp_path / "model.keras")
-    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--sheet", tmp_path / "s.png")
+    reports = ("--report", tmp_path / "r.json", "--report", tmp_path / "r.csv", "--comparison_grid", tmp_path / "s.png")
     status, out, err = run_main("evaluate", "--model", tmp_path / "model.keras", "--hr_dir", tmp_path / "hr", *reports)
     assert status == 0, err
     report = json.loads((tmp_path / "r.json").read_text())
@@ -178,7 +178,7 @@ def test_lpips_is_given_images_as_it_wants_them(place, run_main, monkeypatch):
 
 @pytest.mark.shared
 def test_published_weights_on_set5(tmp_path, run_main):
-    """The figures of docs/measuring.md, computed without this package: PyTorch, NumPy, Pillow."""
+    """The figures of docs/evaluation.md, computed without this package: PyTorch, NumPy, Pillow."""
     weights, folder = needs_shared("realesrgan_compact", "realesr-general-x4v3.safetensors"), needs_shared("set5")
     flags = ("--hr_dir", folder / "hr", "--lr_dir", folder / "lr_x4", "--report", tmp_path / "r.json")
     status, _, err = run_main("evaluate", "--model", weights, *flags)
@@ -196,7 +196,7 @@ def test_published_weights_on_set5(tmp_path, run_main):
         expected = np.mean([image[measure] for image in values])
         assert value == pytest.approx(expected, abs=2e-3 if "psnr" in measure else 1e-4)
     assert report["mean"]["bicubic"]["psnr_y"] == pytest.approx(28.43, abs=0.01)
-    page = (Path(__file__).parents[1] / "docs" / "measuring.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
     for value, form in ((report["mean"]["model"]["psnr_y"], ".2f"), (report["mean"]["model"]["ssim_y"], ".4f")):
         assert format(value, form) in page
 
@@ -228,7 +228,7 @@ MISTAKES = {
         "must end in",
     ),
     "sheet of another kind": (
-        ("--model", "{model}", "--hr_dir", "{place}/hr", "--sheet", "{tmp}/s.jpg"),
+        ("--model", "{model}", "--hr_dir", "{place}/hr", "--comparison_grid", "{tmp}/s.jpg"),
         "must end in .png",
     ),
     "report below a file": (
@@ -258,3 +258,11 @@ def test_a_mistake_is_one_line(mistake, place, tmp_path, run_main):
     assert message.format(**names) in err
     assert err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_former_name_of_a_flag_is_read_with_a_line(tmp_path, run_main):
+    status, _, err = run_main("evaluate", "--model", "photo", "--hr_dir", tmp_path, f"--sheet={tmp_path}/s.jpg")
+    assert status == 2
+    note, error = err.splitlines()
+    assert note == "note: --sheet is now --comparison_grid"
+    assert error.endswith("s.jpg: must end in .png")

@@ -13,20 +13,26 @@ from safetensors.numpy import load_file, save_file
 from esrgan_tf import export_saved_model, load_model
 from esrgan_tf.config import GanConfig, PhaseConfig, as_plain, load_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, residual_generator, unet_sn_discriminator
-from esrgan_tf.models.torch_names import constant
+from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.models import DISCRIMINATORS, FAMILIES, GENERATORS, compact_resnet_generator, unet_sn_discriminator
+from esrgan_tf.models.torch_tensors import constant
 from esrgan_tf.schema import keys_of
-from esrgan_tf.training import GanStep, PsnrStep
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.training.psnr_step import PsnrStep
 from esrgan_tf.weights import architecture
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_network
-from esrgan_tf.weights.pytorch import load_torch, save_torch
+from esrgan_tf.weights.torch_files import load_torch, save_torch
 from tests.conftest import assert_close, random_image, randomise
 
 SMALL = {"filters": 4, "growth": 2, "blocks": 1, "groups": 1, "reduction": 2}
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO rounds to bfloat16 where the processor can
-IN_OPENVINO = ("rcan", "residual", "span", "srresnet")  # `python -m benchmarks.formats --generators` takes all
+IN_OPENVINO = (
+    "rcan",
+    "compact_resnet",
+    "span",
+    "srresnet",
+)  # `python -m benchmarks.export_formats --generators` takes all
 SIZE = 32  # what every discriminator divides
 
 
@@ -50,9 +56,9 @@ def test_it_is_recognised_and_its_weights_go_to_pytorch_and_back(name, tmp_path)
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert f" {trainable:,} parameters" in str(found)
     back = model
-    for ending in ("safetensors", "pth", "keras"):
-        path = tmp_path / f"weights.{ending}"
-        back.save(path) if ending == "keras" else save_torch(back, path)
+    for extension in ("safetensors", "pth", "keras"):
+        path = tmp_path / f"weights.{extension}"
+        back.save(path) if extension == "keras" else save_torch(back, path)
         back = load_network(path)
         for before, after in zip(model.weights, back.weights, strict=True):
             assert before.path == after.path
@@ -86,9 +92,9 @@ def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
         assert all(np.isfinite(g).all() for network in gradients.values() for g in network)
     export_saved_model(model, tmp_path / "exported")
     image = (255 * random_image(9, 7)[0]).astype(np.uint8)
-    expected = Enlarger(model)(image)
+    expected = Upscaler(model)(image)
     assert expected.shape == (scale * 9, scale * 7, 3)
-    np.testing.assert_array_equal(Enlarger(load_model(tmp_path / "exported"))(image), expected)
+    np.testing.assert_array_equal(Upscaler(load_model(tmp_path / "exported"))(image), expected)
     if name in IN_OPENVINO:
         opened = openvino.compile_model(openvino.convert_model(tmp_path / "exported"), "CPU", EXACT)
         assert_close(opened(255 * lr)[0], 255 * np.asarray(model(lr)))
@@ -107,15 +113,15 @@ def test_a_discriminator_trains(name):
 
 def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path):
     """Such as a mean colour; here the packaged models' network has one."""
-    plain = GENERATORS["residual"]
+    plain = GENERATORS["compact_resnet"]
 
     def tensors(options, style):
         result = plain.names.tensors(options, style)
         return result | constant("grey", (0.5, 0.25), (2, 1)) if style == "esrgan_tf" else result
 
     names = types.SimpleNamespace(**{**vars(plain.names), "tensors": tensors})
-    monkeypatch.setattr(architecture, "FAMILIES", {"residual": dataclasses.replace(plain, names=names)})
-    model = randomise(residual_generator(2, filters=4, blocks=1))
+    monkeypatch.setattr(architecture, "FAMILIES", {"compact_resnet": dataclasses.replace(plain, names=names)})
+    model = randomise(compact_resnet_generator(2, filters=4, blocks=1))
     path = tmp_path / "weights.safetensors"
     assert str(save_torch(model, path)) == str(recognise_model(model))  # the constant counts as no parameter
     state = load_file(path)
@@ -123,7 +129,7 @@ def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path)
     for before, after in zip(model.weights, load_torch(path).weights, strict=True):
         np.testing.assert_array_equal(before, after)
     save_file({**state, "grey": np.float32([[0.5], [0.75]])}, path)
-    with pytest.raises(UserError, match=r"grey holds 0\.5, 0\.75; the residual network is built for 0\.5, 0\.25 only$"):
+    with pytest.raises(UserError, match=r"grey holds 0\.5, 0\.75; Compact ResNet is built for 0\.5, 0\.25 only$"):
         load_torch(path)
     del state["grey"]
     save_file(state, path)
@@ -132,7 +138,7 @@ def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path)
 
 
 def test_two_that_fit_one_file_are_our_mistake(monkeypatch):
-    twin = dataclasses.replace(GENERATORS["residual"])
+    twin = dataclasses.replace(GENERATORS["compact_resnet"])
     monkeypatch.setattr(architecture, "FAMILIES", {**FAMILIES, "twin": twin})
-    with pytest.raises(RuntimeError, match=r"its tensors fit the residual network: .* and the residual network: "):
-        recognise_model(residual_generator(2, filters=4, blocks=1))
+    with pytest.raises(RuntimeError, match=r"its tensors fit Compact ResNet: .* and Compact ResNet: "):
+        recognise_model(compact_resnet_generator(2, filters=4, blocks=1))

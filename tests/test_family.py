@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from esrgan_tf.config import RuntimeConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.images.filters import unsharp_mask
+from esrgan_tf.imaging.filters import unsharp_mask
 from esrgan_tf.models import compact_generator, srgan_discriminator, srresnet_generator, unet_sn_discriminator
 from esrgan_tf.training.train_step import TrainStep
 from tests import reference

@@ -28,8 +28,8 @@ from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import compact_generator
 from esrgan_tf.weights.loading import load_discriminator, load_network
-from esrgan_tf.weights.named import find_model
-from esrgan_tf.weights.pytorch import load_torch_network
+from esrgan_tf.weights.model_names import find_model
+from esrgan_tf.weights.torch_files import load_torch_network
 from tests import torch_reference as reference
 from tests.conftest import REPOSITORY, SHARED, random_image, randomise, run_process
 

@@ -4,7 +4,7 @@ import scipy.ndimage
 import skimage.data
 import tensorflow as tf
 
-from esrgan_tf.images.filters import blur, unsharp_mask
+from esrgan_tf.imaging.filters import blur, unsharp_mask
 
 RNG = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from esrgan_tf import export_litert, export_onnx
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import GENERATORS, residual_generator, rrdb_generator, vgg_discriminator
+from esrgan_tf.models import GENERATORS, compact_resnet_generator, rrdb_generator, vgg_discriminator
 from esrgan_tf.publish import litert, verification
 from esrgan_tf.publish.litert import read_facts, run_litert
 from esrgan_tf.publish.onnx import run_onnx
@@ -35,7 +35,7 @@ for folder in map(pathlib.Path, sys.argv[1:]):
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
             np.save(folder / f"onnx_{name}.npy", session.run(["super_resolution"], {"image": given})[0])
 """
-# Those with operations that no other has; `python -m benchmarks.formats --generators` takes all, in three scales.
+# Networks with operations that no other has. `python -m benchmarks.export_formats --generators` compares all.
 NETWORKS = {name: small(GENERATORS[name]) for name in ("rrdb", "compact", "rcan", "span")}
 NETWORKS["rrdb"] = dataclasses.replace(NETWORKS["rrdb"], scale=2)  # packs pixels
 NETWORKS["msrresnet"] = dataclasses.replace(small(GENERATORS["srresnet"]), scale=3, batch_norm=False)  # bilinear
@@ -107,7 +107,7 @@ def test_an_altered_network_is_exported_as_what_it_computes(tmp_path):
 
 
 def test_a_tile_has_one_size(tmp_path):
-    model = randomise(residual_generator(2, 4, 1))
+    model = randomise(compact_resnet_generator(2, 4, 1))
     export_litert(model, tmp_path / "a.tflite", tile=24)
     export_onnx(model, tmp_path / "a.onnx", tile=24)
     (shape,) = (tensor.type.tensor_type.shape for tensor in onnx.load(tmp_path / "a.onnx").graph.input)
@@ -122,7 +122,7 @@ def test_a_tile_has_one_size(tmp_path):
 
 
 def test_rounded_weights_are_smaller_and_not_the_same(tmp_path):
-    model = residual_generator(2, 32, 2)
+    model = compact_resnet_generator(2, 32, 2)
     whole = 4 * model.count_params()  # float32's, which both signatures share
     sizes, psnr = {}, {}
     for weights in ("float16", "dynamic"):
@@ -136,7 +136,7 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     status, out, err = run_main("export", "--model", "faithful", "--output", tmp_path / "small.tflite")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("faithful: the residual network: scale 4, 64 filters")
+    assert lines[0].startswith("faithful: Compact ResNet: scale 4, 64 filters")
     assert lines[1].startswith(f"written, run in LiteRT and compared: {tmp_path / 'small.tflite'}, 3.0 MB; PSNR of ")
     facts = read_facts(tmp_path / "small.tflite")
     assert facts["name"] == "small"
@@ -151,7 +151,7 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     assert "written, run in ONNX Runtime and compared: " in out
     model = onnx.load(tmp_path / "half.onnx")
     onnx.checker.check_model(model, full_check=True)
-    assert model.doc_string.startswith("half: enlarges images 4 times. the residual network")
+    assert model.doc_string.startswith("half: enlarges images 4 times. Compact ResNet")
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert properties["source"] == "faithful and sharp, alpha 0.5"
     assert properties["licence"] == "Apache-2.0"
@@ -174,7 +174,7 @@ def test_a_run_is_exported_for_phones(trained_run, tmp_path, run_main):
 
 @pytest.mark.parametrize(("export", "name"), [(export_litert, "a.tflite"), (export_onnx, "a.onnx")])
 def test_a_file_that_computes_something_else_is_not_left(export, name, tmp_path, monkeypatch):
-    model = residual_generator(2, 4, 1)
+    model = compact_resnet_generator(2, 4, 1)
     exact = verification.sample
     monkeypatch.setattr(verification, "sample", lambda *given: (exact(*given)[0], exact(*given)[1] + 0.1))
     with pytest.raises(RuntimeError, match=r"the exported serving_default differs from the model by 0\.1 of 255"):
@@ -183,31 +183,31 @@ def test_a_file_that_computes_something_else_is_not_left(export, name, tmp_path,
 
 
 def test_a_file_of_wrong_rounded_weights_is_not_left(tmp_path, monkeypatch):
-    other = randomise(residual_generator(2, 4, 1), 1)
+    other = randomise(compact_resnet_generator(2, 4, 1), 1)
     converted = litert._converted
     monkeypatch.setattr(litert, "_converted", lambda _, weights, tile: converted(other, weights, tile))
     with pytest.raises(RuntimeError, match="the exported serving_default differs from the model by"):
-        export_litert(randomise(residual_generator(2, 4, 1)), tmp_path / "a.tflite", "dynamic")
+        export_litert(randomise(compact_resnet_generator(2, 4, 1)), tmp_path / "a.tflite", "dynamic")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("ending", "module", "line"),
+    ("extension", "module", "line"),
     [
         ("tflite", "ai_edge_litert", "LiteRT needs packages that are not there; pip install 'esrgan-tf[litert]'"),
         ("onnx", "tf2onnx", "ONNX needs packages that are not there; pip install 'esrgan-tf[onnx]'"),
     ],
 )
-def test_a_missing_package_is_named_in_one_line(ending, module, line, tmp_path, run_main, monkeypatch):
+def test_a_missing_package_is_named_in_one_line(extension, module, line, tmp_path, run_main, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    path = tmp_path / f"a.{ending}"
+    path = tmp_path / f"a.{extension}"
     expected = (2, "", f"esrgan-tf: {path}: {line}\n")
     assert run_main("export", "--model", "photo", "--output", path) == expected
     assert run_main("convert", "photo", path) == expected
 
 
 def test_nothing_is_written_over_and_no_other_word_taken(tmp_path):
-    model = residual_generator(2, 4, 1)
+    model = compact_resnet_generator(2, 4, 1)
     (tmp_path / "there").touch()
     for export in (export_litert, export_onnx):
         with pytest.raises(UserError, match="exists"):

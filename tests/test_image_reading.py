@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.image_files import read_picture, read_rgb
+from esrgan_tf.imaging.reading import read_picture, read_rgb
 
 PHOTO = np.ascontiguousarray(skimage.data.astronaut()[20:64, 60:126])
 GRAY = PHOTO[..., 1].copy()

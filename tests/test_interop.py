@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from esrgan_tf import export_saved_model, load_model
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import GENERATORS, compact_generator, rrdb_generator
-from esrgan_tf.weights import pytorch
+from esrgan_tf.weights import torch_files
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_discriminator
-from esrgan_tf.weights.pytorch import load_torch, load_torch_network, save_torch
 from esrgan_tf.weights.state_dicts import write_state_dict
+from esrgan_tf.weights.torch_files import load_torch, load_torch_network, save_torch
 from tests import torch_reference as reference
 from tests.conftest import needs_shared, random_image, randomise
 
@@ -49,10 +49,10 @@ NETWORKS = {
     "compact x3": (lambda: reference.Compact(3, 48, 2), None),
     "compact x8": (lambda: reference.Compact(8, 40, 3), None),
     "compact, gray": (lambda: reference.Compact(2, 16, 2, channels=1), None),
-    "residual x4, packaged size": (lambda: reference.Residual(), 731_120),
-    "residual x1": (lambda: reference.Residual(1, 12, 2), None),
-    "residual x3": (lambda: reference.Residual(3, 12, 2), None),
-    "residual x8, gray": (lambda: reference.Residual(8, 12, 1, channels=1), None),
+    "residual x4, packaged size": (lambda: reference.CompactResNet(), 731_120),
+    "residual x1": (lambda: reference.CompactResNet(1, 12, 2), None),
+    "residual x3": (lambda: reference.CompactResNet(3, 12, 2), None),
+    "residual x8, gray": (lambda: reference.CompactResNet(8, 12, 1, channels=1), None),
     "SRResNet x4, full size": (lambda: reference.SRResNet(), 1_547_350),
     "SRResNet x2": (lambda: reference.SRResNet(2, 12, 3), None),
     "SRResNet x8, gray": (lambda: reference.SRResNet(8, 12, 2, channels=1), None),
@@ -97,7 +97,7 @@ def test_output_is_pytorchs(name, tmp_path):
     count = trainable(model)
     assert count == sum(p.numel() for p in network.parameters())
     assert parameters in (None, count)
-    assert f"{count:,} parameters" in pytorch.describe(model)
+    assert f"{count:,} parameters" in torch_files.describe(model)
     channels = model.inputs[0].shape[-1]
     for size in ((17, 13), (8, 20)):
         assert_same_output(model, network, random_image(*size, channels=channels))
@@ -369,7 +369,9 @@ def test_what_does_not_read_back_is_not_left_there(tmp_path, monkeypatch):
     model = randomise(compact_generator(filters=4, blocks=1))
     for damage in ({"body.0.bias": np.ones(4, np.float32)}, {"surplus": np.ones(1, np.float32)}):
         monkeypatch.setattr(
-            pytorch, "write_state_dict", lambda state, path, wrapper, d=damage: write_state_dict({**state, **d}, path)
+            torch_files,
+            "write_state_dict",
+            lambda state, path, wrapper, d=damage: write_state_dict({**state, **d}, path),
         )
         with pytest.raises(RuntimeError, match="does not read back as it was written"):
             save_torch(model, tmp_path / "weights.safetensors")

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.weights.architecture import recognise_model
-from esrgan_tf.weights.formats import check_torch
-from esrgan_tf.weights.pytorch import load_torch
 from esrgan_tf.weights.state_dicts import open_tensors
+from esrgan_tf.weights.torch_files import load_torch
+from esrgan_tf.weights.torch_import import check_torch
 from tests import torch_reference as reference
 from tests.conftest import REPOSITORY
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from esrgan_tf.training.losses import (
-    grid_loss,
+    checkerboard_loss,
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,
@@ -127,7 +127,7 @@ def test_the_grid_loss_is_the_mean_of_each_place():
     rng = np.random.default_rng(0)
     hr, sr = (rng.random((2, 36, 40, 3)) for _ in range(2))
     expected = repeated(sr - hr) + repeated(texture(sr) - texture(hr))
-    assert float(grid_loss(tf.constant(hr, tf.float32), tf.constant(sr, tf.float32), 4)) == pytest.approx(
+    assert float(checkerboard_loss(tf.constant(hr, tf.float32), tf.constant(sr, tf.float32), 4)) == pytest.approx(
         expected, rel=1e-5
     )
 
@@ -137,12 +137,12 @@ def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
     """Dots that are all bright, and dots of which as many are dark, are both seen; brightness and noise are not."""
     rng = np.random.default_rng(1)
     hr = rng.random((1, 16 * scale, 16 * scale, 3), dtype=np.float32)
-    assert float(grid_loss(hr, hr + 0.1, scale)) == pytest.approx(0, abs=1e-6)
+    assert float(checkerboard_loss(hr, hr + 0.1, scale)) == pytest.approx(0, abs=1e-6)
     even, bright, either = np.full_like(hr, 0.5), np.zeros_like(hr), np.zeros_like(hr)
     bright[:, ::scale, ::scale] = 0.1
     either[:, ::scale, ::scale] = 0.1 * rng.choice([-1.0, 1.0], either[:, ::scale, ::scale].shape)
     noise = np.float32(rng.choice([-1.0, 1.0], hr.shape)) * np.abs(bright).mean()  # as strong, in all places
-    seen = {name: float(grid_loss(even, even + pattern, scale)) for name, pattern in
+    seen = {name: float(checkerboard_loss(even, even + pattern, scale)) for name, pattern in
             {"bright": bright, "either": either, "noise": noise}.items()}  # fmt: skip
     n = scale**2  # the first of n places: 0.1 (1 - 1/n) there, and 0.1/n at the others, and about as much of texture
     assert seen["bright"] > 1.5 * 0.2 * (n - 1) / n**2
@@ -152,4 +152,4 @@ def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
 
 def test_the_grid_loss_of_patches_smaller_than_its_window():
     hr = np.zeros((1, 16, 16, 3), np.float32)
-    assert float(grid_loss(hr, hr, 4)) == 0
+    assert float(checkerboard_loss(hr, hr, 4)) == 0

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from esrgan_tf.upscaling.memory import available_memory
+from esrgan_tf.inference.memory import available_memory
 
 MEMINFO = "MemTotal:       32000000 kB\nMemFree:        100 kB\nMemAvailable:   16000000 kB\n"
 HOST = 16_000_000 * 1024

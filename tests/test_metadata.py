@@ -23,11 +23,11 @@ from PIL import ExifTags, Image, ImageCms, IptcImagePlugin, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.images.inventory import Inventory, Result
-from esrgan_tf.images.metadata import parts_for
-from esrgan_tf.images.result_containers import write_result
-from esrgan_tf.images.xmp import Enlargement
-from esrgan_tf.upscaling.files import upscale_file
+from esrgan_tf.imaging.inventory import Inventory, Result
+from esrgan_tf.imaging.metadata import parts_for
+from esrgan_tf.imaging.result_metadata import write_result
+from esrgan_tf.imaging.xmp import Upscaling
+from esrgan_tf.inference.image_files import upscale_file
 from tests.conftest import SHARED
 from tests.containers import (
     chunk,
@@ -1046,7 +1046,7 @@ def test_exif_in_every_format(source, kind, tmp_path):
 def test_a_tiff_beyond_4_gigabytes(tmp_path):
     """As its form is, with another directory behind all."""
     image = pyvips.Image.new_from_array(PHOTO).copy(interpretation="srgb")
-    result = Result(".tif", 3, False, 8, (11.811, 5.9055), Enlargement(64, 48, 1, 1, 1))
+    result = Result(".tif", 3, False, 8, (11.811, 5.9055), Upscaling(64, 48, 1, 1, 1))
     found = Inventory(exif=exif_of({0x9003: "2024:05:06 07:08:09"}).tobytes()[6:], icc=PROFILE)
     with open(tmp_path / "a.tif", "w+b") as file:
         write_result(image, file, {"bigtiff": True}, found, parts_for(found, None, result), result)

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from esrgan_tf.images import colour_profiles, xmp
-from esrgan_tf.images.exif import Exif
-from esrgan_tf.images.tiff_tags import Form, entry, form_of, read_directory, read_tree, written
-from esrgan_tf.images.xmp_editing import edited, remove
+from esrgan_tf.imaging import colour_profiles, xmp
+from esrgan_tf.imaging.exif import Exif
+from esrgan_tf.imaging.tiff_tags import Form, entry, form_of, read_directory, read_tree, written
+from esrgan_tf.imaging.xmp_editing import edited, remove
 
 SPACES = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:a="urn:a" xmlns:b="urn:b"'
 PACKET = f"""<?xpacket begin=""?><!-- a > b --><rdf:RDF {SPACES}><rdf:Description a:one = '1 &gt; "0"' b:one="2">

@@ -5,9 +5,9 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.metrics import psnr, ssim, to_uint8
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.evaluation.metrics import psnr, ssim, to_uint8
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic
 from tests.conftest import needs_shared
 
 HR = skimage.data.astronaut()[:200, :160]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from esrgan_tf.weights import packaged
-from esrgan_tf.weights.published import published_models
+from esrgan_tf.weights import bundled
+from esrgan_tf.weights.downloadable import downloadable_models
 from tests.conftest import run_process
 from tests.model_server import CONTENT
 
@@ -15,7 +15,7 @@ PROGRAM = "from esrgan_tf.cli.main import entry_point; entry_point()"
 KEYS = {
     *("name", "aliases", "title", "author", "licence", "date", "architecture", "scale", "in_channels", "out_channels"),
     *("size", "type", "bytes", "sha256", "url", "tags", "made_for", "parameters", "non_commercial"),
-    *("by_hand", "where", "path"),
+    *("is_manual", "where", "path"),
 }
 
 
@@ -24,11 +24,11 @@ def own(tmp_path, monkeypatch):
     """A packaged model `own`, and an empty folder of downloads."""
     monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one, as if there were a terminal
     monkeypatch.setenv("ESRGAN_TF_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(packaged, "_FOLDER", tmp_path / "packaged")
-    (tmp_path / "packaged").mkdir()
-    facts = {"architecture": "residual", "scale": "4", "parameters": "1234567", "licence": "Apache-2.0"}
+    monkeypatch.setattr(bundled, "_FOLDER", tmp_path / "bundled")
+    (tmp_path / "bundled").mkdir()
+    facts = {"architecture": "compact_resnet", "scale": "4", "parameters": "1234567", "licence": "Apache-2.0"}
     facts["made_for"] = "photos"
-    save_file({"weight": np.zeros(9, np.float16)}, tmp_path / "packaged" / "own.safetensors", facts)
+    save_file({"weight": np.zeros(9, np.float16)}, tmp_path / "bundled" / "own.safetensors", facts)
 
 
 def rows(table):
@@ -42,16 +42,16 @@ def test_all_of_them_are_listed(run_main):
     assert (status, err) == (0, "")
     table = rows(out)
     assert next(iter(table)) == "own"
-    assert set(table) == {"own", *published_models()}
-    assert table["own"].split() == ["own", "residual", "4x", "1,234,567", "0.0", "Apache-2.0", "packaged"]
+    assert set(table) == {"own", *downloadable_models()}
+    assert table["own"].split() == ["own", "compact_resnet", "4x", "1,234,567", "0.0", "Apache-2.0", "bundled"]
     assert table["realesr-general-x4v3"].split()[:7] == [
-        *("realesr-general-x4v3", "compact", "4x", "1,213,296", "4.9", "BSD-3-Clause", "published"),
+        *("realesr-general-x4v3", "compact", "4x", "1,213,296", "4.9", "BSD-3-Clause", "download"),
     ]
     assert "CC-BY-NC-SA-4.0 *" in table["2x-AnimeSharpV3"]
     assert "not stated" in table["1x-mdeblur"]
-    assert "published" in table["4x-PurePhoto-span"]
-    assert "by hand" in table["4x-HDCube"]
-    for mark in ("*: the licence forbids", "published: ", "by hand: "):
+    assert "download" in table["4x-PurePhoto-span"]
+    assert "manual" in table["4x-HDCube"]
+    for mark in ("*: the licence forbids", "download: ", "manual: "):
         assert f"\n{mark}" in out
     assert "\ndownloaded: " not in out
 
@@ -65,10 +65,10 @@ def test_the_table_fits_the_terminal(columns, run_main, monkeypatch):
     assert len(table) == 2 + 1 + 201
     titles = table[0].split()
     assert titles[0] == "name"
-    assert columns < 80 or {"network", "licence", "where"} <= set(titles)
+    assert columns < 100 or {"network", "licence", "where"} <= set(titles)
     assert columns < 132 or {"scale", "parameters", "MB", "tags"} <= set(titles)
     if columns >= 60:  # a name is only cut where nothing else is left to cut
-        assert set(rows(out)) == {"own", *published_models()}
+        assert set(rows(out)) == {"own", *downloadable_models()}
 
 
 def test_json_tells_all(run_main):
@@ -80,12 +80,12 @@ def test_json_tells_all(run_main):
     assert len(known) == 202
     assert known["own"]["parameters"] == 1234567
     assert known["own"]["path"].endswith("own.safetensors")
-    for name, model in published_models().items():
-        told = known[name]
+    for name, model in downloadable_models().items():
+        reported = known[name]
         for key in KEYS - {"made_for", "where", "path"}:
             value = getattr(model, key)
-            assert told[key] == (list(value) if isinstance(value, tuple) else value)
-        assert (told["where"], told["path"]) == ("published", None)
+            assert reported[key] == (list(value) if isinstance(value, tuple) else value)
+        assert (reported["where"], reported["path"]) == ("downloadable", None)
     assert known["2x-AnimeSharpV3"]["non_commercial"] is True
 
 
@@ -123,21 +123,21 @@ def test_downloading(listed, server, tmp_path, run_main):
     assert len(server.asked) == 1
 
     status, out, err = run_main("models", "--download", "own")
-    assert (status, out, err) == (0, f"{tmp_path / 'packaged' / 'own.safetensors'}\n", "")
+    assert (status, out, err) == (0, f"{tmp_path / 'bundled' / 'own.safetensors'}\n", "")
 
     _, out, _ = run_main("models")
     assert str(path) in rows(out)["2x-Model"]
     assert f"\ndownloaded: in {path.parent}\n" in out
     _, out, _ = run_main("models", "--json", "--models_dir", tmp_path / "other")
-    assert json.loads(out)[1]["where"] == "published"
+    assert json.loads(out)[1]["where"] == "downloadable"
     path.write_bytes(b"half")
     _, out, _ = run_main("models")
-    assert "published" in rows(out)["2x-Model"]
+    assert "download" in rows(out)["2x-Model"]
 
 
 MISTAKES = {
     "unknown": (("--download", "4x-PurePhoto"), "no model of the name 4x-PurePhoto; did you mean 4x-PurePhoto-span?"),
-    "by hand": (("--download", "4x-HDCube"), "get it from https://github.com/Venomalia/HDcube/tree/main/v1#hdcube"),
+    "manual": (("--download", "4x-HDCube"), "get it from https://github.com/Venomalia/HDcube/tree/main/v1#hdcube"),
     "two things": (("--download", "4x-HDCube", "--json"), "--download goes without --search and --json"),
     "no flag": (("anime",), "models takes flags only; what is 'anime'? To look for it: models --search anime"),
 }
@@ -145,7 +145,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line(mistake, run_main, tmp_path):
-    if mistake == "by hand":
+    if mistake == "manual":
         pytest.importorskip("torch")  # without which a .pth file is refused first
     argv, words = MISTAKES[mistake]
     status, out, err = run_main("models", *argv)

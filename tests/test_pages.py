@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from tests import test_journeys_networks, test_journeys_training, test_journeys_using
+from tests import test_doc_commands_networks, test_doc_commands_training, test_doc_commands_using
 from tests.conftest import REPOSITORY, run_process
 from tests.pages import blocks, commands, pages, steps, text_of
 
-JOURNEYS = (test_journeys_using, test_journeys_training, test_journeys_networks)
+JOURNEYS = (test_doc_commands_using, test_doc_commands_training, test_doc_commands_networks)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_site_has_the_files_that_pages_link_to(site):
     assert (site[0] / "files" / "config.yaml").read_text() == text_of("config.yaml")
     assert (
         "What is not in the pixels is guessed"
-        in (site[0] / "files" / "esrgan_tf" / "weights" / "packaged" / "photo.html").read_text()
+        in (site[0] / "files" / "esrgan_tf" / "weights" / "bundled_weights" / "photo.html").read_text()
     )
     assert "checkpoint_every: 1000" in re.sub("<.*?>", "", (site[0] / "configuration.html").read_text())
 

@@ -89,9 +89,9 @@ def test_an_image_that_turns_unreadable_is_told_once_and_replaced(capsys, tmp_pa
     os.truncate(files[2], 0)
     after = np.concatenate([source.batch(step)[1] for step in range(20)])
     assert (after == 0).all()
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2
-    for line, i in zip(sorted(told), (1, 2), strict=True):
+    reported = capsys.readouterr().err.splitlines()
+    assert len(reported) == 2
+    for line, i in zip(sorted(reported), (1, 2), strict=True):
         assert line == f"image {i}.png: its cache is cut short ({files[i]}); it is replaced by the next from now on"
     os.truncate(files[0], 0)
     with pytest.raises(UserError, match="none of the training images can be read any more"):

@@ -24,7 +24,7 @@ import numpy as np, tempfile, os
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 import esrgan_tf.cli.web
-from esrgan_tf.images.result_files import Canvas
+from esrgan_tf.imaging.writing import Canvas
 from esrgan_tf.data.cache import open_store
 from esrgan_tf.data.store import Source
 folder = Path(tempfile.mkdtemp())

@@ -9,10 +9,10 @@ from PIL import Image
 
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.models import GENERATORS, compact_generator, residual_generator
-from esrgan_tf.upscaling import precision
-from esrgan_tf.upscaling.precision import forward, forward_bfloat16, lists_bfloat16, native_bfloat16
-from esrgan_tf.upscaling.tiling import Enlarger
+from esrgan_tf.inference import precision
+from esrgan_tf.inference.precision import forward, forward_bfloat16, lists_bfloat16, native_bfloat16
+from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.models import GENERATORS, compact_generator, compact_resnet_generator
 from tests.conftest import randomise
 
 SMALL = {
@@ -35,7 +35,7 @@ def test_every_network_computes_the_same_in_fewer_bits(name):
 def test_ends_are_float32_and_what_is_between_bfloat16():
     """bfloat16 has 8 bits: of 1 + e it keeps 1. All numbers here are exact in float32."""
     e, tiny = 2.0**-9, 2.0**-10
-    model = residual_generator(1, filters=1, blocks=1)
+    model = compact_resnet_generator(1, filters=1, blocks=1)
     # Each kernel's middle, and bias; the image has a single pixel.
     values = {
         "conv_first": ([[1], [0], [0]], [-0.5]),  # (0.5 + tiny) - 0.5, of which bfloat16 would leave nothing
@@ -60,7 +60,7 @@ def test_packaged_networks_lose_less_than_a_hundredth_of_a_decibel(name):
     reduced = photo.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
     image = np.rint(reduced).astype(np.uint8)
     model = load_model(name)
-    exact, rounded = (Enlarger(model, precision=p)(image).astype(np.float64) for p in ("float32", "bfloat16"))
+    exact, rounded = (Upscaler(model, precision=p)(image).astype(np.float64) for p in ("float32", "bfloat16"))
     losses = [10 * np.log10(255**2 / np.mean((result - photo) ** 2)) for result in (exact, rounded)]
     assert abs(losses[0] - losses[1]) < 0.01
     assert 0 < np.abs(exact - rounded).max() <= 4
@@ -78,8 +78,8 @@ def test_auto_depends_on_the_machine_and_the_bits_alone(model, monkeypatch, nati
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (side, 2 * side, 3), np.uint8) for side in (3, 40)]
     fine = rng.integers(0, 65536, (20, 20, 3), np.uint16)
-    exact, auto = Enlarger(model), Enlarger(model, precision="auto")
-    expected = Enlarger(model, precision="bfloat16") if native else exact
+    exact, auto = Upscaler(model), Upscaler(model, precision="auto")
+    expected = Upscaler(model, precision="bfloat16") if native else exact
     assert auto.precision == ("bfloat16" if native else "float32")
     for image in (*images, fine, *images[::-1]):
         of = exact if image is fine else expected
@@ -89,7 +89,7 @@ def test_auto_depends_on_the_machine_and_the_bits_alone(model, monkeypatch, nati
 
 def test_float32_is_not_tensorfloat32(model):
     tf.config.experimental.enable_tensor_float_32_execution(True)
-    Enlarger(model)
+    Upscaler(model)
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
@@ -99,18 +99,18 @@ def test_foreign_networks_are_computed_in_float32(monkeypatch):
     foreign = keras.Model(image, keras.layers.Conv2D(3, 5, padding="same")(image))
     assert native_bfloat16(foreign, 0.0) is None
     with pytest.raises(UserError, match="an unknown architecture"):
-        Enlarger(foreign, precision="bfloat16")
+        Upscaler(foreign, precision="bfloat16")
 
 
 def test_weights_in_another_network_are_not_taken_for_ours():
     model = randomise(GENERATORS["edsr"].build(2, 4, 2, residual_scale=0.5))
     with pytest.raises(UserError, match="computes something else"):
-        Enlarger(model, precision="bfloat16")
+        Upscaler(model, precision="bfloat16")
 
 
 def test_unknown_precision_is_refused(model):
     with pytest.raises(UserError, match="precision 'half'; expected float32, bfloat16, auto"):
-        Enlarger(model, precision="half")
+        Upscaler(model, precision="half")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from safetensors.torch import save_file
 
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
+from esrgan_tf.inference.receptive_field import receptive_field
+from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models import edsr_generator, rcan_generator
 from esrgan_tf.models.rcan.options import RCAN
-from esrgan_tf.upscaling.receptive_field import receptive_field
-from esrgan_tf.upscaling.tiling import Enlarger
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_model
-from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
+from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
 
@@ -98,15 +98,15 @@ def test_an_official_file_goes_round_bit_for_bit_and_spandrel_reads_it(arguments
     assert np.abs(output - expected).max() <= 1e-5 * np.ptp(expected)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".safetensors", ""])
-def test_a_network_without_mean_is_known_again(ending, tmp_path, run_main):
+@pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
+def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
     state["tail.1.weight"] *= 0.01  # to the range of images, which the SavedModel's writer compares in
     save_file(state, tmp_path / "a.safetensors")
-    status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{ending}")
+    status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{extension}")
     assert status == 0, err
     assert "no mean colour" in out
-    assert_same = load_model(tmp_path / "a.safetensors"), load_model(tmp_path / f"b{ending}")
+    assert_same = load_model(tmp_path / "a.safetensors"), load_model(tmp_path / f"b{extension}")
     image = random_image(6, 5)
     np.testing.assert_array_equal(*(np.asarray(model(image)) for model in assert_same))
 
@@ -141,14 +141,14 @@ def test_saved_file_opens_without_this_package(tmp_path, warm):
 
 def test_tiles_are_said_to_differ_from_the_whole_once_and_where_there_are_tiles():
     said = []
-    enlarger = Enlarger(rcan_generator(scale=2, **SIZES), tile=32, overlap=4, notice=said.append)
-    enlarger(np.zeros((32, 20, 3), np.uint8))
+    upscaler = Upscaler(rcan_generator(scale=2, **SIZES), tile=32, overlap=4, notice=said.append)
+    upscaler(np.zeros((32, 20, 3), np.uint8))
     assert said == []
     for _ in range(2):
-        enlarger(np.zeros((33, 20, 3), np.uint8))
+        upscaler(np.zeros((33, 20, 3), np.uint8))
     assert len(said) == 1
     assert "weighs its channels by all that it sees, here tiles of 32 pixels" in said[0]
-    Enlarger(edsr_generator(scale=2, filters=4, blocks=1), tile=32, overlap=4, notice=said.append)(
+    Upscaler(edsr_generator(scale=2, filters=4, blocks=1), tile=32, overlap=4, notice=said.append)(
         np.zeros((33, 20, 3), np.uint8)
     )
     assert len(said) == 1

@@ -4,7 +4,7 @@ import scipy.special
 import scipy.stats
 
 from esrgan_tf.config import load_config
-from esrgan_tf.data.recipes import METHODS, Kernel, draw_recipe
+from esrgan_tf.data.degradation_recipes import METHODS, Kernel, draw_recipe
 
 DRAWS = 10_000
 

@@ -8,7 +8,7 @@ from esrgan_tf.models import span_generator
 from esrgan_tf.models.span.options import SPAN
 from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.loading import load_model
-from esrgan_tf.weights.pytorch import describe, load_torch, save_torch
+from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise
 
@@ -79,16 +79,16 @@ def test_what_spandrel_saves_is_read(spandrel, tmp_path):
     assert np.abs(output - expected).max() <= 1e-5 * np.ptp(expected)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".safetensors", ""])
-def test_a_network_without_mean_is_known_again(ending, tmp_path, run_main):
+@pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
+def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
     state["upsampler.0.weight"] *= 0.02  # to the range of images, which the SavedModel's writer compares in
     save_file(state, tmp_path / "a.safetensors")
-    status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{ending}")
+    status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{extension}")
     assert status == 0, err
     assert "no mean colour" in out
     image = random_image(6, 5)
-    a, b = (load_model(tmp_path / name)(image) for name in ("a.safetensors", f"b{ending}"))
+    a, b = (load_model(tmp_path / name)(image) for name in ("a.safetensors", f"b{extension}"))
     np.testing.assert_array_equal(a, b)
 
 

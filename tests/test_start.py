@@ -7,7 +7,7 @@ import pytest
 
 from esrgan_tf.config import Config, load_config, save_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.runs.start import decide, record_start
+from esrgan_tf.workflows.plan import decide, record_start
 from tests.conftest import run_process
 
 SMALL = ("generator.filters=8", "psnr.learning_rate=1e-3")
@@ -151,5 +151,7 @@ def test_a_run_folder_that_is_a_file(tmp_path):
 
 
 def test_it_needs_no_tensorflow():
-    program = "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None; import esrgan_tf.runs.start"
+    program = (
+        "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None; import esrgan_tf.workflows.plan"
+    )
     assert run_process(sys.executable, "-c", program).returncode == 0

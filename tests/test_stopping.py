@@ -10,8 +10,8 @@ import time
 import pytest
 
 from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
-from esrgan_tf.runs.stopping import SIGNALS, Stopped, StopRequest, stop_requests
 from esrgan_tf.training.monitor import Monitor
+from esrgan_tf.training.stopping import SIGNALS, Stopped, StopRequest, stop_requests
 from tests.conftest import REPOSITORY
 from tests.small_training import train
 
@@ -67,7 +67,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     """While native code computes, which no handler of Python's interrupts: here a product of matrices."""
     program = """
 import numpy as np
-from esrgan_tf.runs.stopping import stop_requests
+from esrgan_tf.training.stopping import stop_requests
 with stop_requests(None) as stop:
     stop.finish_step = True
     a = np.ones((6_000, 6_000))

@@ -11,8 +11,9 @@ import tensorflow as tf
 from esrgan_tf.data import Patches
 from esrgan_tf.errors import UserError
 from esrgan_tf.runs.folder import checkpoint_steps
-from esrgan_tf.runs.stopping import Diverged, StopRequest
-from esrgan_tf.training import loop, run_phase
+from esrgan_tf.training import loop
+from esrgan_tf.training.loop import run_phase
+from esrgan_tf.training.stopping import Diverged, StopRequest
 from esrgan_tf.training.train_step import TrainStep
 from tests.small_training import CONFIG, Store, all_weights, assert_same, make_phase, train, with_runtime
 
@@ -189,6 +190,7 @@ def test_exhausted_memory_names_what_to_lower(tmp_path):
     with pytest.raises(UserError) as error:
         run_phase(phase, Planted([0] * 4), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
     assert str(error.value) == (
-        "out of memory: lower data.batch_size (now 4) or data.hr_patch (now 32), or use runtime.recompute=blocks or "
-        "runtime.precision=mixed_bfloat16; add --allow_changes where the phase has begun"
+        "out of memory: lower data.batch_size (now 4) or data.hr_patch (now 32), or use "
+        "runtime.gradient_checkpointing=blocks or runtime.precision=mixed_bfloat16; add --allow_changes where the "
+        "phase has begun"
     )

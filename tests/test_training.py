@@ -13,13 +13,14 @@ import tensorflow as tf
 
 from esrgan_tf.config import Config, GanConfig, PhaseConfig
 from esrgan_tf.data import Patches
-from esrgan_tf.models import compact_generator, residual_generator
+from esrgan_tf.models import compact_generator, compact_resnet_generator
 from esrgan_tf.runs.folder import checkpoint_steps
-from esrgan_tf.runs.stopping import StopRequest
-from esrgan_tf.training import GanStep, run_phase
-from esrgan_tf.training.losses import grid_loss, relativistic_discriminator_loss
+from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.training.loop import run_phase
+from esrgan_tf.training.losses import checkerboard_loss, relativistic_discriminator_loss
 from esrgan_tf.training.monitor import Monitor, too_long
 from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
+from esrgan_tf.training.stopping import StopRequest
 from tests import reference
 from tests.conftest import REPOSITORY
 from tests.small_training import CONFIG, Store, make_phase, small_generator, train, with_runtime
@@ -66,7 +67,7 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
 
 def test_adam_is_keras_own():
     """Five steps with gradients at random, of very different sizes."""
-    ours, theirs = (residual_generator(4, filters=4, blocks=1) for _ in range(2))
+    ours, theirs = (compact_resnet_generator(4, filters=4, blocks=1) for _ in range(2))
     theirs.set_weights(ours.get_weights())
     config = PhaseConfig(learning_rate=1e-3, decay_steps=())
     adam = optimizer(config, ours)
@@ -91,7 +92,7 @@ def test_adam_is_keras_own():
 
 def test_muon_makes_the_inner_kernels_updates_orthogonal():
     """Three steps with gradients at random against the update written out; Adam's are tested above."""
-    network = residual_generator(2, filters=6, blocks=1)
+    network = compact_resnet_generator(2, filters=6, blocks=1)
     muon = optimizer(PhaseConfig(learning_rate=1e-2), network, "muon")
     variables = network.trainable_variables
     inner = [v.path for v in variables if len(v.shape) == 4][1:-1]
@@ -150,12 +151,12 @@ def test_the_grid_term_is_weighed_and_reported():
     lr, hr = (tf.constant(x / np.float32(255)) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
     gradients = {}
     for weight in (0.0, 1.0, 2.0):
-        step = make_phase("gan", strategy, grid_weight=weight, adversarial_weight=0.0).step
+        step = make_phase("gan", strategy, checkerboard_weight=weight, adversarial_weight=0.0).step
         losses, both = step(lr, hr, tf.ones(()))
         assert tuple(losses) == step.losses
         assert ("grid" in losses) == (weight > 0)
         gradients[weight] = np.concatenate([np.ravel(g) for g in both["generator"]])
-    assert float(losses["grid"]) == pytest.approx(float(grid_loss(hr, step.generator(lr), 4)), rel=1e-5)
+    assert float(losses["grid"]) == pytest.approx(float(checkerboard_loss(hr, step.generator(lr), 4)), rel=1e-5)
     added = gradients[1.0] - gradients[0.0]
     assert np.abs(added).max() > 1e-4
     np.testing.assert_allclose(gradients[2.0] - gradients[0.0], 2 * added, rtol=1e-3, atol=1e-6)
@@ -316,7 +317,7 @@ def test_what_takes_days_is_told_with_a_remedy(phase, steps, seconds, expected):
     if expected is None:
         assert line is None
         return
-    for part in (expected, "--config configs/small.yaml", "configs/box_faithful.yaml", f"--set {phase}.steps=…"):
+    for part in (expected, "--config configs/small.yaml", "configs/bundled_faithful.yaml", f"--set {phase}.steps=…"):
         assert part in line
     assert "\n" not in line
     for recipe in re.findall(r"configs/\w+\.yaml", line):
@@ -330,14 +331,14 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 @pytest.mark.parametrize(
-    ("without_gpu", "seconds", "told"),
+    ("without_gpu", "seconds", "reported"),
     [
         (True, 10.0, ["the 999,991 steps left take about 115.7 days, at 10.0 s a step"]),
         (True, 0.01, []),
         (False, 10.0, []),
     ],
 )
-def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, seconds, told, tmp_path, monkeypatch):
+def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, seconds, reported, tmp_path, monkeypatch):
     now, said = [0.0], stream()
     monkeypatch.setattr("esrgan_tf.training.monitor.time.monotonic", lambda: now[0])
     monkeypatch.setattr(sys, "stderr", said)
@@ -345,9 +346,9 @@ def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, sec
     for step in range(4, 20):
         now[0] += 500.0 if step == 4 else seconds  # the first one compiles, which says nothing of the others
         monitor.advance(step)
-        assert ("without a GPU" in said.getvalue()) == (bool(told) and step >= 9)
+        assert ("without a GPU" in said.getvalue()) == (bool(reported) and step >= 9)
     monitor.close()
-    assert re.findall(r"the [\d,]+ steps left .* a step", said.getvalue()) == told
+    assert re.findall(r"the [\d,]+ steps left .* a step", said.getvalue()) == reported
 
 
 def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd, eagerly):

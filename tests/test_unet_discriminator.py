@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from esrgan_tf.models import unet_sn_discriminator
-from esrgan_tf.models.pixels import enlarge_bilinearly
+from esrgan_tf.models.pixels import upscale_bilinearly
 from tests.conftest import random_image, randomise
 
 # What it computes, and its gradients, are compared with PyTorch's network in test_interop.
@@ -35,7 +35,7 @@ def test_one_logit_a_pixel_of_any_size():
 @pytest.mark.parametrize("r", [2, 3, 4])
 def test_bilinear_enlarging_is_tensorflows(size, r):
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, enlarge_bilinearly(image, r, "up"))
+    model = keras.Model(image, upscale_bilinearly(image, r, "up"))
     x = random_image(*size)
     expected = tf.image.resize(x, [r * size[0], r * size[1]])
     np.testing.assert_allclose(model(x), expected, atol=1e-6)

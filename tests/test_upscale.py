@@ -28,8 +28,8 @@ from PIL import Image, ImageCms
 
 from esrgan_tf.cli import progress
 from esrgan_tf.errors import UserError
-from esrgan_tf.images import image_files
-from esrgan_tf.images.jpeg_structure import MISSING
+from esrgan_tf.imaging import reading
+from esrgan_tf.imaging.jpeg_structure import MISSING
 from esrgan_tf.models import compact_generator
 from tests.conftest import REPOSITORY, randomise
 
@@ -528,7 +528,7 @@ def test_a_large_cut_out_takes_no_time_to_fill():
     """Filling works at every scale at once: no loop over distances."""
     colour, alpha = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000, 1), np.uint8)
     colour[700:760, 900:960], alpha[700:760, 900:960] = (10, 200, 30), 255
-    filled = image_files.without_hidden_colours(colour, alpha)
+    filled = reading.without_hidden_colours(colour, alpha)
     assert (filled == (10, 200, 30)).all()
 
 
@@ -669,8 +669,8 @@ def test_outscale_is_quantised_last(upscale, models, tmp_path):
         == 0
     )
     model = keras.models.load_model(models / "other.keras")
-    enlarged = np.asarray(model(PHOTO[np.newaxis].astype(np.float32) / 255))[0]
-    reduced = pyvips.Image.new_from_array(enlarged).resize(0.5, kernel="lanczos3").numpy()
+    upscaled = np.asarray(model(PHOTO[np.newaxis].astype(np.float32) / 255))[0]
+    reduced = pyvips.Image.new_from_array(upscaled).resize(0.5, kernel="lanczos3").numpy()
     expected = np.rint(np.clip(reduced, 0, 1) * 255)
     np.testing.assert_array_equal(read(tmp_path / "b.png")[0], expected)
 
@@ -818,16 +818,16 @@ def test_damaged_bytes_are_told_in_words(kind, tmp_path):
         pillow_heif.from_pillow(Image.fromarray(PHOTO)).save(stream, quality=90)
     else:
         Image.fromarray(PHOTO).save(stream, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind.upper()))
-    whole, told = np.frombuffer(stream.getvalue(), np.uint8), 0
+    whole, reported = np.frombuffer(stream.getvalue(), np.uint8), 0
     for seed in range(200):
         rng, damaged = np.random.default_rng(seed), whole.copy()
         places = rng.integers(12, min(600, len(whole)), rng.integers(1, 4))
         damaged[places] = rng.integers(0, 256, len(places))
         try:
-            image_files.read_picture(damaged.tobytes())
+            reading.read_picture(damaged.tobytes())
         except UserError:
-            told += 1
-    assert told
+            reported += 1
+    assert reported
 
 
 def test_names_that_collide_are_told_apart(upscale, tmp_path):

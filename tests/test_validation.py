@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.training.validation import validate
 from tests.reference import measures
 

@@ -84,7 +84,7 @@ def test_only_what_is_needed_is_computed_and_nothing_trains(weights_file):
 def test_published_magnitude_of_conv5_4():
     """The published loss weights expect about 1.2 to 1.8 between a photo and its bicubic version, after / 12.75."""
     path = needs_shared("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5")
-    from esrgan_tf.images.training_images import bicubic
+    from esrgan_tf.imaging.resampling import bicubic
 
     hr = skimage.data.chelsea()[40:296, 100:356]
     blurred = bicubic(bicubic(hr, 64, 64), 256, 256)

@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from esrgan_tf import load_model, upscale
 from esrgan_tf.errors import UserError
-from esrgan_tf.web import site
+from esrgan_tf.web import browser_page
 from tests.conftest import REPOSITORY
 
 PACKAGES = REPOSITORY / "web" / "node_modules"
@@ -35,9 +35,9 @@ def folder(tmp_path_factory):
     """The page with small tiles and two networks, which is less to compute."""
     path = tmp_path_factory.mktemp("site") / "try"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site, "TILE", 64)
-        patch.setattr(site, "DIAL", {0.0: "faithful"})
-        site.build_site(path, PACKAGES)
+        patch.setattr(browser_page, "TILE", 64)
+        patch.setattr(browser_page, "BLENDED", {0.0: "faithful"})
+        browser_page.build_site(path, PACKAGES)
     return path
 
 
@@ -92,7 +92,7 @@ def photo(path, image, **options):
     return path
 
 
-def enlarged(page, path, times=4) -> np.ndarray:
+def upscaled(page, path, times=4) -> np.ndarray:
     """What a visitor gets who chooses the file, presses the button and downloads the result."""
     page.set_input_files("#file", path)
     expect(page.locator("#start")).to_be_enabled()
@@ -110,15 +110,15 @@ def test_a_photo_becomes_what_the_command_makes_of_it(headers, threads, folder, 
     """Of a photo in nine tiles: no seam."""
     image = skimage.data.chelsea()[100:190, 100:200]
     with visited(browser, folder, headers) as page:
-        told = []
-        page.expose_function("told", lambda line: told.append(line))
+        reported = []
+        page.expose_function("told", lambda line: reported.append(line))
         page.evaluate(
             "new MutationObserver(() => told(document.getElementById('status').textContent))"
             ".observe(document.getElementById('status'), {childList: true})"
         )
-        made = enlarged(page, photo(tmp_path / "cat.png", image))
+        made = upscaled(page, photo(tmp_path / "cat.png", image))
         assert threads in page.inner_text("#status")
-        assert sum(" %, " in line for line in told) >= 5  # 11 %, 22 % …, each with the time left
+        assert sum(" %, " in line for line in reported) >= 5  # 11 %, 22 % …, each with the time left
     expected = np.asarray(upscale(image, load_model("photo"), precision="float32"))
     assert made.shape[:2] == expected.shape[:2] == (360, 400)
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
@@ -128,7 +128,7 @@ def test_twice_as_large_is_a_network_of_its_own(folder, browser, tmp_path):
     image = skimage.data.chelsea()[100:164, 100:180]
     with visited(browser, folder) as page:
         page.select_option("#times", "2")
-        made = enlarged(page, photo(tmp_path / "cat.png", image), times=2)
+        made = upscaled(page, photo(tmp_path / "cat.png", image), times=2)
         assert page.inner_text("#facts") == "cat.png: 80×64 pixels, will be 160×128"
         page.check("input[value=clean]")
         assert page.is_hidden("#times")
@@ -144,7 +144,7 @@ def test_the_dial_is_for_clean_photos(folder, browser, tmp_path):
         page.check("input[value=clean]")
         assert page.is_visible("#alpha")
         assert page.get_attribute("#alpha", "aria-valuetext") == "faithful"
-        made = enlarged(page, photo(tmp_path / "cup.png", image))
+        made = upscaled(page, photo(tmp_path / "cup.png", image))
     expected = np.asarray(upscale(image, load_model("faithful"), precision="float32"))
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
 
@@ -159,8 +159,8 @@ def test_orientation_and_transparency(folder, browser, tmp_path):
     image[20:44, 20:50, 3] = 0
     holes = photo(tmp_path / "holes.png", image)
     with visited(browser, folder) as page:
-        assert enlarged(page, turned).shape[:2] == (320, 256)
-        made = enlarged(page, holes)
+        assert upscaled(page, turned).shape[:2] == (320, 256)
+        made = upscaled(page, holes)
     assert made.shape == (256, 280, 4)
     assert made[128, 140, 3] == 0
     assert made[4, 4, 3] == 255
@@ -170,7 +170,7 @@ def test_orientation_and_transparency(folder, browser, tmp_path):
 
 def test_before_and_after(folder, browser, tmp_path):
     with visited(browser, folder) as page:
-        enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:160, 100:160]))
+        upscaled(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:160, 100:160]))
         for part in (25, 80):
             page.locator("#cut").fill(str(part))
             assert page.evaluate("getComputedStyle(document.getElementById('before')).clipPath") == (
@@ -199,12 +199,12 @@ def test_stopping_before_anything_is_computed(folder, browser, tmp_path):
             page.click("#start")
             page.click("#stop")
         page.check("input[value=clean]")
-        made = enlarged(page, path)
+        made = upscaled(page, path)
         page.check("input[value=photo]")
         page.click("#start")
         page.click("#stop")
         page.check("input[value=clean]")
-        np.testing.assert_array_equal(enlarged(page, path), made)
+        np.testing.assert_array_equal(upscaled(page, path), made)
     expected = np.asarray(upscale(image, load_model("faithful"), precision="float32"))
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
 
@@ -236,7 +236,7 @@ def test_nothing_can_be_sent_from_where_it_is_computed(folder, browser, tmp_path
         fetch('http://127.0.0.1:9/').then(() => resolve('sent'), () => setTimeout(() => resolve('no rule'), 500));
     })"""
     with visited(browser, folder) as page:
-        enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
+        upscaled(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
         assert page.evaluate(send) == "connect-src"
         assert page.workers[0].evaluate(send) == "connect-src"
 
@@ -248,7 +248,7 @@ def test_stopping_and_another_photo(folder, browser, tmp_path):
         expect(page.locator("#status")).to_contain_text("%", timeout=SECONDS)
         page.click("#stop")
         assert page.inner_text("#status") == "Stopped."
-        made = enlarged(page, photo(tmp_path / "small.png", skimage.data.chelsea()[100:130, 100:120]))
+        made = upscaled(page, photo(tmp_path / "small.png", skimage.data.chelsea()[100:130, 100:120]))
         assert made.shape[:2] == (120, 80)
 
 
@@ -280,11 +280,11 @@ def test_it_works_without_a_network_once_it_is_loaded(folder, browser, tmp_path)
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         page.reload()
         path = photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130])
-        before = enlarged(page, path)
+        before = upscaled(page, path)
         page.context.set_offline(True)
         page.reload()
         page.wait_for_selector("html[data-ready]")
-        np.testing.assert_array_equal(enlarged(page, path), before)
+        np.testing.assert_array_equal(upscaled(page, path), before)
 
 
 def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
@@ -321,7 +321,7 @@ def test_it_is_accessible_and_fits(folder, browser, tmp_path):
         for state in ("empty", "done"):
             if state == "done":
                 page.check("input[value=clean]")
-                enlarged(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
+                upscaled(page, photo(tmp_path / "cat.png", skimage.data.chelsea()[100:130, 100:130]))
             for width, scheme in ((360, "light"), (1440, "dark"), (1440, "light"), (360, "dark")):
                 page.set_viewport_size({"width": width, "height": 800})
                 page.emulate_media(color_scheme=scheme)
@@ -333,5 +333,5 @@ def test_it_is_accessible_and_fits(folder, browser, tmp_path):
 
 def test_without_litert_js_the_command_to_get_it_is_named(tmp_path):
     with pytest.raises(UserError, match="first run: npm ci --prefix web"):
-        site.build_site(tmp_path / "try", tmp_path)
+        browser_page.build_site(tmp_path / "try", tmp_path)
     assert list(tmp_path.iterdir()) == []

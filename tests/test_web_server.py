@@ -23,10 +23,10 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.web import computing
+from esrgan_tf.web import backend
 from esrgan_tf.web import jobs as jobs_module
 from esrgan_tf.web.jobs import Jobs
-from esrgan_tf.web.server import MOST_BYTES, Server
+from esrgan_tf.web.server import MAX_BYTES, Server
 from tests.conftest import run_process
 from tests.test_web_page import CHROMIUM, expect, sync_playwright
 
@@ -150,9 +150,9 @@ def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
 def test_a_job_tells_how_it_is_and_is_deleted(visitor):
     status, job = visitor.post(png(skimage.data.coffee()[:90, :120]))
     assert status == 202
-    told = visitor.events(job)
-    assert told[-1] == {"state": "done", "done": 1.0, "left": 0.0, "error": "", "ahead": 0}
-    assert all(event["state"] in ("waiting", "running", "done") for event in told)
+    reported = visitor.events(job)
+    assert reported[-1] == {"state": "done", "done": 1.0, "left": 0.0, "error": "", "ahead": 0}
+    assert all(event["state"] in ("waiting", "running", "done") for event in reported)
     status, content = visitor.ask("GET", f"{visitor.path}jobs/{job}/result")
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (480, 360)
@@ -204,7 +204,7 @@ def test_bodies_that_are_not_what_they_say(visitor):
         return visitor.raw(head.encode() + body, wait)
 
     assert b" 413 " in post(f"Content-Length: {2 * 2**30}")
-    assert b" 413 " in post(f"Content-Length: {MOST_BYTES + 1}")
+    assert b" 413 " in post(f"Content-Length: {MAX_BYTES + 1}")
     assert b" 413 " in post("Content-Length: 0")
     for length in ("", "Content-Length: -1", "Content-Length: ten", "Content-Length: ٣", "Transfer-Encoding: chunked"):
         assert b" 411 " in post(length)
@@ -243,8 +243,8 @@ def test_fifty_at_once_are_done_or_told_to_wait(visitor):
         assert jobs_module.WAITING <= len(taken) <= 50
         refusals = [words for status, words in answers if status == 503]
         assert all("photos are waiting already" in words for words in refusals)
-        for told in pool.map(visitor.events, taken):
-            assert told[-1]["state"] == "done"
+        for reported in pool.map(visitor.events, taken):
+            assert reported[-1]["state"] == "done"
     for job in taken:
         visitor.ask("DELETE", f"{visitor.path}jobs/{job}")
     assert visitor.uploads() == []
@@ -292,7 +292,7 @@ def added(jobs, photo, model="any"):
 
 def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
     """Its page was closed, and others wait."""
-    monkeypatch.setattr(jobs_module, "UNHEARD", 0.2)
+    monkeypatch.setattr(jobs_module, "ABANDONED", 0.2)
     computed = []
 
     def enlarge(model, source, target, progress):
@@ -371,7 +371,7 @@ def jobs():
 
 def test_uploads_together_are_bounded(jobs, monkeypatch):
     """By what they say that they will be, before a byte of them is there; and by what waits already."""
-    monkeypatch.setattr(jobs_module, "MOST_UPLOADED", 1000)
+    monkeypatch.setattr(jobs_module, "MAX_UPLOADED", 1000)
     with jobs.uploading(400) as first, jobs.uploading(600):
         with pytest.raises(UserError, match="too large already"), jobs.uploading(1):
             pass
@@ -398,13 +398,13 @@ def test_uploads_in_parallel_count_as_waiting(jobs, monkeypatch):
 
 
 def test_a_disk_that_is_nearly_full(jobs, monkeypatch):
-    monkeypatch.setattr(jobs_module, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(jobs_module, "MIN_FREE", 2**60)
     with pytest.raises(UserError, match="nearly full"), jobs.uploading(1):
         pass
 
 
 def test_results_together_are_bounded(jobs, monkeypatch):
-    monkeypatch.setattr(jobs_module, "MOST_KEPT", 1000)
+    monkeypatch.setattr(jobs_module, "MAX_KEPT", 1000)
     jobs.goes_on.set()
     done = []
     for size in (600, 300, 500, 2000):
@@ -415,11 +415,11 @@ def test_results_together_are_bounded(jobs, monkeypatch):
 
 
 def test_a_result_that_is_too_large_is_refused_in_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(computing, "MOST_PIXELS", 16 * 30 * 40 - 1)
+    monkeypatch.setattr(backend, "MAX_PIXELS", 16 * 30 * 40 - 1)
     Image.fromarray(skimage.data.astronaut()[:30, :40]).save(tmp_path / "a.png")
-    backend = computing.Computing([])
+    computing = backend.Backend([])
     with pytest.raises(UserError, match="the page makes up to 0"):
-        backend.enlarge("photo", tmp_path / "a.png", tmp_path / "b.png", lambda done, total: None)
+        computing.enlarge("photo", tmp_path / "a.png", tmp_path / "b.png", lambda done, total: None)
     assert os.listdir(tmp_path) == ["a.png"]
 
 

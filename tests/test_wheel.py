@@ -54,5 +54,5 @@ def test_it_enlarges_a_photo_without_a_network(wheel, tmp_path):
     result = run_process(sys.executable, "-c", program, cwd=tmp_path, env=site)
     assert result.stdout.startswith(str(tmp_path / "site"))
     assert result.returncode == 0, result.stderr
-    with Image.open(tmp_path / "photo_x4.jpg") as enlarged:
-        assert enlarged.size == (200, 160)
+    with Image.open(tmp_path / "photo_x4.jpg") as upscaled:
+        assert upscaled.size == (200, 160)

@@ -154,7 +154,7 @@ class Compact(nn.Module):
         return F.pixel_shuffle(y, self.scale) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
 
 
-class Residual(nn.Module):
+class CompactResNet(nn.Module):
     """The network of the packaged models; nobody else's, so the names are ours."""
 
     def __init__(self, scale=4, filters=64, blocks=9, channels=3):

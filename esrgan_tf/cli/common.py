@@ -13,8 +13,8 @@ from absl import flags
 from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed, printable
-from esrgan_tf.publish.formats import SIGNATURES, format_of
-from esrgan_tf.weights.named import find_model
+from esrgan_tf.publish.export_formats import SIGNATURES, format_of
+from esrgan_tf.weights.model_names import find_model
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # What the machine refuses rather than the program: one line, like any mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
 _REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP}
+
+_RENAMED_FLAGS = {"--sheet": "--comparison_grid"}  # names of version 0.1.0
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
@@ -59,10 +61,19 @@ def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
         raise SystemExit(0)
     values.unparse_flags()  # what an earlier call in the same process set
     try:
-        return values(argv)[1:]
+        return values([_flag_of_today(argument) for argument in argv])[1:]
     except flags.Error as error:
         message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
         raise UserError(f"{message} ({as_typed(argv[0], '--help')} explains the flags)") from error
+
+
+def _flag_of_today(argument: str) -> str:
+    """The argument with a flag's name of this version."""
+    flag, equals, value = argument.partition("=")
+    if flag not in _RENAMED_FLAGS:
+        return argument
+    _note(f"{flag} is now {_RENAMED_FLAGS[flag]}")
+    return f"{_RENAMED_FLAGS[flag]}{equals}{value}"
 
 
 def define_models_dir(values: flags.FlagValues) -> None:
@@ -112,6 +123,10 @@ def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **opt
     return f"{line} (8-bit weights give another image)" if options.get("weights") == "dynamic" else line
 
 
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
 def find_config(config: str | None, run_dir: Path | None, overrides: list[str], together: bool = True) -> Config:
     """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults.
 
@@ -126,11 +141,10 @@ def find_config(config: str | None, run_dir: Path | None, overrides: list[str], 
         foreign = of_another_program(here)
         path = None if foreign else here
         if foreign:
-            print(
-                f"note: ./config.yaml is not a configuration of esrgan-tf ({foreign}); passed over, name it with "
-                "--config to have it checked",
-                file=sys.stderr,
+            _note(
+                f"./config.yaml is not a configuration of esrgan-tf ({foreign}) and is ignored; name it with --config "
+                "to have it checked"
             )
-    loaded = load_config(path, overrides, together)
+    loaded = load_config(path, overrides, together, _note)
     print(f"configuration: {path or 'the defaults'}{''.join(f', {text}' for text in overrides)}")
     return with_absolute_paths(loaded)

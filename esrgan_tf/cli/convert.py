@@ -8,9 +8,9 @@ from esrgan_tf.cli.common import define_models_dir, parse, write_file
 from esrgan_tf.errors import UserError
 from esrgan_tf.file_kinds import UNSUPPORTED, FileKind, identify
 from esrgan_tf.files import check_new
-from esrgan_tf.publish.formats import EXTRAS, FORMATS, format_of
+from esrgan_tf.publish.export_formats import EXTRAS, FORMATS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.weights.named import find_model
+from esrgan_tf.weights.model_names import find_model
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_float(
@@ -52,10 +52,10 @@ def main(argv: list[str]) -> None:
     with quiet_tensorflow():
         from esrgan_tf.publish.serving import export_saved_model
         from esrgan_tf.training.checkpoints import save_model
-        from esrgan_tf.weights.formats import check_torch
         from esrgan_tf.weights.interpolation import interpolate
-        from esrgan_tf.weights.pytorch import describe, save_torch
         from esrgan_tf.weights.state_dicts import WRITABLE
+        from esrgan_tf.weights.torch_files import describe, save_torch
+        from esrgan_tf.weights.torch_import import check_torch
 
     check_torch(output)
     models = []
@@ -95,7 +95,7 @@ def _origin(inputs):
 def _loaded(path, discriminators):
     """The network; of a discriminator only where `discriminators`, as a SavedModel is of a generator."""
     from esrgan_tf.weights.loading import load_model, load_network
-    from esrgan_tf.weights.pytorch import load_torch, load_torch_network
+    from esrgan_tf.weights.torch_files import load_torch, load_torch_network
 
     if path.is_file() and identify(path) is not FileKind.KERAS:
         load = load_torch_network if discriminators else load_torch

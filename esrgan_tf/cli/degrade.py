@@ -15,7 +15,7 @@ from esrgan_tf.cli.common import find_config, parse
 from esrgan_tf.config import check_degradation
 from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.files import check_new
-from esrgan_tf.images.listing import ABSENT, Listing, is_training_image, list_images, why_no_file
+from esrgan_tf.imaging.listing import ABSENT, Listing, is_training_image, list_images, why_no_file
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
@@ -56,10 +56,10 @@ def main(argv: list[str]) -> None:
     with quiet_tensorflow():
         import numpy as np
 
+        from esrgan_tf.data.degradation_recipes import draw_recipe
         from esrgan_tf.data.degradations import degrade
-        from esrgan_tf.data.recipes import draw_recipe
-        from esrgan_tf.images.image_files import read_rgb
-        from esrgan_tf.images.training_images import crop_to_multiple
+        from esrgan_tf.imaging.reading import read_rgb
+        from esrgan_tf.imaging.resampling import crop_to_multiple
 
     single = source.is_file()
     listing = Listing([source], {}, {}) if single else list_images(source, is_training_image)

@@ -28,46 +28,48 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_multi_string("report", [], "Also write the table to this .json or .csv. Repeat it.", flag_values=FLAGS)
-flags.DEFINE_string("sheet", None, "Also write the images side by side to this .png.", flag_values=FLAGS)
+flags.DEFINE_string("comparison_grid", None, "Also write the images side by side to this .png.", flag_values=FLAGS)
 define_models_dir(FLAGS)
 flags.mark_flags_as_required(["model", "hr_dir"], flag_values=FLAGS)
 
 _KEYS = ("--hr_dir", "--lr_dir")
 _TITLES = {"psnr_y": "PSNR Y", "ssim_y": "SSIM Y", "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "lpips": "LPIPS"}
 _FORMATS = {"psnr_y": ".2f", "ssim_y": ".4f", "psnr_rgb": ".2f", "ssim_rgb": ".4f", "lpips": ".4f"}
-_SHEET_ROWS = 6
+_GRID_ROWS = 6
 _SIDE = 160
 
 
 def main(argv: list[str]) -> None:
     """Measures as the flags say. See `esrgan-tf evaluate --help`."""
-    extra = parse(FLAGS, argv, "evaluate --model M --hr_dir D [--lr_dir D] [--report F.json] [--sheet F.png]")
+    extra = parse(FLAGS, argv, "evaluate --model M --hr_dir D [--lr_dir D] [--report F.json] [--comparison_grid F.png]")
     if extra:
         raise UserError(f"evaluate takes flags only; what is {extra[0]!r}?")
-    outputs = [(path, (".json", ".csv")) for path in FLAGS.report] + ([(FLAGS.sheet, (".png",))] if FLAGS.sheet else [])
-    for path, endings in outputs:
-        if Path(path).suffix.lower() not in endings:
-            raise UserError(f"{path}: must end in {' or '.join(endings)}")
+    outputs = [(path, (".json", ".csv")) for path in FLAGS.report] + (
+        [(FLAGS.comparison_grid, (".png",))] if FLAGS.comparison_grid else []
+    )
+    for path, extensions in outputs:
+        if Path(path).suffix.lower() not in extensions:
+            raise UserError(f"{path}: must end in {' or '.join(extensions)}")
         check_folder(Path(path))
     place = named_model(FLAGS, "model")
 
     with quiet_tensorflow():
         from esrgan_tf.data import folder_source
-        from esrgan_tf.upscaling.tiling import Enlarger
+        from esrgan_tf.inference.tiles import Upscaler
         from esrgan_tf.weights.loading import load_model
-        from esrgan_tf.weights.pytorch import describe
+        from esrgan_tf.weights.torch_files import describe
 
     folder_source(FLAGS.hr_dir, None, 1, keys=_KEYS)  # no folder, no image: said before the model is read
     model = load_model(place)
-    enlarger = Enlarger(model)
-    if {enlarger.channels, model.outputs[0].shape[-1]} != {3}:
+    upscaler = Upscaler(model)
+    if {upscaler.channels, model.outputs[0].shape[-1]} != {3}:
         raise UserError(f"--model {FLAGS.model}: {describe(model)}; evaluation is on RGB")
-    protocol = _protocol(enlarger.scale)
+    protocol = _protocol(upscaler.scale)
     print(f"{FLAGS.model}: {describe(model)}\n{protocol}\n")
-    source = folder_source(FLAGS.hr_dir, FLAGS.lr_dir, enlarger.scale, keys=_KEYS)
+    source = folder_source(FLAGS.hr_dir, FLAGS.lr_dir, upscaler.scale, keys=_KEYS)
     lpips = _lpips()
     protocol += "" if lpips is None else "; LPIPS of AlexNet, version 0.1"
-    images, crops, problems = _measured(source, enlarger, lpips)
+    images, crops, problems = _measured(source, upscaler, lpips)
 
     measures = list(images[0]["model"])
     exact = [image for image in images if math.inf in (*image["model"].values(), *image["bicubic"].values())]
@@ -90,9 +92,9 @@ def main(argv: list[str]) -> None:
     for path in map(Path, FLAGS.report):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_json(path, report) if path.suffix.lower() == ".json" else _write_csv(path, report)
-    if FLAGS.sheet:
-        Path(FLAGS.sheet).parent.mkdir(parents=True, exist_ok=True)
-        _write_sheet(Path(FLAGS.sheet), report, crops)
+    if FLAGS.comparison_grid:
+        Path(FLAGS.comparison_grid).parent.mkdir(parents=True, exist_ok=True)
+        _write_comparison_grid(Path(FLAGS.comparison_grid), report, crops)
     for problem in problems:
         print(f"esrgan-tf: left out: {printable(problem)}", file=sys.stderr)
     if problems:
@@ -107,7 +109,7 @@ def _protocol(scale: int) -> str:
     )
 
 
-def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dict[str, list], list[str]]:
+def _measured(source, upscaler, lpips: Callable | None) -> tuple[list[dict], dict[str, list], list[str]]:
     """The measures of every image, of each what the contact sheet shows, and a line for each that was not measured.
 
     Raises:
@@ -116,10 +118,10 @@ def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dic
     from tqdm import tqdm
 
     from esrgan_tf.data.store import NAMED, UnusableImages
-    from esrgan_tf.images.metrics import psnr, ssim
-    from esrgan_tf.images.training_images import bicubic
+    from esrgan_tf.evaluation.metrics import psnr, ssim
+    from esrgan_tf.imaging.resampling import bicubic
 
-    scale, images, crops, problems, unusable = enlarger.scale, [], {}, [], None
+    scale, images, crops, problems, unusable = upscaler.scale, [], {}, [], None
 
     def pairs():
         nonlocal unusable
@@ -136,7 +138,7 @@ def _measured(source, enlarger, lpips: Callable | None) -> tuple[list[dict], dic
             continue
         entry: dict[str, Any] = {"name": name}
         try:
-            results = {"model": enlarger(lr), "bicubic": bicubic(lr, *hr.shape[:2])}
+            results = {"model": upscaler(lr), "bicubic": bicubic(lr, *hr.shape[:2])}
             for who, result in results.items():
                 entry[who] = {
                     f"{measure.__name__}_{channels}": measure(hr, result, scale, channels)
@@ -218,16 +220,16 @@ def _write_csv(path, report):
             writer.writerow([image["name"], *image["model"].values(), *image["bicubic"].values()])
 
 
-def _write_sheet(path, report, crops):
+def _write_comparison_grid(path, report, crops):
     """The worst and the best images, by luma PSNR."""
     import numpy as np
     from PIL import Image
 
-    from esrgan_tf.images.pictures import side_by_side, text_line
+    from esrgan_tf.imaging.drawing import side_by_side, text_line
 
     ranked = sorted(report["images"], key=lambda image: image["model"]["psnr_y"])
-    half = _SHEET_ROWS // 2
-    shown = ranked if len(ranked) <= _SHEET_ROWS else ranked[:half] + ranked[-half:]
+    half = _GRID_ROWS // 2
+    shown = ranked if len(ranked) <= _GRID_ROWS else ranked[:half] + ranked[-half:]
     captions = []
     for image in shown:
         rank = "worst" if image is ranked[0] else "best" if image is ranked[-1] else ranked.index(image) + 1

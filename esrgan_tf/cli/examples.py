@@ -35,7 +35,7 @@ EXAMPLES = {
     "evaluate": (
         "evaluate --model runs/photos --hr_dir Set5/hr",
         "evaluate --model realesr-general-x4v3.pth --hr_dir Set5/hr --lr_dir Set5/lr_x4 --report set5.json "
-        "--sheet set5.png",
+        "--comparison_grid set5.png",
     ),
     "degrade": (
         "degrade photo.png degraded.png --seed 3",

@@ -9,7 +9,7 @@ from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.file_kinds import UNSUPPORTED
 from esrgan_tf.files import check_new
-from esrgan_tf.publish.formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
+from esrgan_tf.publish.export_formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.publish.serving import archive, export_saved_model
         from esrgan_tf.weights.interpolation import interpolate
         from esrgan_tf.weights.loading import load_model
-        from esrgan_tf.weights.pytorch import describe
+        from esrgan_tf.weights.torch_files import describe
 
     models = [load_model(path) for path in paths]
     model = interpolate(models[0], models[1], alpha) if len(models) == 2 else models[0]

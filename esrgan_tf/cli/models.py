@@ -11,9 +11,9 @@ from tabulate import tabulate
 
 from esrgan_tf.cli.common import define_models_dir, parse
 from esrgan_tf.errors import UserError
-from esrgan_tf.weights.named import find_by_name, tell
-from esrgan_tf.weights.packaged import Packaged, packaged_models
-from esrgan_tf.weights.published import Published, fetch, models_folder, published_models
+from esrgan_tf.weights.bundled import Bundled, bundled_models
+from esrgan_tf.weights.downloadable import Downloadable, downloadable_models, fetch, models_folder
+from esrgan_tf.weights.model_names import find_by_name, report
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -24,11 +24,11 @@ flags.DEFINE_boolean("json", False, "Everything that is known of each, as JSON."
 flags.DEFINE_string("download", None, "Download this one, and print where it is.", flag_values=FLAGS)
 define_models_dir(FLAGS)
 
-_KEYS = [field.name for field in dataclasses.fields(Published)]
+_KEYS = [field.name for field in dataclasses.fields(Downloadable)]
 _SEARCHED = ("name", "aliases", "title", "author", "licence", "architecture", "tags")
 _OPTIONAL = ("parameters", "MB", "scale", "network", "licence", "where")  # left out in this order where room is short
 _GAP = 2  # columns between columns
-_LEAST_TAGS = 12  # columns, below which tags say too little
+_MIN_TAGS = 12  # columns, below which tags say too little
 _CUT = "…"
 
 
@@ -41,9 +41,9 @@ def main(argv: list[str]) -> None:
     if FLAGS.download is not None:
         print(_downloaded(FLAGS.download, folder))
         return
-    models: list[Packaged | Published] = [*packaged_models().values(), *published_models().values()]
+    models: list[Bundled | Downloadable] = [*bundled_models().values(), *downloadable_models().values()]
     found = [facts for facts in (_facts(model, folder) for model in models) if _matches(facts, FLAGS.search or "")]
-    found.sort(key=lambda facts: ("packaged", "downloaded", "published").index(facts["where"]))
+    found.sort(key=lambda facts: ("bundled", "downloaded", "downloadable").index(facts["where"]))
     if FLAGS.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found:
@@ -57,18 +57,18 @@ def _downloaded(name: str, folder: Path) -> Path:
     if FLAGS.search is not None or FLAGS.json:
         raise UserError("--download goes without --search and --json")
     model = find_by_name(name)
-    if isinstance(model, Packaged):
+    if isinstance(model, Bundled):
         return model.path
-    return fetch(model, folder, tell)
+    return fetch(model, folder, report)
 
 
-def _facts(model: Packaged | Published, folder: Path) -> dict:
+def _facts(model: Bundled | Downloadable, folder: Path) -> dict:
     """All that is known of a model, under the same keys for all."""
-    if isinstance(model, Packaged):
+    if isinstance(model, Bundled):
         number = {key: int(model.facts[key]) if key in model.facts else None for key in ("scale", "parameters")}
         known = {key: model.facts.get(key) for key in ("architecture", "licence", "made_for")}
         file = {"type": model.path.suffix[1:], "bytes": model.path.stat().st_size}
-        place = {"by_hand": False, "where": "packaged", "path": str(model.path)}
+        place = {"is_manual": False, "where": "bundled", "path": str(model.path)}
         empty = {**dict.fromkeys(_KEYS), "aliases": (), "size": (), "tags": ()}
         return {**empty, "name": model.name, **known, **number, "non_commercial": False, **file, **place}
     path = folder / model.file
@@ -78,8 +78,8 @@ def _facts(model: Packaged | Published, folder: Path) -> dict:
         "made_for": None,
         "parameters": model.parameters,
         "non_commercial": model.non_commercial,
-        "by_hand": model.by_hand,
-        "where": "downloaded" if there else "published",
+        "is_manual": model.is_manual,
+        "where": "downloaded" if there else "downloadable",
         "path": str(path) if there else None,
     }
 
@@ -108,7 +108,7 @@ def _table(found: list[dict], width: int) -> str:
             if _width(columns) > width:
                 del columns[title]
         room = width - _width(columns) - _GAP
-        if room >= _LEAST_TAGS:
+        if room >= _MIN_TAGS:
             columns["tags"] = [textwrap.shorten(text, room, placeholder=_CUT) for text in tags]
     right = [("right" if title in ("scale", "parameters", "MB") else "left") for title in columns]
     table = tabulate(columns, headers="keys", disable_numparse=True, colalign=right)
@@ -121,8 +121,8 @@ def _width(columns):
 
 
 def _where(facts, in_full):
-    if facts["where"] == "published":
-        return "by hand" if facts["by_hand"] else "published"
+    if facts["where"] == "downloadable":
+        return "manual" if facts["is_manual"] else "download"
     return facts["path"] if in_full and facts["where"] == "downloaded" else facts["where"]
 
 
@@ -132,7 +132,7 @@ def _legend(found: list[dict], folder: Path) -> list[str]:
     lines = ["*: the licence forbids commercial use"] if any(facts["non_commercial"] for facts in found) else []
     meanings = {
         "downloaded": f"in {folder}",
-        "published": "downloaded when it is first used, or with --download NAME",
-        "by hand": "lies in an archive or on a page; --download NAME says where, and where to put it",
+        "download": "downloaded on first use, or with --download NAME",
+        "manual": "in an archive or on a page; --download NAME prints the address and the folder for the file",
     }
     return lines + [f"{mark}: {meaning}" for mark, meaning in meanings.items() if mark in marks]

@@ -13,7 +13,14 @@ from esrgan_tf.config import Config, load_config
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import check_folder
 from esrgan_tf.runs.curves import Rows, draw_curves, series
-from esrgan_tf.runs.folder import PHASES, checkpoint_config, checkpoint_path, checkpoint_steps, is_held, read_metrics
+from esrgan_tf.runs.folder import (
+    PHASES,
+    checkpoint_config,
+    checkpoint_path,
+    checkpoint_steps,
+    is_phase_locked,
+    read_metrics,
+)
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "PNG of the curves; else curves.png in the run folder.", flag_values=FLAGS)
@@ -53,7 +60,7 @@ def _rows(folder: Path) -> Rows:
 
 
 def _begun(folder: Path) -> bool:
-    return bool(checkpoint_steps(folder / "checkpoints")) or is_held(folder)
+    return bool(checkpoint_steps(folder / "checkpoints")) or is_phase_locked(folder)
 
 
 def _facts(run_dir: Path, phase: str, rows: Rows) -> dict[str, str]:
@@ -90,7 +97,7 @@ def _config(run_dir: Path, folder: Path) -> Config | None:
 
 
 def _state(folder: Path, rows: Rows) -> str:
-    if not is_held(folder):
+    if not is_phase_locked(folder):
         return "stopped"
     return f"running, last record {_age(folder / 'metrics.csv')}" if rows else "running, no record yet"
 

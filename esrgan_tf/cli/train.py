@@ -9,8 +9,8 @@ from absl import flags
 from esrgan_tf.cli.common import define_models_dir, find_config, parse
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.runs.folder import checkpoint_steps
-from esrgan_tf.runs.stopping import Failed, Stopped, stop_requests
-from esrgan_tf.runs.train import train
+from esrgan_tf.training.stopping import Failed, Stopped, stop_requests
+from esrgan_tf.workflows.train import train
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("phase", None, ["psnr", "gan"], "What to train: psnr first, then gan.", flag_values=FLAGS)

@@ -11,11 +11,11 @@ from absl import flags
 from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, first_line, listed, printable
+from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
+from esrgan_tf.inference.output_paths import Naming, Plan, check_inputs, plan
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.upscaling.kernels import check_noise, read_kernel
-from esrgan_tf.upscaling.places import Naming, Plan, check_inputs, plan
-from esrgan_tf.weights.named import scale_of
-from esrgan_tf.weights.packaged import DEFAULT, DIAL, DOUBLING, default_model
+from esrgan_tf.weights.bundled import BLENDED, DEFAULT, TIMES_2, default_model
+from esrgan_tf.weights.model_names import scale_of
 
 FLAGS = flags.FlagValues()
 _INTEGER: dict[str, Any] = {"flag_values": FLAGS, "lower_bound": 0}
@@ -27,7 +27,7 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_string(
     "model", None,
-    f"Left out, {DEFAULT}, which is in the package, or {DOUBLING} for an --outscale of 2 and less; else a name of "
+    f"Left out, {DEFAULT}, which is in the package, or {TIMES_2} for an --outscale of 2 and less; else a name of "
     "`models`, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
     flag_values=FLAGS,
 )  # fmt: skip
@@ -103,14 +103,14 @@ def main(argv: list[str]) -> None:
     if planned is not None:
         _say_of(planned)
 
-    enlarger, description = _enlarger(path, default is not None, kernel)
+    upscaler, description = _upscaler(path, default is not None, kernel)
     if planned is None:
-        planned = plan(inputs, naming, enlarger.scale)
+        planned = plan(inputs, naming, upscaler.scale)
         _say_of(planned)
-    _tell(f"{_title(default)}: {description}")
+    _report(f"{_title(default)}: {description}")
     began = time.monotonic()
-    failed = _enlarge_all(planned.jobs, enlarger)
-    _summarise(planned, failed, time.monotonic() - began, enlarger)
+    failed = _upscale_all(planned.jobs, upscaler)
+    _summarise(planned, failed, time.monotonic() - began, upscaler)
     if failed or planned.failed:
         raise SystemExit(1)
 
@@ -122,46 +122,46 @@ def _say_of(planned: Plan):
         _say(line)
 
 
-def _enlarger(path, packaged, kernel):
+def _upscaler(path, bundled, kernel):
     """What the flags ask for, and a line on its network."""
     with quiet_tensorflow():
-        from esrgan_tf.upscaling.deblurring import DeblurringEnlarger
-        from esrgan_tf.upscaling.tiling import Enlarger
-        from esrgan_tf.weights.loading import load_dial, load_model
-        from esrgan_tf.weights.pytorch import describe
+        from esrgan_tf.inference.deblurring import DeblurringUpscaler
+        from esrgan_tf.inference.tiles import Upscaler
+        from esrgan_tf.weights.loading import load_blend, load_model
+        from esrgan_tf.weights.torch_files import describe
 
-    model = load_dial(FLAGS.alpha) if packaged and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
+    model = load_blend(FLAGS.alpha) if bundled and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
     if kernel is not None:
-        return DeblurringEnlarger(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, _say), describe(model)
+        return DeblurringUpscaler(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, _say), describe(model)
     sizes = FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble
-    enlarger = Enlarger(model, *sizes, notice=_say, noise=FLAGS.noise, precision=FLAGS.precision)
-    return enlarger, describe(model)
+    upscaler = Upscaler(model, *sizes, notice=_say, noise=FLAGS.noise, precision=FLAGS.precision)
+    return upscaler, describe(model)
 
 
-def _enlarge_all(jobs, enlarger) -> int:
+def _upscale_all(jobs, upscaler) -> int:
     """One after another; how many failed."""
     from tqdm import tqdm
 
-    from esrgan_tf.images.image_files import in_words
-    from esrgan_tf.upscaling.files import upscale_file
+    from esrgan_tf.imaging.reading import translate_vips_error
+    from esrgan_tf.inference.image_files import upscale_file
 
     failed = 0
-    ending, by_model = FLAGS.format and f".{FLAGS.format}", FLAGS.alpha_upscaler == "model"
+    extension, by_model = FLAGS.format and f".{FLAGS.format}", FLAGS.alpha_upscaler == "model"
     lines = Lines(len(jobs), _say)
     for number, job in enumerate(jobs, 1):
         name = "standard input" if job.source is None else printable(job.source.name)
         title = f"{name} ({number} of {len(jobs)})" if len(jobs) > 1 else name
         with tqdm(desc=title, unit="px", unit_scale=True, disable=None, leave=False, file=sys.stderr) as bar:
             try:
-                with in_words():
+                with translate_vips_error():
                     progress = _progress(lines.begin(title) if bar.disable else bar)
-                    lost = upscale_file(job.source, job.target, enlarger, FLAGS.outscale, ending, by_model, progress)
+                    lost = upscale_file(job.source, job.target, upscaler, FLAGS.outscale, extension, by_model, progress)
                 for line in lost:
                     _say(f"{name}: {line}")
             except Exception as error:  # whatever one file does ends that file; the others are enlarged
                 failed += 1
                 bar.clear()
-                words = _in_words(error, job.source)
+                words = _translated(error, job.source)
                 _say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
         if bar.disable:
             lines.finished(number)
@@ -169,7 +169,7 @@ def _enlarge_all(jobs, enlarger) -> int:
 
 
 def _title(default):
-    title = FLAGS.model or (default.name if FLAGS.alpha is None else " and ".join(DIAL))
+    title = FLAGS.model or (default.name if FLAGS.alpha is None else " and ".join(BLENDED))
     return title if FLAGS.alpha is None else f"{title}, alpha {FLAGS.alpha:g}"
 
 
@@ -186,7 +186,7 @@ def _say(line):
     print(f"esrgan-tf: {printable(line)}", file=sys.stderr)
 
 
-def _in_words(error, source):
+def _translated(error, source):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -197,12 +197,12 @@ def _in_words(error, source):
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _tell(line):
+def _report(line):
     """On standard output, unless the image goes there."""
     print(printable(line), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
 
 
-def _summarise(planned, failed, seconds, enlarger):
+def _summarise(planned, failed, seconds, upscaler):
     jobs = planned.jobs
     done, left_out, failed = len(jobs) - failed, sum(map(len, planned.left_out.values())), failed + len(planned.failed)
     places = sorted({job.target.parent for job in jobs if job.target is not None})
@@ -211,9 +211,9 @@ def _summarise(planned, failed, seconds, enlarger):
         where = f": {jobs[0].target}"
     elif done and places:
         where = f", in {listed([str(place) for place in places])}"
-    rounded = " in bfloat16" if enlarger.precision == "bfloat16" else ""
+    rounded = " in bfloat16" if upscaler.precision == "bfloat16" else ""
     parts = [f"{done} enlarged in {duration(seconds)}{rounded}{where}"]
     parts += [f"{planned.skipped} skipped, as their results exist"] if planned.skipped else []
     parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
-    _tell(", ".join(parts))
+    _report(", ".join(parts))

@@ -11,7 +11,7 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.file_kinds import check_weights
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.web.server import Server
-from esrgan_tf.weights.named import place_of_model
+from esrgan_tf.weights.model_names import path_of_model
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     if extra:
         raise UserError(f"web takes flags only; what is {extra[0]!r}? A model is offered with --model {extra[0]}")
     for name in FLAGS.model:
-        place = place_of_model(name, FLAGS.models_dir)
+        place = path_of_model(name, FLAGS.models_dir)
         if place.is_file():
             check_weights(place)
     for number in _ENDING:
@@ -43,9 +43,9 @@ def main(argv: list[str]) -> None:
     with Server(FLAGS.host, FLAGS.port, lambda *job: computing[0].enlarge(*job)) as server, _folder() as folder:
         try:
             with quiet_tensorflow():
-                from esrgan_tf.web.computing import Computing, page_files
+                from esrgan_tf.web.backend import Backend, page_files
 
-            computing.append(Computing(FLAGS.model, FLAGS.models_dir))
+            computing.append(Backend(FLAGS.model, FLAGS.models_dir))
             server.files = page_files(computing[0], Path(folder))
             server.models = [record["label"] for record in computing[0].models()]
             if not server.local_only:

@@ -3,8 +3,9 @@
 Imports no TensorFlow, so that a mistake is reported at once.
 """
 
+from esrgan_tf.config.consistency import check_degradation
 from esrgan_tf.config.reading import (
-    OF_A_MACHINE,
+    MACHINE_SPECIFIC,
     PATHS,
     keys,
     load_config,
@@ -26,11 +27,10 @@ from esrgan_tf.config.sections import (
     RuntimeConfig,
     SecondRoundConfig,
 )
-from esrgan_tf.config.together import check_degradation
 from esrgan_tf.schema import as_plain
 
 __all__ = [
-    "OF_A_MACHINE",
+    "MACHINE_SPECIFIC",
     "PATHS",
     "Config",
     "DataConfig",

@@ -2,22 +2,29 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from esrgan_tf.config.consistency import check_consistency
 from esrgan_tf.config.sections import Config
-from esrgan_tf.config.together import check_together
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import replacing
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
 from esrgan_tf.schema import as_plain, converted, keys_of, nearest
 
 # Where a machine keeps its things: no number depends on it.
-OF_A_MACHINE = ("data.data_dir", "data.cache_dir", "data.hr_dir", "data.lr_dir", "data.val_hr_dir", "data.val_lr_dir")
-PATHS = (*OF_A_MACHINE, "gan.vgg_weights")
+MACHINE_SPECIFIC = (
+    "data.data_dir",
+    "data.cache_dir",
+    "data.hr_dir",
+    "data.lr_dir",
+    "data.val_hr_dir",
+    "data.val_lr_dir",
+)
+PATHS = (*MACHINE_SPECIFIC, "gan.vgg_weights")
 
 _SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(Config)}
 _TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # the sections whose keys follow from their name
@@ -25,12 +32,26 @@ _TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # the sect
 _RECORDED_ONCE = {"filters", "growth", "blocks", "scale", "unshuffle", "plus", "batch_norm"}
 
 
+# Names of version 0.1.0, which this version still reads.
+_RENAMED_KEYS = {
+    "gan.grid_weight": "gan.checkerboard_weight",
+    "runtime.recompute": "runtime.gradient_checkpointing",
+}
+_RENAMED_NETWORKS = {"residual": "compact_resnet"}
+_RENAMED_FILES = ("box_", "bundled_")  # the beginnings of recipes' names
+
+
 def keys(config: Config) -> list[str]:
     """Every `section.key` that `config` has."""
     return [f"{section}.{key}" for section in _SECTIONS for key in _names(type(getattr(config, section)))]
 
 
-def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), together: bool = True) -> Config:
+def load_config(
+    path: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    together: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Config:
     """Reads a YAML file on top of the defaults, then applies overrides in order, then checks the whole.
 
     Args:
@@ -38,15 +59,16 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
         overrides: `section.key=value`, the value written as in YAML.
         together: also check that keys suit one another; a caller that replaces a section with `with_section`, which
             checks them too, leaves it out here.
+        say: receives a line per name of version 0.1.0, with the name of today.
 
     Raises:
         UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
     """
-    of_file = _read(path) if path is not None else {}
+    of_file = _read(path, say) if path is not None else {}
     given: dict[str, dict] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
-        section, _, key = name.strip().partition(".")
+        section, _, key = _today(name.strip(), say).partition(".")
         if not equals:
             raise UserError(f"--set {override}: write it as section.key=value, for instance psnr.steps=1000")
         if section not in _SECTIONS or not key:
@@ -55,9 +77,9 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = (), t
             given.setdefault(section, {})[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UserError(f"--set {override}: the value is not YAML ({first_line(error)})") from error
-    config = Config(**{s: _section(s, of_file.get(s, {}), given.get(s, {})) for s in _SECTIONS})
+    config = Config(**{s: _section(s, of_file.get(s, {}), given.get(s, {}), say) for s in _SECTIONS})
     if together:
-        check_together(config)
+        check_consistency(config)
     return config
 
 
@@ -67,8 +89,8 @@ def with_section(config: Config, section: str, values: dict) -> Config:
     Raises:
         UserError: as `load_config`.
     """
-    config = dataclasses.replace(config, **{section: _section(section, {}, values)})
-    check_together(config)
+    config = dataclasses.replace(config, **{section: _section(section, {}, values, lambda line: None)})
+    check_consistency(config)
     return config
 
 
@@ -115,9 +137,14 @@ def value_of(config: Config, key: str):
     return getattr(getattr(config, section), name, None)
 
 
-def _read(path):
+def _read(path, say):
     """The file's values as `{section: {key: value}}`."""
     path = Path(path)
+    old, new = _RENAMED_FILES
+    renamed = path.with_name(path.name.replace(old, new, 1))
+    if path.name.startswith(old) and not path.exists() and renamed.is_file():
+        say(f"{path} is now {renamed}")
+        path = renamed
     if not path.is_file():
         raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is a complete one")
     try:
@@ -133,7 +160,17 @@ def _read(path):
             raise UserError(f"{path}: unknown section {section!r}{nearest(str(section), _SECTIONS)}")
         if not isinstance(entries or {}, dict):
             raise UserError(f"{path}: section {section} must hold keys, not {entries!r:.60}")
-    return {section: entries or {} for section, entries in tree.items()}
+    return {
+        section: {_today(f"{section}.{key}", say).partition(".")[2]: value for key, value in (entries or {}).items()}
+        for section, entries in tree.items()
+    }
+
+
+def _today(key, say):
+    """The name of a `section.key` in this version."""
+    if key in _RENAMED_KEYS:
+        say(f"{key} is now {_RENAMED_KEYS[key]}")
+    return _RENAMED_KEYS.get(key, key)
 
 
 def of_another_program(path: Path) -> str | None:
@@ -152,11 +189,15 @@ def of_another_program(path: Path) -> str | None:
     return f"unknown section {next(iter(tree))!r}" if isinstance(tree, dict) else "it has no sections"
 
 
-def _section(section, of_file, given):
+def _section(section, of_file, given, say):
     """One section, of a file's values and of those given over them."""
     cls = _SECTIONS[section]
     if section in _TABLES:
         table = _TABLES[section]
+        for values in (of_file, given):
+            if values.get("name") in _RENAMED_NETWORKS:
+                say(f"{section}.name {values['name']} is now {_RENAMED_NETWORKS[values['name']]}")
+                values["name"] = _RENAMED_NETWORKS[values["name"]]
         own = of_file.get("name", cls.name)
         name = given.get("name", own)
         if name not in table:

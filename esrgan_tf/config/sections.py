@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from esrgan_tf.models import DISCRIMINATORS, rrdb, vgg
+from esrgan_tf.models import DISCRIMINATORS, rrdb, vgg_style
 from esrgan_tf.models.family import DiscriminatorOptions, GeneratorOptions, Positive
 from esrgan_tf.schema import AtLeast, Between, OneOf, Pair, Probability, Weights
 
@@ -161,7 +161,7 @@ class GanConfig(PhaseConfig):
         bool, "for the pixel and perceptual losses; the discriminator sees images as they are"
     ] = False
     perceptual_weight: Annotated[Weight, "0 leaves VGG19 out, and its weights are not needed"] = 1.0
-    grid_weight: Annotated[
+    checkerboard_weight: Annotated[
         Weight, "against a pattern that repeats with every input pixel, which texture may become"
     ] = 0.0
     random_shift: Annotated[
@@ -181,7 +181,7 @@ class RuntimeConfig:
     seed: Annotated[int, Between(0, 2**32 - 1), "decides weights, patches and synthetic images"] = 0
     deterministic: Annotated[bool, "the same bits each time on the same devices; costs 2 to 5 % on CPUs"] = True
     precision: Annotated[str, OneOf("float32", "mixed_bfloat16", "mixed_float16"), "weights stay float32"] = "float32"
-    recompute: Annotated[
+    gradient_checkpointing: Annotated[
         str, "activations again for the gradients, for less memory", OneOf(none="", blocks="each residual block's")
     ] = "none"
     jit_compile: Annotated[str, "XLA", OneOf(auto="on for one GPU", on="", off="")] = "auto"
@@ -212,7 +212,7 @@ class Config:
         GeneratorOptions, "section 3.1: 16,697,987 parameters. The keys below are those of its name"
     ] = field(default_factory=rrdb.RRDB)
     discriminator: Annotated[DiscriminatorOptions, "14,499,401 parameters for patches of 128"] = field(
-        default_factory=vgg.VGG
+        default_factory=vgg_style.VGG
     )
     psnr: Annotated[PhaseConfig, "phase 1: the generator alone, on pixels"] = field(default_factory=PhaseConfig)
     gan: Annotated[GanConfig, "phase 2: from phase 1's network, with a discriminator"] = field(

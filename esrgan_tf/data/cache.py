@@ -116,7 +116,7 @@ class _Cache:
                 error.list_file = path
         if not error.left_out:
             raise error
-        error.tell()
+        error.report()
 
     def opened(self, source: Source, locked: bool) -> ImageStore:
         """The same, after what is missing was decoded."""

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.config import Config
-from esrgan_tf.data.recipes import METHODS, Kernel, Recipe, Round, draw_recipe
+from esrgan_tf.data.degradation_recipes import METHODS, Kernel, Recipe, Round, draw_recipe
 from esrgan_tf.data.store import ImageStore
-from esrgan_tf.images.filters import blur, unsharp_mask
+from esrgan_tf.imaging.filters import blur, unsharp_mask
 
 _METHODS = {
     "area": tf.image.ResizeMethod.AREA,
@@ -248,11 +248,11 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
     """Adds Gaussian noise of sigma `strength` of 255, or `strength` times the noise of light, and clips to [0, 1]."""
     height, width = tf.shape(x)[0], tf.shape(x)[1]
 
-    def of_gauss():
+    def gaussian_noise():
         channels = tf.where(gray, 1, 3)
         return strength / 255.0 * tf.random.stateless_normal([height, width, channels], seed)
 
-    def of_light():
+    def poisson_noise():
         # As many photons as make 8 bits of the levels that the image has (BasicSR's degradations.py).
         seen = tf.cond(gray, lambda: tf.image.rgb_to_grayscale(x), lambda: x)
         levels = tf.cast(eight_bits(seen), tf.int32)
@@ -262,7 +262,7 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
         counted = tf.random.stateless_poisson(tf.shape(expected), seed, photons * expected, tf.float32)
         return strength * (counted / photons - expected)
 
-    noise = tf.cond(gaussian, of_gauss, of_light)
+    noise = tf.cond(gaussian, gaussian_noise, poisson_noise)
     return tf.clip_by_value(x + noise, 0.0, 1.0)
 
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from esrgan_tf.data.pairing import pair_names
 from esrgan_tf.data.store import Source, UnusableImages
 from esrgan_tf.errors import UserError, listed, printable
-from esrgan_tf.images.image_files import read_rgb
-from esrgan_tf.images.listing import Listing, is_training_image, list_images, words_for
-from esrgan_tf.images.training_images import bicubic, crop_to_multiple
+from esrgan_tf.imaging.listing import Listing, is_training_image, list_images, words_for
+from esrgan_tf.imaging.reading import read_rgb
+from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 
@@ -162,15 +162,15 @@ def _read(
 def _pixels(name, hr_file, lr_file, scale, wrong):
     pixels: list[np.ndarray] = []
     for path in (hr_file,) if lr_file is None else (hr_file, lr_file):
-        whose = "its LR partner: " if pixels else ""
+        origin = "its LR partner: " if pixels else ""
         if path in wrong:
-            return _Problem(f"{name} ({whose}{wrong[path]})")
+            return _Problem(f"{name} ({origin}{wrong[path]})")
         try:
             pixels.append(read_rgb(path))
         except MemoryError:
             raise
         except Exception as error:  # whatever one file does ends that file; each is reported by name
-            return _Problem(f"{name} ({whose}{words_for(error, path)})")
+            return _Problem(f"{name} ({origin}{words_for(error, path)})")
     hr, lr = pixels[0], pixels[-1]
     if lr_file is None:
         hr = crop_to_multiple(hr, scale)

@@ -51,7 +51,7 @@ class UnusableImages(UserError):
         place = f" (all are listed in {self.list_file})" if self.list_file else ""
         return f"{'left out, ' * self.left_out}{self.title}: {listed(self.problems, NAMED)}{place}{self._hint}"
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Prints them as left out."""
         tqdm.write(str(self), sys.stderr)
 
@@ -86,7 +86,7 @@ class Source:
         except UnusableImages as error:
             if not error.left_out:
                 raise
-            error.tell()
+            error.report()
 
 
 class Images(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from esrgan_tf.data.store import Source
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.imaging.resampling import bicubic
 
 IMAGES = {"train": 96, "validation": 4}
 SIZE = 256  # pixels on a side, divisible by every scale

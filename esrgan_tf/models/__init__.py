@@ -3,18 +3,33 @@
 Builders are imported when they are asked for, `from esrgan_tf.models import rrdb_generator`, and Keras with them.
 """
 
-from esrgan_tf.models import compact, dpsr, edsr, rcan, residual, rrdb, span, srgan, srresnet, unet_sn, vgg
+import warnings
+
+from esrgan_tf.models import (
+    compact,
+    compact_resnet,
+    dpsr,
+    edsr,
+    rcan,
+    rrdb,
+    span,
+    srgan,
+    srresnet,
+    unet_sn,
+    vgg_style,
+)
 
 
 def _table(*packages):
     return {package.FAMILY.name: package.FAMILY for package in packages}
 
 
-GENERATORS = _table(rrdb, compact, srresnet, residual, edsr, rcan, dpsr, span)
-DISCRIMINATORS = _table(vgg, srgan, unet_sn)
+GENERATORS = _table(rrdb, compact, srresnet, compact_resnet, edsr, rcan, dpsr, span)
+DISCRIMINATORS = _table(vgg_style, srgan, unet_sn)
 FAMILIES = {**GENERATORS, **DISCRIMINATORS}
 
 _BUILDERS = {family.builder: family for family in FAMILIES.values()}
+_RENAMED = {"residual_generator": "compact_resnet_generator"}  # names of version 0.1.0
 
 __all__ = ["DISCRIMINATORS", "FAMILIES", "GENERATORS", "vgg19_features", *_BUILDERS]
 
@@ -24,6 +39,9 @@ def __getattr__(name):
         from esrgan_tf.models.vgg19 import vgg19_features
 
         return vgg19_features
+    if name in _RENAMED:
+        warnings.warn(f"esrgan_tf.models.{name} is now {_RENAMED[name]}", FutureWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name in _BUILDERS:
         return _BUILDERS[name].build
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,18 +21,18 @@ class Options:
 
     Attributes:
         name: of the family, in `generator.name` or `discriminator.name`.
-        known_as: how a message lists the family.
-        whose: what the explained configuration says beside its name.
+        label: how a message lists the family.
+        origin: what the explained configuration says beside its name.
     """
 
     name: ClassVar[str]
-    known_as: ClassVar[str]
-    whose: ClassVar[str]
+    label: ClassVar[str]
+    origin: ClassVar[str]
 
     @property
     def title(self) -> str:
         """What people call the network."""
-        return self.known_as
+        return self.label
 
     @property
     def arguments(self) -> dict:

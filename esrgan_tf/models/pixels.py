@@ -7,7 +7,7 @@ for another purpose has TensorFlow's: an export all that are here, so that it op
 
 from keras import layers, ops
 
-from esrgan_tf.models.purposes import Purpose, built_for
+from esrgan_tf.models.build_targets import BuildTarget, built_for
 
 
 def pixel_shuffle(x, r: int, name: str, **kwargs):
@@ -17,9 +17,9 @@ def pixel_shuffle(x, r: int, name: str, **kwargs):
     """
     if r == 1:
         return x
-    if built_for(Purpose.RUNNING):
+    if built_for(BuildTarget.INFERENCE):
         return _Shuffle(r, name=name, **kwargs)(x)
-    if built_for(Purpose.EXPORTING):
+    if built_for(BuildTarget.EXPORT):
         return _of_tensorflow(lambda x, tf: tf.nn.depth_to_space(x, r), x.shape[-1] // r**2, name, **kwargs)(x)
     for axis, side in ((1, "rows"), (2, "columns")):
         parts = ops.split(x, r, axis=-1)
@@ -39,8 +39,8 @@ class _Shuffle(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        enlarged = (None if side is None else self._r * side for side in (height, width))
-        return batch, *enlarged, channels // self._r**2
+        upscaled = (None if side is None else self._r * side for side in (height, width))
+        return batch, *upscaled, channels // self._r**2
 
     def call(self, x):
         import tensorflow as tf
@@ -58,7 +58,7 @@ def pixel_unshuffle(image, r: int):
     """
     x = layers.Concatenate(axis=1, dtype="float32", name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
     x = layers.Concatenate(axis=2, dtype="float32", name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
-    if built_for(Purpose.EXPORTING):
+    if built_for(BuildTarget.EXPORT):
 
         def pack(x, tf):
             height, width = tf.shape(x)[1] // r * r, tf.shape(x)[2] // r * r
@@ -68,11 +68,11 @@ def pixel_unshuffle(image, r: int):
     return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
 
 
-def enlarge_nearest(x, r: int, name: str, **kwargs):
+def upscale_nearest(x, r: int, name: str, **kwargs):
     """`[B, h, w, C]` to `[B, r * h, r * w, C]`, every pixel r times in both directions."""
     if r == 1:
         return x
-    if built_for(Purpose.EXPORTING):
+    if built_for(BuildTarget.EXPORT):
         # The shuffle of r * r copies: UpSampling2D loses the number of channels, which LiteRT's convolutions need, and
         # `tf.image.resize` has no gradient in XLA.
         return _of_tensorflow(
@@ -81,13 +81,13 @@ def enlarge_nearest(x, r: int, name: str, **kwargs):
     return layers.UpSampling2D(r, interpolation="nearest", name=name, **kwargs)(x)
 
 
-def enlarge_bilinearly(x, r: int, name: str, **kwargs):
+def upscale_bilinearly(x, r: int, name: str, **kwargs):
     """`[B, h, w, C]` to `[B, r * h, r * w, C]`, pixels as areas (PyTorch's `align_corners=False`).
 
     Of layers that have gradients in XLA and take sizes known only at run time, which Keras' bilinear `UpSampling2D`
     has not and does not: every pixel r times, then the mean of r neighbours, which for an even r falls between two.
     """
-    x = enlarge_nearest(x, r, f"{name}_nearest", **kwargs)
+    x = upscale_nearest(x, r, f"{name}_nearest", **kwargs)
     edge = r // 2
     x = layers.Concatenate(axis=1, name=f"{name}_rows", **kwargs)([x[:, :1]] * edge + [x] + [x[:, -1:]] * edge)
     x = layers.Concatenate(axis=2, name=f"{name}_columns", **kwargs)([x[:, :, :1]] * edge + [x] + [x[:, :, -1:]] * edge)
@@ -97,7 +97,7 @@ def enlarge_bilinearly(x, r: int, name: str, **kwargs):
 
 def crop_to_multiple_of(image, x, scale: int):
     """Crops `x` to `scale` times the height and width of `image`."""
-    if built_for(Purpose.EXPORTING):
+    if built_for(BuildTarget.EXPORT):
 
         def cut(both, tf):
             height, width = tf.shape(both[0])[1], tf.shape(both[0])[2]

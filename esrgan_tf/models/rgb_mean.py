@@ -5,7 +5,7 @@ It is fixed, no weight. Such networks compute in colours of 0 to 255, and publis
 
 import numpy as np
 
-from esrgan_tf.models.torch_names import Tensors, constant
+from esrgan_tf.models.torch_tensors import Tensors, constant
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 

@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import batch_norm, conv, dense
+from esrgan_tf.models.torch_initialisation import batch_norm, conv, dense
 
 
 def halve(x, filters: int, size: int, name: str):

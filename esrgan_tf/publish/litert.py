@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.files import check_absent, replacing
-from esrgan_tf.publish.formats import LITERT, SIGNATURES, WEIGHTS
+from esrgan_tf.publish.export_formats import LITERT, SIGNATURES, WEIGHTS
 from esrgan_tf.publish.serving import write_saved_model
 from esrgan_tf.publish.signatures import servable
 from esrgan_tf.publish.verification import Run, fidelity, verify_rounded, verify_signatures

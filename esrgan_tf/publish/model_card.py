@@ -37,10 +37,10 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
     data, generator, scale = config.data, config.generator, config.generator.scale
     kind = config.degradation.kind
     taken, made = generator.channels_in_and_out
-    level = told = ""
+    level = condition = ""
     if taken == made + 1:
         level = "\nimage = tf.concat([image, 5 * tf.ones_like(image[..., :1])], axis=-1)  # the noise: 5 of 255"
-        told = " (RGB, and the standard deviation of its noise)"
+        condition = " (RGB, and the standard deviation of its noise)"
     likewise = "" if kind == "none" or data.val_lr_dir else ", with low resolution degraded as in training"
     rows = "\n".join(_row(phase, path, getattr(config, phase)) for phase, path in records.items())
     return f"""# {name}
@@ -75,7 +75,7 @@ image = tf.io.decode_image(tf.io.read_file("photo.png"), channels=3)[tf.newaxis]
 enlarged = model.signatures["uint8"](image=image)["super_resolution"]  # uint8 [1, {scale} * H, {scale} * W, 3]
 ```
 
-`model(x)` and the signature `serving_default` map float32 `[B, H, W, {taken}]` in [0, 255]{told} to float32
+`model(x)` and the signature `serving_default` map float32 `[B, H, W, {taken}]` in [0, 255]{condition} to float32
 `[B, {scale} * H, {scale} * W, 3]`, not clipped; gradients reach `model.trainable_variables`.
 
 ## Limits
@@ -104,8 +104,8 @@ def _objective(gan: GanConfig) -> str:
         f"{squared[gan.perceptual_loss]}), {gan.adversarial_weight:g} (adversarial"
         f"{', not relativistic' if gan.adversarial_loss == 'plain' else ''})."
     )
-    if gan.grid_weight:
-        objective += f" A loss on what repeats with every input pixel weighs {gan.grid_weight:g}."
+    if gan.checkerboard_weight:
+        objective += f" A loss on what repeats with every input pixel weighs {gan.checkerboard_weight:g}."
     if gan.sharpen_targets:
         objective += " Targets of pixel and perceptual losses are sharpened."
     return objective

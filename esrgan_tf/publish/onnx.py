@@ -7,7 +7,7 @@ import keras
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.files import check_absent, replacing
-from esrgan_tf.publish.formats import ONNX, SIGNATURES
+from esrgan_tf.publish.export_formats import ONNX, SIGNATURES
 from esrgan_tf.publish.signatures import servable
 from esrgan_tf.publish.verification import Run, fidelity, verify_signatures
 

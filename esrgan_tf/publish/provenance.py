@@ -6,10 +6,10 @@ from pathlib import Path
 import keras
 
 import esrgan_tf
-from esrgan_tf.publish.formats import SIGNATURES
-from esrgan_tf.weights.named import find_by_name
-from esrgan_tf.weights.packaged import Packaged, packaged_models
-from esrgan_tf.weights.pytorch import describe
+from esrgan_tf.publish.export_formats import SIGNATURES
+from esrgan_tf.weights.bundled import Bundled, bundled_models
+from esrgan_tf.weights.model_names import find_by_name
+from esrgan_tf.weights.torch_files import describe
 
 _KINDS = {"serving_default": "float32 to float32, not clipped", "uint8": "uint8 to uint8, clipped and rounded"}
 
@@ -53,15 +53,15 @@ def _shape(tile, scale, channels):
 def origin_of(model: str | Path) -> dict[str, str]:
     """Licence and source of what `--model` was given, as far as they are known. Of a file, its name is the source."""
     if Path(model).exists():
-        for packaged in packaged_models().values():
-            if packaged.path == Path(model):
-                return _of_packaged(packaged)
+        for bundled in bundled_models().values():
+            if bundled.path == Path(model):
+                return _of_bundled(bundled)
         return {"source": Path(model).name}
     found = find_by_name(str(model))
-    if isinstance(found, Packaged):
-        return _of_packaged(found)
+    if isinstance(found, Bundled):
+        return _of_bundled(found)
     return {**({"licence": found.licence} if found.licence else {}), "source": f"{found.author}, {found.url}"}
 
 
-def _of_packaged(model):
+def _of_bundled(model):
     return {"licence": model.facts["licence"], "source": f"packaged with esrgan-tf, made for {model.facts['made_for']}"}

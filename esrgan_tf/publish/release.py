@@ -22,8 +22,8 @@ from esrgan_tf.publish.litert import export_litert
 from esrgan_tf.publish.onnx import export_onnx
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.publish.serving import archive, export_saved_model
+from esrgan_tf.weights.bundled import Bundled, bundled_models
 from esrgan_tf.weights.loading import load_model
-from esrgan_tf.weights.packaged import Packaged, packaged_models
 
 TILE = 128  # of the file for phones and browsers, which want one size
 _TAGS = ["super-resolution", "image-upscaling", "esrgan", "tensorflow", "keras", "litert", "onnx"]
@@ -56,9 +56,9 @@ def build_release(
         UserError: a file is there already, or a runtime that checks the files is not installed.
     """
     folder = Path(folder)
-    for name in packaged_models() if names is None else names:
+    for name in bundled_models() if names is None else names:
         say(f"{name}: SavedModel, LiteRT, ONNX")
-        _release(packaged_models()[name], folder)
+        _release(bundled_models()[name], folder)
     sums = folder / "SHA256SUMS"
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
     sums.write_text(
@@ -66,12 +66,13 @@ def build_release(
     )
 
 
-def _release(packaged: Packaged, folder: Path) -> None:
-    name, model = packaged.name, load_model(packaged.path)
+def _release(bundled: Bundled, folder: Path) -> None:
+    name, model = bundled.name, load_model(bundled.path)
     origin = origin_of(name)
     facts = facts_of(model, name, origin)
     files = [
-        folder / f"{name}{ending}" for ending in (".safetensors", ".tar.gz", ".tflite", f"_{TILE}.tflite", ".onnx")
+        folder / f"{name}{extension}"
+        for extension in (".safetensors", ".tar.gz", ".tflite", f"_{TILE}.tflite", ".onnx")
     ]
     weights, packed, any_size, one_size, onnx = files
     huggingface, kaggle = folder / "huggingface" / name, folder / "kaggle" / name
@@ -80,29 +81,29 @@ def _release(packaged: Packaged, folder: Path) -> None:
     kaggle.mkdir(parents=True)
     huggingface.mkdir(parents=True)
 
-    shutil.copyfile(packaged.path, weights)
+    shutil.copyfile(bundled.path, weights)
     export_saved_model(model, kaggle / "tensorFlow2")
     archive(kaggle / "tensorFlow2", packed)
     export_litert(model, any_size, facts=facts)
     export_litert(model, one_size, "dynamic", TILE, facts_of(model, name, origin, TILE))
     export_onnx(model, onnx, facts=facts_of(model, name, origin, signatures=("serving_default",)))
 
-    card = packaged.card.read_text(encoding="utf-8") + _FILES.format(name=name, tile=TILE, scale=packaged.scale)
+    card = bundled.card.read_text(encoding="utf-8") + _FILES.format(name=name, tile=TILE, scale=bundled.scale)
     for path in files:
         shutil.copyfile(path, huggingface / path.name)
     (huggingface / "README.md").write_text(
-        f"---\n{yaml.safe_dump(_front_matter(packaged), sort_keys=False)}---\n\n{card}", encoding="utf-8"
+        f"---\n{yaml.safe_dump(_front_matter(bundled), sort_keys=False)}---\n\n{card}", encoding="utf-8"
     )
     for framework, contents in (("tfLite", (any_size, one_size)), ("other", (weights, onnx))):
         (kaggle / framework).mkdir()
         for path in contents:
             shutil.copyfile(path, kaggle / framework / path.name)
-    purpose = packaged.facts["made_for"].partition(":")[0]
+    purpose = bundled.facts["made_for"].partition(":")[0]
     metadata = {
         "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's own word for what its owner fills in
         "title": f"esrgan_tf {name}",
         "slug": f"esrgan-tf-{name}",
-        "subtitle": f"Enlarges images {packaged.scale} times; for {purpose}",  # 80 characters at most
+        "subtitle": f"Enlarges images {bundled.scale} times; for {purpose}",  # 80 characters at most
         "isPrivate": True,
         "description": card,
         "publishTime": "",
@@ -111,9 +112,9 @@ def _release(packaged: Packaged, folder: Path) -> None:
     (kaggle / "model-metadata.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 
-def _front_matter(packaged):
+def _front_matter(bundled):
     return {
-        "license": packaged.facts["licence"].lower(),
+        "license": bundled.facts["licence"].lower(),
         "pipeline_tag": "image-to-image",
         "tags": _TAGS,
     }

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.purposes import Purpose, building_for
-from esrgan_tf.publish.formats import SIGNATURES
+from esrgan_tf.models.build_targets import BuildTarget, build_for
+from esrgan_tf.publish.export_formats import SIGNATURES
 from esrgan_tf.weights.architecture import build, computes_the_same, recognise_model
 
 
@@ -54,8 +54,8 @@ def servable(model: keras.Model, tile: int | None = None) -> Servable:
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="image")], autograph=False)
     def uint8(image):
-        enlarged = enlarge(tf.cast(image, tf.float32))
-        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(enlarged, 0.0, 255.0)), tf.uint8)}
+        upscaled = enlarge(tf.cast(image, tf.float32))
+        return {"super_resolution": tf.cast(tf.round(tf.clip_by_value(upscaled, 0.0, 255.0)), tf.uint8)}
 
     return Servable(network, enlarge, dict(zip(SIGNATURES, (serving_default, uint8), strict=True)))
 
@@ -68,6 +68,6 @@ def _for_export(model):
         return model
     if not architecture.family.is_generator:
         raise UserError(f"{architecture}; that is a discriminator, where a generator is wanted")
-    with building_for(Purpose.EXPORTING):
+    with build_for(BuildTarget.EXPORT):
         network = build(architecture, {v.path: np.asarray(v) for v in model.weights})
     return network if computes_the_same(network, model) else model

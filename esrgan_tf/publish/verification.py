@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from esrgan_tf.models.noise_level import takes_noise_level
-from esrgan_tf.weights.agreement import TOLERANCE, sample
+from esrgan_tf.weights.equivalence import TOLERANCE, sample
 
 Run = Callable[[str, np.ndarray], np.ndarray]  # a signature's name and `image` to its `super_resolution`
 
@@ -42,7 +42,7 @@ def verify_rounded(model: keras.Model, run: Run, tile: int | None = None) -> Non
     Raises:
         RuntimeError: they are not.
     """
-    pixels, exact = photo(model, tile), enlarged_photo(model, tile)
+    pixels, exact = photo(model, tile), upscaled_photo(model, tile)
     made = run("serving_default", pixels.astype(np.float32))
     error = float(np.sqrt(np.mean((made - exact) ** 2)))
     if not error <= _WORST * exact.std():
@@ -59,7 +59,7 @@ def fidelity(model: keras.Model, run: Run, tile: int | None = None, signature: s
     """
     pixels = photo(model, tile)
     made = run(signature, pixels if signature == "uint8" else pixels.astype(np.float32))
-    made, exact = (np.clip(result.astype(np.float64), 0, 255) for result in (made, enlarged_photo(model, tile)))
+    made, exact = (np.clip(result.astype(np.float64), 0, 255) for result in (made, upscaled_photo(model, tile)))
     error = float(np.mean((made - exact) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
@@ -78,7 +78,7 @@ def photo(model: keras.Model, tile: int | None = None) -> np.ndarray:
     return np.tile(image, (times, times, 1))[np.newaxis, :side, :side]
 
 
-def enlarged_photo(model: keras.Model, tile: int | None = None) -> np.ndarray:
+def upscaled_photo(model: keras.Model, tile: int | None = None) -> np.ndarray:
     """What `model` makes of `photo`, float32 in [0, 255], not clipped."""
     with tf.device("CPU"):  # a GPU may round products to TF32
         return 255.0 * np.asarray(model(photo(model, tile).astype(np.float32) / 255.0, training=False))

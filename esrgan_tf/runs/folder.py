@@ -82,7 +82,7 @@ def held(phase_folder: Path) -> Iterator[None]:
     for attempt in range(5):
         phase_folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_held() holds it too, for an instant
+            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_phase_locked() holds it too, for an instant
             lock.acquire()
             break
         except TimeoutError as error:
@@ -110,6 +110,6 @@ def held(phase_folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_held(phase_folder: Path) -> bool:
+def is_phase_locked(phase_folder: Path) -> bool:
     """Whether a process is training in the folder now."""
     return bool(is_locked(phase_folder / _LOCK))

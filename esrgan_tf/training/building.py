@@ -10,8 +10,8 @@ from esrgan_tf.config import Config
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS, vgg19_features
 from esrgan_tf.training.gan_step import GanStep
+from esrgan_tf.training.gradient_checkpointing import checkpoint_gradients
 from esrgan_tf.training.psnr_step import PsnrStep
-from esrgan_tf.training.recomputing import recomputing
 from esrgan_tf.training.train_step import Phase
 from esrgan_tf.weights.interpolation import first_difference
 
@@ -37,7 +37,7 @@ def build_phase(name: str, config: Config, generator: Given | None = None, discr
         if generator is not None:
             _copy_weights(generator, trained, "generator")
         average.set_weights(trained.get_weights())
-        forward = recomputing(trained) if config.runtime.recompute == "blocks" else trained
+        forward = checkpoint_gradients(trained) if config.runtime.gradient_checkpointing == "blocks" else trained
         if name == "psnr":
             psnr_step = PsnrStep(trained, config.psnr, forward)
             return Phase(name, config.psnr, psnr_step, trained, average, config.generator.scale)

@@ -13,7 +13,7 @@ from esrgan_tf.config import Config, save_config
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.files import delete, remove, replacing
 from esrgan_tf.runs.folder import CHECKPOINT_CONFIG, CHECKPOINT_IMAGES, checkpoint_path, checkpoint_steps
-from esrgan_tf.runs.stopping import Diverged
+from esrgan_tf.training.stopping import Diverged
 
 _STATE = "state"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError, first_line
-from esrgan_tf.runs.stopping import MachineLost, default_signals
+from esrgan_tf.training.stopping import WorkerLost, default_signals
 
 # What an operation over several machines raises when one of them is gone.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
@@ -23,13 +23,13 @@ def several_machines() -> tf.distribute.Strategy:
     """All devices of all machines that `TF_CONFIG` names; waits for them. Nothing of TensorFlow may have run before.
 
     Raises:
-        MachineLost: they cannot be reached.
+        WorkerLost: they cannot be reached.
     """
     try:
         with default_signals():  # it waits in native code, where no handler of ours would run
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise MachineLost(f"the machines of TF_CONFIG do not come together: {first_line(error)}") from error
+        raise WorkerLost(f"the machines of TF_CONFIG do not come together: {first_line(error)}") from error
 
 
 def check_batch(batch_size: int, replicas: int) -> None:
@@ -67,11 +67,11 @@ def until_training(machines: int) -> Iterator[None]:
     """Before the first step, too, what one of several machines refuses ends the others with a line.
 
     Raises:
-        MachineLost: another ended.
+        WorkerLost: another ended.
     """
     try:
         yield
     except LOST as error:
         if machines == 1:
             raise
-        raise MachineLost(f"{lost(error)}: see what it says, and give the same command on all of them again") from error
+        raise WorkerLost(f"{lost(error)}: see what it says, and give the same command on all of them again") from error

@@ -7,9 +7,9 @@ import keras
 import tensorflow as tf
 
 from esrgan_tf.config import GanConfig
-from esrgan_tf.images.filters import unsharp_mask
+from esrgan_tf.imaging.filters import unsharp_mask
 from esrgan_tf.training.losses import (
-    grid_loss,
+    checkerboard_loss,
     perceptual_loss,
     pixel_loss,
     plain_discriminator_loss,
@@ -39,7 +39,7 @@ class GanStep:
         """
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config, self._forward = config, forward or generator
-        if config.grid_weight:
+        if config.checkerboard_weight:
             self.losses = ("pixel", "grid", *self.losses[1:])
         self.trained = {
             "generator": (generator, optimizer(config, generator, config.optimizer)),
@@ -61,7 +61,7 @@ class GanStep:
         with tf.GradientTape(persistent=True) as tape:
             sr = self._forward(lr, training=True)
             pixel = pixel_loss(target, sr, c.pixel_loss)
-            grid = grid_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.grid_weight else tf.zeros(())
+            grid = checkerboard_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.checkerboard_weight else tf.zeros(())
             if c.random_shift:
                 hr, target, sr = self._shifted(hr, target, sr)
             perceptual = tf.zeros(())
@@ -76,7 +76,7 @@ class GanStep:
                 adversarial = plain_generator_loss(fake)
                 discriminator = plain_discriminator_loss(real, fake)
             total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
-            total += c.grid_weight * grid
+            total += c.checkerboard_weight * grid
             scaled = {"generator": loss_scale * total, "discriminator": loss_scale * discriminator}
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         gradients = {
@@ -84,7 +84,7 @@ class GanStep:
         }
 
         logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
-        grids = (grid,) if c.grid_weight else ()
+        grids = (grid,) if c.checkerboard_weight else ()
         values = (pixel, *grids, perceptual, adversarial, discriminator, *logits)
         losses = dict(zip(self.losses, values, strict=True))
         return losses, gradients

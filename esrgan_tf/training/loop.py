@@ -12,12 +12,12 @@ from esrgan_tf.config import Config, save_config
 from esrgan_tf.data import Images, Patches
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import flush
-from esrgan_tf.runs.stopping import Diverged, MachineLost, Stopped, StopRequest
 from esrgan_tf.training.checkpoints import Checkpoints, save_model
 from esrgan_tf.training.distribution import LOST, check_agreement, lost
 from esrgan_tf.training.monitor import Monitor
+from esrgan_tf.training.stopping import Diverged, Stopped, StopRequest, WorkerLost
 from esrgan_tf.training.train_step import IN_A_ROW, Phase, TrainStep
-from esrgan_tf.training.validation import comparison, enlarger, validate
+from esrgan_tf.training.validation import comparison, upscaler, validate
 
 
 def run_phase(
@@ -42,7 +42,7 @@ def run_phase(
 
     Raises:
         Diverged: losses, gradients or weights are not finite again and again; nothing is saved from then on.
-        MachineLost: one of several does not answer.
+        WorkerLost: one of several does not answer.
         Stopped: `stop` had a reason; a checkpoint of the last step is saved.
         UserError: the checkpoint does not fit, or XLA on several devices (the run is as before); out of memory; the
             machines do not see the same checkpoints; the run folder cannot be written.
@@ -54,7 +54,7 @@ def run_phase(
         return
     if start:
         print(f"resuming phase {phase.name} at step {start}")
-    enlarge = enlarger(phase.average)
+    enlarge = upscaler(phase.average)
     monitor = loop.begun(start)  # nothing can be refused any more: from here on the run exists
 
     def measure():
@@ -195,13 +195,13 @@ class _Loop:
             batch_size, hr_patch = self._patches.batch_size, self._patches.hr_patch
             raise UserError(
                 f"out of memory: lower data.batch_size (now {batch_size}) or data.hr_patch (now {hr_patch}), "
-                "or use runtime.recompute=blocks or runtime.precision=mixed_bfloat16; add --allow_changes where the "
-                "phase has begun"
+                "or use runtime.gradient_checkpointing=blocks or runtime.precision=mixed_bfloat16; add --allow_changes "
+                "where the phase has begun"
             ) from error
         except LOST as error:
             if self._machines == 1:
                 raise
-            raise MachineLost(
+            raise WorkerLost(
                 f"{lost(error)}; {self._checkpoints.newest()}: give the same command on all of them again"
             ) from error
 

@@ -16,7 +16,7 @@ def pixel_loss(hr: tf.Tensor, sr: tf.Tensor, norm: str = "l1") -> tf.Tensor:
     return _difference(hr, sr, norm)
 
 
-def grid_loss(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
+def checkerboard_loss(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
     """What repeats every `scale` pixels in the difference of two images `[b, scale * h, scale * w, c]`, and of their
     texture.
 

@@ -26,7 +26,7 @@ def too_long(phase: str, steps: int, seconds: float) -> str | None:
     time_left = f"{days / 365:.1f} years" if days >= 365 else f"{days:.1f} days"
     return (
         f"note: without a GPU the {steps:,} steps left take about {time_left}, at {seconds:.1f} s a step; for a "
-        "smaller network choose --config configs/small.yaml or --config configs/box_faithful.yaml and another "
+        "smaller network choose --config configs/small.yaml or --config configs/bundled_faithful.yaml and another "
         f"--run_dir, for fewer steps --set {phase}.steps=…"
     )
 

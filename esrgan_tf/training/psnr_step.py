@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from esrgan_tf.config import PhaseConfig
-from esrgan_tf.images.filters import unsharp_mask
+from esrgan_tf.imaging.filters import unsharp_mask
 from esrgan_tf.training.losses import pixel_loss
 from esrgan_tf.training.optimizers import optimizer
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from esrgan_tf.data.store import Images
 from esrgan_tf.errors import UserError, listed
-from esrgan_tf.images.metrics import psnr, ssim, to_uint8
-from esrgan_tf.images.training_images import bicubic
+from esrgan_tf.evaluation.metrics import psnr, ssim, to_uint8
+from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.models.noise_level import with_noise_level
 
 Enlarge = Callable[
@@ -61,7 +61,7 @@ def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, sid
     return np.concatenate(rows)
 
 
-def enlarger(generator: keras.Model) -> Enlarge:
+def upscaler(generator: keras.Model) -> Enlarge:
     """Compiles a generator of float `[1, h, w, C]` in [0, 1] for 8-bit images; a noise level they lack is 0."""
     signature = [tf.TensorSpec((1, None, None, generator.inputs[0].shape[-1]), tf.float32)]
     forward = tf.function(generator, input_signature=signature, autograph=False)

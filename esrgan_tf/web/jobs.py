@@ -17,12 +17,12 @@ Enlarge = Callable[[str, Path, Path, Progress], None]  # a model's name, a sourc
 
 OVER = ("done", "failed", "stopped")
 WAITING = 20  # at most, beside the one that is computed
-UNHEARD = 60.0  # seconds, after which a job is given up that nobody asks for: its page was closed
+ABANDONED = 60.0  # seconds, after which a job is given up that nobody asks for: its page was closed
 KEPT = 10  # results, the oldest of which goes first
 # Bytes on the disk, which is memory where the folder for temporary files is a RAM disk.
-MOST_UPLOADED = 2**30  # of all photos together that wait or are being uploaded
-MOST_KEPT = 2**31  # of all results together; the newest stays whatever its size
-LEAST_FREE = 2**28  # what uploads leave of the disk
+MAX_UPLOADED = 2**30  # of all photos together that wait or are being uploaded
+MAX_KEPT = 2**31  # of all results together; the newest stays whatever its size
+MIN_FREE = 2**28  # what uploads leave of the disk
 
 
 @dataclasses.dataclass
@@ -66,7 +66,7 @@ class Jobs:
     """
 
     def __init__(self, enlarge: Enlarge):
-        self._enlarge = enlarge
+        self._upscale = enlarge
         self._folder = Path(tempfile.mkdtemp(prefix="esrgan_tf_web_"))
         self._jobs: dict[str, Job] = {}  # in the order that they came
         self._arriving: dict[Path, int] = {}  # uploads, and the bytes that they will have
@@ -117,10 +117,10 @@ class Jobs:
             raise UserError(f"{WAITING} photos are waiting already; try again when some are done")
         there = sum(_size(job.source) for job in waiting)
         arriving = sum(self._arriving.values())
-        if there + arriving + size > MOST_UPLOADED:
+        if there + arriving + size > MAX_UPLOADED:
             raise UserError("the photos that are waiting are too large already; try again when some are done")
         # Of what is arriving, some is on the disk by now: counted twice, on the safe side.
-        if shutil.disk_usage(self._folder).free - arriving - size < LEAST_FREE:
+        if shutil.disk_usage(self._folder).free - arriving - size < MIN_FREE:
             raise UserError("the disk of this computer is nearly full; free some space for temporary files")
 
     def get(self, key: str) -> Job | None:
@@ -137,7 +137,7 @@ class Jobs:
             state = {"state": job.state, "done": job.done, "left": job.left, "error": job.error, "ahead": ahead}
             return state, self._version
 
-    def heard(self, job: Job) -> None:
+    def keep_alive(self, job: Job) -> None:
         """Somebody was told of it."""
         job.asked_for = time.monotonic()
 
@@ -187,7 +187,7 @@ class Jobs:
 
         def progress(done, total):
             nonlocal began
-            if job.state != "running" or time.monotonic() - job.asked_for > UNHEARD:
+            if job.state != "running" or time.monotonic() - job.asked_for > ABANDONED:
                 raise _Stopped
             if done == 0:
                 began = time.monotonic()  # what was before was loading
@@ -198,7 +198,7 @@ class Jobs:
 
         state, error = "done", ""
         try:
-            self._enlarge(job.model, job.source, job.target, progress)
+            self._upscale(job.model, job.source, job.target, progress)
         except _Stopped:
             state = "stopped"
         except UserError as refusal:
@@ -222,7 +222,7 @@ class Jobs:
         kept, total = 0, 0
         for job in reversed([job for job in over if job.state == "done"]):
             kept, total = kept + 1, total + _size(job.target)
-            if kept > KEPT or (kept > 1 and total > MOST_KEPT):
+            if kept > KEPT or (kept > 1 and total > MAX_KEPT):
                 self._forget(job)
 
     def _forget(self, job):

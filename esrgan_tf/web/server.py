@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.web.jobs import OVER, Enlarge, Jobs
 
-MOST_BYTES = 512 * 2**20  # of an upload
+MAX_BYTES = 512 * 2**20  # of an upload
 _SILENCE = 30.0  # seconds, after which a connection is given up
 _CHUNK = 2**20
 _HEADERS = {
@@ -185,8 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit() or len(length) > 15:
             raise _Refused(HTTPStatus.LENGTH_REQUIRED, "the photo's size is not told")
-        if not 0 < int(length) <= MOST_BYTES:
-            words = f"a photo of 1 to {MOST_BYTES // 2**20} MB is taken, not of {int(length) / 2**20:.0f}"
+        if not 0 < int(length) <= MAX_BYTES:
+            words = f"a photo of 1 to {MAX_BYTES // 2**20} MB is taken, not of {int(length) / 2**20:.0f}"
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
         try:
             with self.server.jobs.uploading(int(length)) as source:
@@ -224,13 +224,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _events(self, job):
         """Tells of the job until it is over or nobody listens. A page that is gone shows in the writing."""
         self._head(HTTPStatus.OK, "text/event-stream", None)
-        told, version, over = "", -1, False
+        sent, version, over = "", -1, False
         while not over:
             state, version = self.server.jobs.state(job, version, seconds=5)
             line = json.dumps(state)
-            self.wfile.write((f"data: {line}\n\n" if line != told else ": still there\n\n").encode())
-            self.server.jobs.heard(job)
-            told, over = line, state["state"] in OVER
+            self.wfile.write((f"data: {line}\n\n" if line != sent else ": still there\n\n").encode())
+            self.server.jobs.keep_alive(job)
+            sent, over = line, state["state"] in OVER
         self.close_connection = True
 
     def _send_file(self, path, kind):

@@ -11,7 +11,7 @@ import numpy as np
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.models import FAMILIES
 from esrgan_tf.models.family import Family, Options
-from esrgan_tf.models.torch_names import BRANCH, Constant, Tensors
+from esrgan_tf.models.torch_tensors import BRANCH, Constant, Tensors
 
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
@@ -97,11 +97,11 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
         try:
             architecture = Architecture(family, family.names.options(shapes, style, in_channels), style)
         except UserError as error:
-            failures.append((math.inf, f"it looks like {family.options.known_as}, but {error}"))
+            failures.append((math.inf, f"it looks like {family.options.label}, but {error}"))
             continue
         differences = _differences(architecture, shapes)
         if differences:
-            failures.append((len(differences), f"{architecture}; but {_told(differences)}"))
+            failures.append((len(differences), f"{architecture}; but {_describe_differences(differences)}"))
         else:
             fitting.append(architecture)
     if len(fitting) > 1:
@@ -111,7 +111,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
     if failures:
         raise UserError(f"{where}: {min(failures, key=lambda failure: failure[0])[1]}")
     begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
-    known = ", ".join(family.options.known_as for family in FAMILIES.values())
+    known = ", ".join(family.options.label for family in FAMILIES.values())
     raise UnknownArchitecture(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {known}")
 
 
@@ -125,7 +125,7 @@ def _differences(architecture, shapes):
     ]
 
 
-def _told(differences):
+def _describe_differences(differences):
     lacking = [tensor for tensor, found, _ in differences if found is None]
     surplus = [tensor for tensor, _, expected in differences if expected is None]
     if lacking:

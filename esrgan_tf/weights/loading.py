@@ -13,13 +13,13 @@ from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError, as_typed, first_line
 from esrgan_tf.file_kinds import EXPECTED, FileKind, identify
 from esrgan_tf.models import DISCRIMINATORS, FAMILIES
-from esrgan_tf.weights.agreement import verify_call
 from esrgan_tf.weights.architecture import build, recognise_model, recognise_variables
+from esrgan_tf.weights.bundled import BLENDED, bundled_models
+from esrgan_tf.weights.equivalence import verify_call
 from esrgan_tf.weights.interpolation import interpolate
-from esrgan_tf.weights.named import find_model
-from esrgan_tf.weights.packaged import DIAL, packaged_models
-from esrgan_tf.weights.pytorch import describe, load_torch_network
+from esrgan_tf.weights.model_names import find_model
 from esrgan_tf.weights.saved_model_graph import check_operations
+from esrgan_tf.weights.torch_files import describe, load_torch_network
 
 
 def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
@@ -29,7 +29,7 @@ def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
         path: a Keras model that training saved or PyTorch weights (safetensors or `torch.save`), recognised by their
             content with any extension; the folder of a SavedModel that `export_saved_model` wrote; or a run folder: the
             interpolation that would be exported, or the PSNR network while there is no other. Or the name of a packaged
-            or published model, as `esrgan_tf.weights.named.find_model` finds and downloads it.
+            or published model, as `esrgan_tf.weights.model_names.find_model` finds and downloads it.
         alpha: of a run of both phases: 0 is the PSNR network, 1 the GAN network; None is what the run would export.
 
     Raises:
@@ -48,13 +48,13 @@ def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
     return model
 
 
-def load_dial(alpha: float) -> keras.Model:
+def load_blend(alpha: float) -> keras.Model:
     """Two packaged networks, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
 
     Raises:
         UserError: `alpha` outside [0, 1].
     """
-    faithful, sharp = (load_model(packaged_models()[name].path) for name in DIAL)
+    faithful, sharp = (load_model(bundled_models()[name].path) for name in BLENDED)
     return interpolate(faithful, sharp, alpha)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.weights.formats import import_torch
+from esrgan_tf.weights.torch_import import import_torch
 
 _LOCK = threading.Lock()  # PyTorch keeps the classes that it is given in a global variable
-_MOST = 100  # other classes in a file
+_MAX = 100  # other classes in a file
 # Of Python's own library, whose other names are what attacks are made of.
 _HARMLESS = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|collections\.(defaultdict|deque|ChainMap|UserDict)|"
@@ -53,7 +53,7 @@ def _stand_in(message, stand_ins) -> bool:
     """Adds an empty class for what PyTorch's reader met, or makes one a container; whether that can help."""
     foreign = _foreign(message)
     if foreign is not None:
-        helps = foreign not in stand_ins and len(stand_ins) < _MOST and "is blocked" not in message
+        helps = foreign not in stand_ins and len(stand_ins) < _MAX and "is blocked" not in message
         if foreign.partition(".")[0] in sys.stdlib_module_names and not _HARMLESS.fullmatch(foreign):
             helps = False
         if helps:

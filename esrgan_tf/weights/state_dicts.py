@@ -12,8 +12,8 @@ from safetensors.numpy import save
 
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.file_kinds import EXPECTED, READABLE, FileKind, identify
-from esrgan_tf.weights.formats import import_torch
 from esrgan_tf.weights.pickles import check_objects, load_pickled
+from esrgan_tf.weights.torch_import import import_torch
 
 WRITABLE = (".safetensors", ".pth")
 

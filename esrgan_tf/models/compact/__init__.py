@@ -1,7 +1,7 @@
 """SRVGGNetCompact, the small generator of Real-ESRGAN."""
 
-from esrgan_tf.models.compact import names
+from esrgan_tf.models.compact import torch_mapping
 from esrgan_tf.models.compact.options import Compact
 from esrgan_tf.models.family import Family
 
-FAMILY = Family(Compact, names, "compact_generator")
+FAMILY = Family(Compact, torch_mapping, "compact_generator")

@@ -6,9 +6,9 @@ Known as SRVGGNetCompact: all work is done at the input's size, and one pixel sh
 import keras
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import conv3x3
-from esrgan_tf.models.pixels import enlarge_nearest, pixel_shuffle
-from esrgan_tf.models.purposes import prelu
+from esrgan_tf.models.build_targets import prelu
+from esrgan_tf.models.pixels import pixel_shuffle, upscale_nearest
+from esrgan_tf.models.torch_initialisation import conv3x3
 
 
 def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, channels: int = 3) -> keras.Model:
@@ -33,6 +33,6 @@ def compact_generator(scale: int = 4, filters: int = 64, blocks: int = 16, chann
         x = prelu([1, 2], f"body_{2 * i + 1}")(x)  # one slope a channel
     x = conv3x3(channels * scale**2, filters, f"body_{2 * (1 + blocks)}", dtype="float32")(x)
     x = pixel_shuffle(x, scale, "shuffle", dtype="float32")  # [B, scale * H, scale * W, channels]
-    base = enlarge_nearest(image, scale, "base", dtype="float32")
+    base = upscale_nearest(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="compact_generator")

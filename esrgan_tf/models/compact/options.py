@@ -12,8 +12,8 @@ class Compact(GeneratorOptions):
     """Of `compact_generator`, which explains them."""
 
     name: ClassVar[str] = "compact"
-    known_as: ClassVar[str] = "SRVGGNetCompact"
-    whose: ClassVar[str] = "Real-ESRGAN's"
+    label: ClassVar[str] = "SRVGGNetCompact"
+    origin: ClassVar[str] = "Real-ESRGAN's"
 
     filters: Annotated[Positive, "channels between the convolutions"] = 64
     blocks: Annotated[Positive, "convolutions between the first and the last (16 or 32 published)"] = 16

@@ -14,8 +14,8 @@ class DPSR(GeneratorOptions):
     """Of `dpsr_generator`, which explains them."""
 
     name: ClassVar[str] = "dpsr"
-    known_as: ClassVar[str] = "DPSR's SRResNet+"
-    whose: ClassVar[str] = "DPSR's"
+    label: ClassVar[str] = "DPSR's SRResNet+"
+    origin: ClassVar[str] = "DPSR's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 96
     blocks: Annotated[Positive, "of two convolutions each"] = 16

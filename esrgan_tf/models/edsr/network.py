@@ -3,10 +3,10 @@
 import keras
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import conv3x3
 from esrgan_tf.models.edsr.options import SCALES
 from esrgan_tf.models.pixels import pixel_shuffle
 from esrgan_tf.models.rgb_mean import RGB_MEAN
+from esrgan_tf.models.torch_initialisation import conv3x3
 
 
 def edsr_generator(

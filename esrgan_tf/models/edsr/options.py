@@ -17,8 +17,8 @@ class EDSR(GeneratorOptions):
     """
 
     name: ClassVar[str] = "edsr"
-    known_as: ClassVar[str] = "EDSR"
-    whose: ClassVar[str] = "EDSR's"
+    label: ClassVar[str] = "EDSR"
+    origin: ClassVar[str] = "EDSR's"
 
     filters: Annotated[Positive, "channels between the blocks; with 256, what a block adds is multiplied by 0.1"] = 64
     blocks: Annotated[Positive, "of two convolutions each"] = 16

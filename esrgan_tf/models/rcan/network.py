@@ -3,10 +3,10 @@
 import keras
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import conv, conv3x3
 from esrgan_tf.models.pixels import crop_to_multiple_of, pixel_shuffle, pixel_unshuffle
 from esrgan_tf.models.rcan.options import STAGES
 from esrgan_tf.models.rgb_mean import RGB_MEAN
+from esrgan_tf.models.torch_initialisation import conv, conv3x3
 
 
 def rcan_generator(

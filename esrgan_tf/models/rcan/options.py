@@ -15,8 +15,8 @@ class RCAN(GeneratorOptions):
     """Of `rcan_generator`, which explains them."""
 
     name: ClassVar[str] = "rcan"
-    known_as: ClassVar[str] = "RCAN"
-    whose: ClassVar[str] = "RCAN's"
+    label: ClassVar[str] = "RCAN"
+    origin: ClassVar[str] = "RCAN's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
     groups: Annotated[Positive, "of blocks"] = 10

@@ -5,9 +5,9 @@ import math
 import keras
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import conv3x3, he_normal, uniform
-from esrgan_tf.models.pixels import crop_to_multiple_of, enlarge_nearest, pixel_unshuffle
+from esrgan_tf.models.pixels import crop_to_multiple_of, pixel_unshuffle, upscale_nearest
 from esrgan_tf.models.rrdb.options import SCALES, UNSHUFFLES, usual_unshuffle
+from esrgan_tf.models.torch_initialisation import conv3x3, he_normal, uniform
 
 
 def rrdb_generator(
@@ -51,7 +51,7 @@ def rrdb_generator(
     x = conv3x3(filters, filters, "conv_body")(x)
     x = layers.Add(name="body_add")([shallow, x])
     for i in range(1, 1 + int(math.log2(scale * unshuffle))):
-        x = enlarge_nearest(x, 2, f"up{i}")  # [B, 2h, 2w, filters], then 4h …
+        x = upscale_nearest(x, 2, f"up{i}")  # [B, 2h, 2w, filters], then 4h …
         x = conv3x3(filters, filters, f"conv_up{i}")(x)
         x = layers.LeakyReLU(0.2, name=f"conv_up{i}_lrelu")(x)
     x = conv3x3(filters, filters, "conv_hr")(x)

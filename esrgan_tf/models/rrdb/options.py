@@ -15,8 +15,8 @@ class RRDB(GeneratorOptions):
     """Of `rrdb_generator`, which explains them."""
 
     name: ClassVar[str] = "rrdb"
-    known_as: ClassVar[str] = "RRDBNet"
-    whose: ClassVar[str] = "ESRGAN's"
+    label: ClassVar[str] = "RRDBNet"
+    origin: ClassVar[str] = "ESRGAN's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
     growth: Annotated[Positive, "channels that each convolution of a dense block adds"] = 32

@@ -12,8 +12,8 @@ class SPAN(GeneratorOptions):
     """Of `span_generator`, which explains them."""
 
     name: ClassVar[str] = "span"
-    known_as: ClassVar[str] = "SPAN"
-    whose: ClassVar[str] = "SPAN's"
+    label: ClassVar[str] = "SPAN"
+    origin: ClassVar[str] = "SPAN's"
 
     filters: Annotated[Positive, "channels of all convolutions (48 or 52 published)"] = 48
     blocks: Annotated[Positive, "of three convolutions each; other programs read 6 only"] = 6

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from esrgan_tf.models.as_pytorch import conv
+from esrgan_tf.models.torch_initialisation import conv
 from esrgan_tf.models.vgg_stages import classify, halve, normalise
 
 

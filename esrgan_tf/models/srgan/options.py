@@ -11,8 +11,8 @@ class SRGAN(DiscriminatorOptions):
     """Of `srgan_discriminator`, which explains them."""
 
     name: ClassVar[str] = "srgan"
-    known_as: ClassVar[str] = "SRGAN's discriminator"
-    whose: ClassVar[str] = "SRGAN's"
+    label: ClassVar[str] = "SRGAN's discriminator"
+    origin: ClassVar[str] = "SRGAN's"
     multiple: ClassVar[int] = 16
 
     image_size: Annotated[int, Inferred] = 96

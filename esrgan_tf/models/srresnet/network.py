@@ -5,11 +5,11 @@ import math
 import keras
 from keras import layers
 
-from esrgan_tf.models import as_pytorch
-from esrgan_tf.models.as_pytorch import conv, conv3x3, he_normal
-from esrgan_tf.models.pixels import enlarge_bilinearly, pixel_shuffle
-from esrgan_tf.models.purposes import prelu
+from esrgan_tf.models import torch_initialisation
+from esrgan_tf.models.build_targets import prelu
+from esrgan_tf.models.pixels import pixel_shuffle, upscale_bilinearly
 from esrgan_tf.models.srresnet.options import SCALES, SCALES_WITHOUT_BATCH_NORM
+from esrgan_tf.models.torch_initialisation import conv, conv3x3, he_normal
 
 
 def srresnet_generator(
@@ -38,7 +38,7 @@ def srresnet_generator(
     for i in range(blocks):
         x = _residual_block(x, filters, f"body_{i}")
     x = conv3x3(filters, filters, "conv_body", use_bias=False)(x)
-    x = as_pytorch.batch_norm("bn_body")(x)
+    x = torch_initialisation.batch_norm("bn_body")(x)
     x = layers.Add(name="body_add")([shallow, x])
     for n in range(1, 1 + int(math.log2(scale))):
         x = conv3x3(4 * filters, filters, f"upconv{n}")(x)
@@ -51,10 +51,10 @@ def srresnet_generator(
 def _residual_block(x, filters, name):
     """`[B, H, W, filters]` to the same."""
     y = conv3x3(filters, filters, f"{name}_conv1", use_bias=False)(x)
-    y = as_pytorch.batch_norm(f"{name}_bn1")(y)
+    y = torch_initialisation.batch_norm(f"{name}_bn1")(y)
     y = _prelu(f"{name}_prelu")(y)
     y = conv3x3(filters, filters, f"{name}_conv2", use_bias=False)(y)
-    y = as_pytorch.batch_norm(f"{name}_bn2")(y)
+    y = torch_initialisation.batch_norm(f"{name}_bn2")(y)
     return layers.Add(name=f"{name}_add")([x, y])
 
 
@@ -80,7 +80,7 @@ def _msrresnet(scale, filters, blocks, channels):
     x = _small_conv(filters, "conv_hr")(x)
     x = layers.LeakyReLU(0.1, name="conv_hr_lrelu")(x)
     x = _small_conv(channels, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, channels]
-    base = enlarge_bilinearly(image, scale, "base", dtype="float32")
+    base = upscale_bilinearly(image, scale, "base", dtype="float32")
     x = layers.Add(dtype="float32", name="base_add")([base, x])
     return keras.Model(image, x, name="srresnet_generator")
 

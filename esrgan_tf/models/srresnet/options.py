@@ -16,8 +16,8 @@ class SRResNet(GeneratorOptions):
     """Of `srresnet_generator`, which explains them."""
 
     name: ClassVar[str] = "srresnet"
-    known_as: ClassVar[str] = "SRResNet or MSRResNet"
-    whose: ClassVar[str] = "SRGAN's"
+    label: ClassVar[str] = "SRResNet or MSRResNet"
+    origin: ClassVar[str] = "SRGAN's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
     blocks: Annotated[Positive, "of two convolutions each"] = 16

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import layers, ops
 
-from esrgan_tf.models.as_pytorch import conv
-from esrgan_tf.models.pixels import enlarge_bilinearly
+from esrgan_tf.models.pixels import upscale_bilinearly
+from esrgan_tf.models.torch_initialisation import conv
 
 
 def unet_sn_discriminator(filters: int = 64) -> keras.Model:
@@ -21,11 +21,11 @@ def unet_sn_discriminator(filters: int = 64) -> keras.Model:
     x1 = _halve(x0, 2 * filters, "conv1")  # [B, H/2, W/2, 2 * filters]
     x2 = _halve(x1, 4 * filters, "conv2")
     x3 = _halve(x2, 8 * filters, "conv3")  # [B, H/8, W/8, 8 * filters]
-    x = _spectral(enlarge_bilinearly(x3, 2, "up4"), 4 * filters, 3, "conv4")
+    x = _spectral(upscale_bilinearly(x3, 2, "up4"), 4 * filters, 3, "conv4")
     x = layers.Add(name="skip4")([x, x2])
-    x = _spectral(enlarge_bilinearly(x, 2, "up5"), 2 * filters, 3, "conv5")
+    x = _spectral(upscale_bilinearly(x, 2, "up5"), 2 * filters, 3, "conv5")
     x = layers.Add(name="skip5")([x, x1])
-    x = _spectral(enlarge_bilinearly(x, 2, "up6"), filters, 3, "conv6")
+    x = _spectral(upscale_bilinearly(x, 2, "up6"), filters, 3, "conv6")
     x = layers.Add(name="skip6")([x, x0])  # [B, H, W, filters]
     x = _spectral(x, filters, 3, "conv7")
     x = _spectral(x, filters, 3, "conv8")

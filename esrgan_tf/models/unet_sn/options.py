@@ -11,6 +11,6 @@ class UNetSN(DiscriminatorOptions):
     """Of `unet_sn_discriminator`, which explains them."""
 
     name: ClassVar[str] = "unet_sn"
-    known_as: ClassVar[str] = "UNetDiscriminatorSN"
-    whose: ClassVar[str] = "Real-ESRGAN's: a U-Net, a logit a pixel"
+    label: ClassVar[str] = "UNetDiscriminatorSN"
+    origin: ClassVar[str] = "Real-ESRGAN's: a U-Net, a logit a pixel"
     multiple: ClassVar[int] = 8

@@ -1,0 +1,123 @@
+"""EXIF, edited in place."""
+
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from esrgan_tf.imaging.tiff_tags import EXIF, GPS, INTEROPERABILITY, Entry, form_of, read_directory, swapped
+
+
+@dataclass
+class _Directory:
+    """One directory: where it is, the bytes of its entries by their tags, the entries it had, and the next one."""
+
+    at: int
+    entries: dict[int, bytes]
+    number: int
+    tags: dict[int, Entry]
+    following: bytes
+
+
+class Exif:
+    """EXIF that is edited in place: the maker's notes, which hold offsets of their own, stay where they are.
+
+    The thumbnail is taken out.
+
+    Attributes:
+        damaged: whether something was left out, as its value is not there.
+
+    Raises:
+        ValueError: it is none, or damaged at its beginning.
+    """
+
+    def __init__(self, data: bytes):
+        self._data = bytearray(data)
+        self._form, at = form_of(data[:16].ljust(16, b"\0"))
+        if self._form.large:
+            raise ValueError("no EXIF")
+        self.damaged = False
+        self._directories: dict[str, _Directory] = {}
+        thumbnail = self._read("main", at)
+        for name, parent, pointer in (
+            ("exif", "main", EXIF), ("gps", "main", GPS), ("interoperability", "exif", INTEROPERABILITY)
+        ):  # fmt: skip
+            if value := self.tags(parent).get(pointer):
+                try:
+                    self._read(name, (*value.numbers(), 0)[0])
+                except ValueError:
+                    self.damaged = True
+                    self.change(parent, {pointer: None})
+        if thumbnail:
+            self._forget_thumbnail(thumbnail)
+
+    def tags(self, name: str) -> dict[int, Entry]:
+        """Those of `main`, `exif`, `gps` or `interoperability`."""
+        return self._directories[name].tags if name in self._directories else {}
+
+    def change(self, name: str, tags: Mapping[int, Entry | None]) -> None:
+        """Puts values into a directory that is there; None takes the tag away. Only `main` takes more tags."""
+        if name not in self._directories:
+            return
+        directory, form, data = self._directories[name], self._form, self._data
+        changed = {tag: value for tag, value in tags.items() if value != directory.tags.get(tag)}
+        if not changed:
+            return
+        for tag, value in changed.items():
+            directory.entries.pop(tag, None)
+            directory.tags.pop(tag, None)
+            if value is None:
+                continue
+            stored = swapped(value.data, value.kind) if form.order == ">" else value.data
+            if len(stored) > 4:
+                data += bytes(len(data) % 2)
+                pointer = struct.pack(form.pointer, len(data))
+                data += stored
+                stored = pointer
+            directory.entries[tag] = struct.pack(form.head, tag, value.kind, value.count) + stored.ljust(4, b"\0")
+            directory.tags[tag] = value
+        self._write(name)
+
+    def _read(self, name, at):
+        """Returns where the next directory is."""
+        tags, damaged, following = read_directory(io.BytesIO(self._data), at, self._form)
+        number = struct.unpack_from(self._form.number, self._data, at)[0]
+        entries: dict[int, bytes] = {}
+        for place in range(at + 2, at + 2 + 12 * number, 12):
+            raw = bytes(self._data[place : place + 12])
+            entries.setdefault(struct.unpack_from(f"{self._form.order}H", raw)[0], raw)
+        for tag in damaged:
+            entries.pop(tag, None)
+        self._directories[name] = _Directory(at, entries, number, tags, struct.pack(self._form.pointer, following))
+        if damaged:
+            self.damaged = True
+            self._write(name)
+        return following
+
+    def _write(self, name):
+        directory, data = self._directories[name], self._data
+        entries = directory.entries
+        written = struct.pack(self._form.number, len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
+        if len(entries) > directory.number:  # of `main`
+            data += bytes(len(data) % 2)
+            directory.at, directory.number = len(data), len(entries)
+            struct.pack_into(self._form.pointer, data, 4, len(data))
+        data[directory.at : directory.at + len(written) + 4] = written + directory.following
+
+    def _forget_thumbnail(self, at):
+        """Takes the second directory away, and the small picture's bytes."""
+        self._directories["main"].following = bytes(4)
+        self._write("main")
+        try:
+            tags, _, _ = read_directory(io.BytesIO(self._data), at, self._form)
+        except ValueError:
+            return
+        start, length = ((*tags[tag].numbers(), 0)[0] if tag in tags else 0 for tag in (0x201, 0x202))
+        if start + length == len(self._data) and start > 8:
+            del self._data[start:]
+        elif bytes(self._data[start : start + 2]) == b"\xff\xd8" and start + length < len(self._data):
+            self._data[start : start + length] = bytes(length)
+
+    def data(self) -> bytes:
+        """All of it."""
+        return bytes(self._data)

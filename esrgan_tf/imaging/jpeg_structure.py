@@ -1,0 +1,193 @@
+"""JPEG files as their markers describe them: which scans are complete, and the same file without harmless faults.
+
+libjpeg counts warnings, of missing pixels and of odd version numbers alike. Without the harmless faults, each warning
+that is left is about pixels. Markers and scans: ITU-T T.81.
+"""
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.imaging.limits import MAX_PIXELS
+
+MISSING = "some of its pixels are missing; the file was cut short or damaged"
+
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # FF 00 is a data byte, and FF may be repeated before a marker
+_SOI, _EOI, _SOS, _DRI, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xC4, 0xDB
+_APP0, _APP14 = 0xE0, 0xEE
+_RST = range(0xD0, 0xD8)
+_ALONE = {0x01, _SOI, *_RST}  # markers without a length
+_PROGRESSIVE = 0xC2
+_FRAMES = {0xC0, 0xC1, _PROGRESSIVE}  # baseline and extended are sequential; libjpeg refuses the others by name
+_ROWS_AT_ONCE = 8  # of libvips
+
+
+@dataclass(frozen=True)
+class _Frame:
+    code: int
+    height: int
+    width: int
+    components: dict[int, tuple[int, int]]  # by identifier: sampling factors across and down
+
+    @property
+    def across(self) -> int:
+        return max(h for h, _ in self.components.values())
+
+    @property
+    def down(self) -> int:
+        return max(v for _, v in self.components.values())
+
+
+def without_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
+    """The same picture and metadata with an end marker, without bytes between segments and odd version numbers.
+
+    Args:
+        data: a JPEG file; whatever comes after its end marker is left out.
+
+    Returns:
+        A file, and how many of its rows are the picture; None: all of them. libvips asks for libjpeg's warnings before
+        it decodes eight rows, and never after the last eight. So the file has eight more where this changes no other.
+
+    Raises:
+        UserError: a scan is missing, so that no pixel or no pixel in full precision is there.
+    """
+    parts, frame, missing, complete, scans = [data[:2]], None, {}, False, 0
+    at = 2
+    while marker := _MARKER.search(data, at):
+        code, at = marker[1][0], marker.end()
+        if code == _EOI:
+            complete = True
+            break
+        if code in _ALONE:
+            continue
+        length = _length(code, data, at)
+        if length < 2:  # libjpeg says which segment it is
+            return data, None
+        body, at = data[at + 2 : at + length], at + length
+        if code in _FRAMES and frame is None:
+            frame = _frame(code, body)
+            frame_at = len(parts)
+            missing = {(component, k): 14 for component in frame.components for k in range(64)}  # 14: no bit of it
+        if code == _SOS:
+            scans += 1
+            end = _end_of_scan(data, at)
+            for component, k, bit in _coefficients(body):
+                missing[component, k] = bit
+            parts += [_segment(code, body), data[at:end]]
+            at = end
+        else:
+            parts.append(_segment(code, _in_range(code, body, frame)))
+    if frame is None and complete:
+        return data, None  # none of the frames that are read here
+    if frame is None or any(missing.values()):
+        raise UserError(MISSING)
+    rows = None
+    fits = frame.height < 2**16 - 16 and frame.width * (frame.height + 16) <= MAX_PIXELS
+    if frame.code != _PROGRESSIVE and scans == 1 and frame.down == 1 and fits:
+        rows = frame.height
+        parts[frame_at] = _with_height(parts[frame_at], math.ceil(rows / _ROWS_AT_ONCE + 1) * _ROWS_AT_ONCE)
+    return b"".join([*parts, bytes((0xFF, _EOI))]), rows
+
+
+def restarts_in_order(data: bytes) -> bool:
+    """Whether each scan has the restart markers that its size and interval ask for, in their order."""
+    frame, interval, at = None, 0, 2
+    while marker := _MARKER.search(data, at):
+        code, at = marker[1][0], marker.end()
+        if code == _EOI:
+            return True
+        if code in _ALONE:
+            continue
+        length = _length(code, data, at)
+        body, at = data[at + 2 : at + length], at + length
+        if code in _FRAMES:
+            frame = _frame(code, body)
+        elif code == _DRI:
+            interval = int.from_bytes(body[:2], "big")
+        elif code == _SOS:
+            end = _end_of_scan(data, at)
+            found = [marker[1][0] for marker in _MARKER.finditer(data, at, end)]
+            wanted = math.ceil(_units(frame, body) / interval) - 1 if interval and frame else 0
+            if found[:wanted] != [0xD0 + i % 8 for i in range(wanted)]:
+                return False
+            at = end
+    return True
+
+
+def _segment(code, body):
+    return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
+
+
+def _length(code, data, at):
+    """Of the segment whose length stands at `at`: as its content has it where that is known, else as it states."""
+    stated, body = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 2**16]
+    if code in _FRAMES and len(body) > 5:
+        return 8 + 3 * body[5]
+    if code == _SOS and body:
+        return 6 + 2 * body[0]
+    if code == _DRI:
+        return 4
+    if code not in (_DHT, _DQT):
+        return stated
+    length = 0  # of the tables, of which at least one is there; each has a number first
+    while length + 17 < len(body) and (length + 2 < stated or not length) and body[length] & 0x0F < 4:
+        if code == _DQT and body[length] < 0x20:
+            length += 129 if body[length] & 0x10 else 65
+        elif code == _DHT and body[length] < 0x20:
+            length += 17 + sum(body[length + 1 : length + 17])
+        else:
+            break
+    return length + 2 if length else stated
+
+
+def _frame(code, body):
+    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+        raise UserError(MISSING)
+    height, width, count = struct.unpack(">HHB", body[1:6])
+    factors = {body[6 + 3 * i]: (body[7 + 3 * i] >> 4, body[7 + 3 * i] & 15) for i in range(count)}
+    if not factors or any(0 in pair for pair in factors.values()):
+        raise UserError(MISSING)
+    return _Frame(code, height, width, factors)
+
+
+def _with_height(segment, rows):
+    return segment[:5] + struct.pack(">H", rows) + segment[7:]
+
+
+def _in_range(code, body, frame):
+    """A segment with a version or transform that libjpeg does not warn of."""
+    if code == _APP0 and body[:5] == b"JFIF\0" and len(body) >= 14:
+        return body[:5] + b"\x01" + body[6:]
+    if code == _APP14 and body[:5] == b"Adobe" and len(body) >= 12 and body[11] > 2:
+        return body[:11] + (b"\x02" if frame and len(frame.components) == 4 else b"\x01") + body[12:]
+    return body
+
+
+def _end_of_scan(data, at):
+    """Where the first marker is that does not belong to a scan; the end of the file if there is none."""
+    for marker in _MARKER.finditer(data, at):
+        if marker[1][0] not in _RST:
+            return marker.start()
+    return len(data)
+
+
+def _coefficients(body):
+    """`(component, index, lowest bit)` of what a scan transmits; bit 0 completes a coefficient."""
+    count = body[0] if body else 0
+    if len(body) < 4 + 2 * count:
+        return
+    first, last, approximation = body[1 + 2 * count : 4 + 2 * count]
+    for i in range(count):
+        for k in range(first, min(last, 63) + 1):
+            yield body[1 + 2 * i], k, approximation & 15
+
+
+def _units(frame, body):
+    """MCUs of a scan (T.81, A.2)."""
+    across, down = frame.across, frame.down
+    if body[0] > 1:
+        return math.ceil(frame.width / (8 * across)) * math.ceil(frame.height / (8 * down))
+    h, v = frame.components.get(body[1], (across, down))
+    return math.ceil(math.ceil(frame.width * h / across) / 8) * math.ceil(math.ceil(frame.height * v / down) / 8)

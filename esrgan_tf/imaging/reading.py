@@ -1,0 +1,326 @@
+"""Image files as people have them: PNG, JPEG, WebP and TIFF, of 8 or 16 bits, with transparency, profiles and EXIF.
+
+Reading them, which libvips does nearly all of; what else is read is in `other_images`. Results are written by
+`result_files`.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.imaging import tiff_structure as tiff
+from esrgan_tf.imaging.fallback_readers import ALSO_READ, help_for, read_other, whole_range
+from esrgan_tf.imaging.inventory import Inventory
+from esrgan_tf.imaging.jpeg_structure import MISSING, restarts_in_order, without_harmless_faults
+from esrgan_tf.imaging.limits import check_size
+from esrgan_tf.imaging.metadata import orientation, read_metadata, upright
+from esrgan_tf.imaging.png_chunks import without_texts
+from esrgan_tf.imaging.png_structure import whole_gif, whole_png, whole_webp
+from esrgan_tf.imaging.resolution import opened, png_chunks, resolution
+
+logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings on damaged files, by Python's way
+pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
+
+FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
+READ = FORMATS | ALSO_READ  # endings of inputs, and of the results that they get
+# The format of a result, by libvips' reader of the input. No other reader of it sees a file: some, such as that of SVG,
+# follow links and have long lists of faults.
+_LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
+_LOADERS |= {"gifload": ".png", "heifload": ".png"}
+_NAMES = "PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
+_WHOLE = {"pngload": whole_png, "gifload": whole_gif, "webpload": whole_webp}  # tried when libvips refuses a file
+_MISSING_IN_JPEG = ("premature end of data segment", "instead of RST", "bad Huffman code", "bad arithmetic code")
+_GRAY_NOISE = 2  # levels between the bands of a gray image that was stored as RGB
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file.
+
+    Attributes:
+        colour: uint8 or uint16 `[H, W, 3]`, or `[H, W, 1]` for gray, also for gray stored as RGB. Colours under full
+            transparency are replaced by visible colours from nearby, which no fringe can come from.
+        alpha: `[H, W, 1]` of the same type, or None.
+        stored_bands: 3 or 1, the bands of colour in the file and in its result.
+        format: the file's own, or `.png` for those that are not written: one of the values of `FORMATS`.
+        header: of the decoded pixels; carries their profile.
+        resolution: pixels per millimetre across and down; None if the file states none.
+        metadata: everything else that the file says of itself.
+    """
+
+    colour: np.ndarray
+    alpha: np.ndarray | None
+    stored_bands: int
+    format: str
+    header: pyvips.Image
+    resolution: tuple[float, float] | None
+    metadata: Inventory
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """uint8 or uint16 `[H, W, bands]` of gray or RGB, whose last band may be transparency."""
+
+    pixels: np.ndarray
+    has_alpha: bool
+    format: str
+    header: pyvips.Image
+    resolution: tuple[float, float] | None
+    metadata: Inventory
+
+
+def read_picture(source: Path | bytes) -> Picture:
+    """Decodes a file to upscale it, upright as its EXIF says, or its XMP where EXIF says nothing.
+
+    Raises:
+        UserError: empty, damaged, cut short, not an image format that is read, animated, too large, or with pixels or
+            bands of no declared meaning.
+    """
+    try:
+        decoded = _decode(source)
+    except UserError as error:
+        raise UserError(f"{source if isinstance(source, Path) else 'standard input'}: {error}") from error
+    colour, alpha = decoded.pixels, None
+    if decoded.has_alpha:
+        alpha = np.ascontiguousarray(decoded.pixels[..., -1:])
+        colour = without_hidden_colours(decoded.pixels[..., :-1], alpha)
+    bands = colour.shape[2]
+    rest = decoded.format, decoded.header, decoded.resolution, decoded.metadata
+    return Picture(_gray_if_equal(colour), alpha, bands, *rest)
+
+
+def read_rgb(source: Path | bytes) -> np.ndarray:
+    """Decodes a file to train on it: the same pixels as `read_picture`, as uint8 RGB `[H, W, 3]` on white.
+
+    Raises:
+        UserError: as `read_picture`, without the file's name.
+    """
+    decoded = _decode(source)
+    pixels = decoded.pixels
+    most = np.iinfo(pixels.dtype).max
+    if decoded.has_alpha:
+        alpha = pixels[..., -1:] / np.float32(most)
+        pixels = np.rint(pixels[..., :-1] * alpha + most * (1 - alpha)).astype(pixels.dtype)
+    if most > 255:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+@contextlib.contextmanager
+def translate_vips_error() -> Iterator[None]:
+    """Turns libvips' errors, which are several lines, into a `UserError` of one."""
+    try:
+        yield
+    except UnicodeDecodeError as error:  # a damaged file's bytes in libvips' message, which then stays there
+        pyvips.vips_lib.vips_error_clear()
+        raise UserError("libvips says what cannot be printed; the file is damaged") from error
+    except pyvips.Error as error:
+        lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+        # Of a file cut short, each of many attempts to read beyond its end; the reason comes after them.
+        lines = [line for line in lines if not line.startswith("source: bad seek")] or lines
+        raise UserError(f"libvips says: {'; '.join(dict.fromkeys(lines)):.200}") from error
+
+
+def _decode(source):
+    if isinstance(source, Path):
+        try:
+            str(source).encode()
+        except UnicodeEncodeError:  # libvips takes names in UTF-8 only
+            source = source.read_bytes()
+    with translate_vips_error():
+        return _read(source)
+
+
+def _read(source):
+    with opened(source) as file:  # a missing or forbidden file is told by the system in its own words
+        head = file.read(64)
+    if not head:
+        raise UserError("the file is empty")
+    if isinstance(source, Path) and (words := help_for(source)):
+        raise UserError(words)
+    other = read_other(source, head)
+    if other is not None:
+        return _finish(other, ".png", source)
+    loader = _loader_of(head)
+    if loader is None:
+        raise UserError(f"not an image; {_NAMES}")
+    if loader == "jpegload":
+        return _read_jpeg(source)
+    if loader == "tiffload":
+        return _read_tiff(source)
+    if loader == "pngload" and _is_animated_png(source):
+        raise UserError("it is an animated PNG; save the frame you want by itself")
+    stored = (without_texts(source) if loader == "pngload" else None) or source
+    try:
+        return _finish(_open(loader, _stream(stored)), _LOADERS[loader], source)
+    except (pyvips.Error, UnicodeDecodeError):
+        if loader not in _WHOLE:
+            raise
+        with opened(source) as file:
+            data = _WHOLE[loader](file.read())
+        return _finish(_open(loader, _stream(data)), _LOADERS[loader], data)
+
+
+def _read_jpeg(source):
+    with opened(source) as file:
+        data, rows = without_harmless_faults(file.read())
+    try:
+        image = _open("jpegload", _stream(data), "warning")
+        return _finish(image if rows is None else image.crop(0, 0, image.width, rows), ".jpg", source)
+    except pyvips.Error as error:
+        if any(words in error.detail for words in _MISSING_IN_JPEG):
+            raise UserError(MISSING) from error
+        # The decoder passes over surplus bytes; the pixels are complete unless a restart marker is missing.
+        if "extraneous bytes before marker" not in error.detail:
+            raise
+        if not restarts_in_order(data):
+            raise UserError(MISSING) from error
+        image = _open("jpegload", _stream(data))
+        return _finish(image if rows is None else image.crop(0, 0, image.width, rows), ".jpg", source)
+
+
+def _read_tiff(source):
+    with opened(source) as file:
+        directories = tiff.read_directories(file)
+        if len(directories) > 1:
+            raise UserError(f"it holds {len(directories)} frames or pages; save the one you want by itself")
+        directory = directories[0]
+        tiff.check_pixels(directory)
+        model = tiff.colour_model(directory)
+        if model == tiff.LAB:
+            if directory.is_signed:  # the way of libvips: 15 bits of lightness, and a white of D65
+                image = _open("tiffload", _stream(source), "warning").colourspace("rgb16")
+                return _finish(image, ".tif", source)
+            stream = tiff.plain_source(file, directory, as_rgb=True)
+            image = _lab_to_srgb(
+                _open("tiffload", stream, "warning"), directory.get(tiff.PHOTOMETRIC, 0) == tiff.ICCLAB
+            )
+            return _finish(image, ".tif", source)
+        if directory.is_first:
+            try:
+                return _finish(_open("tiffload", _stream(source), "warning"), ".tif", source)
+            except (pyvips.Error, UnicodeDecodeError):
+                if not tiff.can_be_plain(directory):
+                    raise
+        stream = tiff.plain_source(file, directory)
+        return _finish(_open("tiffload", stream, "warning"), ".tif", source)
+
+
+def _stream(source):
+    if isinstance(source, Path):
+        return pyvips.Source.new_from_file(str(source))
+    return pyvips.Source.new_from_memory(source)
+
+
+def _open(loader, stream, fail_on="error"):
+    image = getattr(pyvips.Image, f"{loader}_source")(stream, fail_on=fail_on)
+    if loader != "tiffload" and image.get_typeof("n-pages") and image.get("n-pages") > 1:
+        raise UserError(f"it holds {image.get('n-pages')} frames or pages; save the one you want by itself")
+    if loader == "jpegload" and image.bands == 2:  # not gray with transparency, which JPEG does not have
+        raise UserError("it has 2 bands of no declared meaning; gray, RGB and CMYK are read")
+    check_size(image.width, image.height)
+    if loader == "heifload" and image.format == "ushort":
+        image = whole_range(image)
+    return image
+
+
+def _finish(image, kind, source):
+    """Decodes all pixels, upright."""
+    metadata = read_metadata(source, image)
+    density = resolution(image, source, metadata.exif)
+    if density and orientation(metadata) >= 5:
+        density = density[::-1]
+    image = _rgb_or_gray(upright(image, metadata))
+    pixels = image.numpy().reshape(image.height, image.width, image.bands)
+    return _Decoded(pixels, image.hasalpha(), kind, image, density, metadata)
+
+
+def _loader_of(head):
+    """Which of `_LOADERS` reads a file that begins like this; None if there is none."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "pngload"
+    if head.startswith(b"\xff\xd8"):
+        return "jpegload"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webpload"
+    if head[:4] in _TIFF:
+        return "tiffload"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "gifload"
+    return "heifload" if head[4:8] == b"ftyp" else None
+
+
+def _is_animated_png(source):
+    """Whether a chunk acTL comes before the pixels, as the animated kind has it; libvips shows the first frame only."""
+    with opened(source) as file:
+        return any(name == b"acTL" for name, _, _ in png_chunks(file))
+
+
+def _lab_to_srgb(image, unsigned):
+    """CIELAB for a white of D50, as TIFF has it; `unsigned`: a and b are shifted by half of their range, as in ICC."""
+    if image.format not in ("uchar", "ushort"):
+        return image  # refused with the other formats of numbers
+    deep = image.format == "ushort"
+    lightness = image[0] * (100 / ((65280 if unsigned else 65535) if deep else 255))
+    both = image[1:3] / (256 if deep else 1)
+    both = both - 128 if unsigned else (both > 127.999).ifthenelse(both - 256, both)
+    lab = lightness.bandjoin(both).cast("float").copy(interpretation="lab")
+    result = lab.icc_export(output_profile="srgb", intent="relative", depth=16 if deep else 8)
+    return result.bandjoin(image[3]) if image.bands > 3 else result
+
+
+def _rgb_or_gray(image):
+    """8 or 16 bits, sRGB-like or gray, perhaps with alpha."""
+    if image.format not in ("uchar", "ushort"):
+        raise UserError(f"its pixels are {image.format} numbers, which have no agreed range; save it with 8 or 16 bits")
+    deep = image.format == "ushort"
+    if image.interpretation == "cmyk":
+        # CMYK means nothing without a profile; libvips has a common one for files that bring none.
+        image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
+    elif image.interpretation not in ("srgb", "rgb16", "b-w", "grey16", "multiband", "rgb"):
+        image = image.colourspace("rgb16" if deep else "srgb")
+    if image.bands - image.hasalpha() not in (1, 3):
+        raise UserError(f"it has {image.bands} channels; gray and RGB are enlarged, each with or without transparency")
+    return image
+
+
+def _gray_if_equal(colour):
+    """`[H, W, 1]` if the bands of `[H, W, 3]` differ by no more than the noise of a gray image stored as RGB."""
+    if colour.shape[2] == 1:
+        return colour
+    least, most = colour[..., 0], colour[..., 0]
+    for band in (1, 2):
+        least, most = np.minimum(least, colour[..., band]), np.maximum(most, colour[..., band])
+    if (most - least).max() > _GRAY_NOISE:
+        return colour
+    return np.ascontiguousarray(colour[..., 1:2])
+
+
+def without_hidden_colours(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`[H, W, C]` with what lies where alpha `[H, W, 1]` is 0 replaced by visible colours from nearby."""
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return np.ascontiguousarray(colour)
+    nearby = np.rint(_filled(colour.astype(np.float32), ~hidden)).astype(colour.dtype)
+    return np.where(hidden, nearby, colour)
+
+
+def _filled(colour, known):
+    """What is not known becomes the mean of what is in the smallest aligned square of 2, 4, 8 … pixels around it."""
+    height, width, bands = colour.shape
+    if known.all():
+        return colour
+    padded = [(0, height % 2), (0, width % 2), (0, 0)]
+    blocks = ((height + 1) // 2, 2, (width + 1) // 2, 2)
+    weight = np.pad(known.astype(np.float32), padded).reshape(*blocks, 1)
+    total = (np.pad(colour, padded).reshape(*blocks, bands) * weight).sum(axis=(1, 3))
+    count = weight.sum(axis=(1, 3))
+    coarse = _filled(total / np.maximum(count, 1), count > 0)
+    return np.where(known, colour, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])

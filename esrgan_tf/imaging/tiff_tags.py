@@ -1,0 +1,198 @@
+"""Directories of tags, which TIFF files and EXIF are made of: read and written.
+
+Every offset and length comes from the file, so each is checked against the bytes that are there.
+"""
+
+import io
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO, NamedTuple
+
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # tags that point to directories
+ORIENTATION, ACROSS, DOWN, UNIT = 0x0112, 282, 283, 296
+MAKER_NOTE = 0x927C
+XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
+_MAX = 2**26  # bytes of one value
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes that byte order turns
+_NUMBERS = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_TWO_LONGS = {5: "I", 10: "i"}  # numerator and denominator
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tag's value: its type and count as TIFF numbers them, and its bytes, little end first."""
+
+    kind: int
+    count: int
+    data: bytes
+
+    def numbers(self) -> tuple:
+        """Integers or floats; fractions as pairs. Empty for texts and bytes without a meaning."""
+        if self.kind in _NUMBERS:
+            return struct.unpack(f"<{self.count}{_NUMBERS[self.kind]}", self.data)
+        if self.kind in _TWO_LONGS:
+            flat = struct.unpack(f"<{2 * self.count}{_TWO_LONGS[self.kind]}", self.data)
+            return tuple(zip(flat[::2], flat[1::2], strict=True))
+        return ()
+
+
+Tags = Mapping[int, "Entry | Tags"]
+
+
+def entry(kind: int, *values) -> Entry:
+    """Of numbers; of pairs, for fractions."""
+    if kind in _TWO_LONGS:
+        flat = [each for pair in values for each in pair]
+        return Entry(kind, len(values), struct.pack(f"<{len(flat)}{_TWO_LONGS[kind]}", *flat))
+    return Entry(kind, len(values), struct.pack(f"<{len(values)}{_NUMBERS[kind]}", *values))
+
+
+def fraction(value: float) -> tuple[int, int]:
+    """Numerator and denominator that EXIF and TIFF can hold, near enough for resolutions."""
+    # What PNG has by the metre is never nearer to whole dots an inch than this.
+    value = round(value) if abs(value - round(value)) < 0.013 else value
+    near = Fraction(value).limit_denominator(100)
+    near = near if near and near.numerator < 2**32 else Fraction(min(max(1, round(value)), 2**32 - 1))
+    return near.numerator, near.denominator
+
+
+class Form(NamedTuple):
+    """How numbers are written: byte order, and whether it is the TIFF for files beyond 4 GB."""
+
+    order: str
+    large: bool
+
+    @property
+    def number(self):
+        return f"{self.order}{'Q' if self.large else 'H'}"
+
+    @property
+    def head(self):
+        """Tag, type and count of an entry, before its value or pointer."""
+        return f"{self.order}HH{'Q' if self.large else 'I'}"
+
+    @property
+    def pointer(self):
+        return f"{self.order}{'Q' if self.large else 'I'}"
+
+    @property
+    def room(self):
+        """Bytes of a value that need no pointer."""
+        return 8 if self.large else 4
+
+
+def form_of(head: bytes) -> tuple[Form, int]:
+    """The form, and where the first directory is, by the first 16 bytes.
+
+    Raises:
+        ValueError: it is no TIFF.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    version = struct.unpack_from(f"{order}H", head, 2)[0] if order and len(head) >= 8 else 0
+    if version not in (42, 43) or (version == 43 and len(head) < 16):
+        raise ValueError("no TIFF")
+    form = Form(str(order), version == 43)
+    return form, struct.unpack_from(form.pointer, head, 8 if form.large else 4)[0]
+
+
+def read_directory(
+    file: BinaryIO, at: int, form: Form, wanted: Callable[[int], bool] = lambda tag: True
+) -> tuple[dict[int, Entry], list[int], int]:
+    """`(tags, those whose values are not in the file, where the next directory is)`.
+
+    Raises:
+        ValueError: there is no directory.
+    """
+    end = file.seek(0, io.SEEK_END)
+    file.seek(at)
+    size = struct.calcsize(form.head)
+    head = file.read(struct.calcsize(form.number))
+    number = struct.unpack(form.number, head)[0] if len(head) == struct.calcsize(form.number) else 65536
+    if number > 65535:
+        raise ValueError("no directory")
+    raw = file.read(number * (size + form.room))
+    if len(raw) < number * (size + form.room):
+        raise ValueError("a directory is cut short")
+    following = file.read(struct.calcsize(form.pointer)).ljust(struct.calcsize(form.pointer), b"\0")
+    tags: dict[int, Entry] = {}
+    damaged, most = [], _MAX
+    for start in range(0, len(raw), size + form.room):
+        tag, kind, count = struct.unpack_from(form.head, raw, start)
+        if tag in tags or not wanted(tag):
+            continue
+        length = _SIZES.get(kind, 0) * count
+        value = raw[start + size : start + size + form.room]
+        if length > form.room:
+            where = struct.unpack(form.pointer, value)[0]
+            if where + length > end or length > most:
+                damaged.append(tag)
+                continue
+            most -= length
+            file.seek(where)
+            value = file.read(length)
+        if not length:
+            damaged.append(tag)
+            continue
+        tags[tag] = Entry(kind, count, swapped(value[:length], kind) if form.order == ">" else value[:length])
+    return tags, damaged, struct.unpack(form.pointer, following)[0]
+
+
+def read_tree(file: BinaryIO, wanted: Callable[[int], bool] = lambda tag: True) -> tuple[dict, list[int]]:
+    """The first directory, with those of EXIF, GPS and interoperability in place of their pointers; what is damaged.
+
+    Raises:
+        ValueError: there is no directory.
+    """
+    file.seek(0)
+    form, at = form_of(file.read(16))
+    tags, damaged, _ = read_directory(file, at, form, wanted)
+    tree: dict = dict(tags)
+    for parents, pointer in (((), EXIF), ((), GPS), ((EXIF,), INTEROPERABILITY)):
+        parent = tree.get(parents[0]) if parents else tree
+        if not isinstance(parent, dict) or pointer not in parent:
+            continue
+        try:
+            below, lost, _ = read_directory(file, (*parent[pointer].numbers(), 0)[0], form)
+        except ValueError:
+            below, lost = {}, [pointer]
+        parent.pop(pointer)
+        damaged += lost
+        if below:
+            parent[pointer] = below
+    return tree, damaged
+
+
+def written(tags: Tags, form: Form, at: int, following: int = 0) -> bytes:
+    """A directory with what it points to, as bytes that begin at `at`, which is even."""
+    head, values = b"", b""
+    size = struct.calcsize(form.number) + len(tags) * (struct.calcsize(form.head) + form.room)
+    size += struct.calcsize(form.pointer)
+    for tag, value in sorted(tags.items()):
+        there = at + size + len(values)
+        if isinstance(value, Mapping):
+            kind, count, data = (18 if form.large else 4), 1, struct.pack(form.pointer, there)
+            values += written(value, form, there)
+        else:
+            kind, count = value.kind, value.count
+            data = swapped(value.data, kind) if form.order == ">" else value.data
+            if len(data) > form.room:
+                values, data = values + data + bytes(len(data) % 2), struct.pack(form.pointer, there)
+        values += bytes(len(values) % 2)
+        head += struct.pack(form.head, tag, kind, count) + data.ljust(form.room, b"\0")
+    return struct.pack(form.number, len(tags)) + head + struct.pack(form.pointer, following) + values
+
+
+def exif_of(tags: Tags) -> bytes:
+    """Tags as EXIF."""
+    return b"II*\0\x08\0\0\0" + written(tags, Form("<", False), 8)
+
+
+def swapped(data: bytes, kind: int) -> bytes:
+    """A value in the other byte order."""
+    word = _WORDS.get(kind, 1)
+    if word == 1:
+        return data
+    return b"".join(data[at : at + word][::-1] for at in range(0, len(data), word))

@@ -1,0 +1,179 @@
+"""Programs in processes of their own, without the seconds that each of them would import TensorFlow for.
+
+    with Warm(folder) as warm:  # or the fixture `warm`
+        warm.run("python", "train.py", "--phase", "psnr", cwd=place)  # as `run_process`
+        run = warm.start("esrgan-tf", "upscale", "photo.png", cwd=place)  # does not wait
+        run.kill()
+        assert run.wait() == -signal.SIGKILL
+
+`Warm` starts `python -m tests.fork_server`, which imports the packages that programs need, but nothing of `esrgan_tf`:
+each program still imports its own modules. The server forks a child per program, which runs the file that a shell
+would run, then the exit handlers, and ends without a shutdown of TensorFlow and PyTorch, which takes longer than many
+programs. This is sound while TensorFlow's runtime starts in children only: it starts threads with the first operation.
+
+It is not what a user starts, so what runs here must also run cold somewhere. Variables that matter while TensorFlow is
+being imported are the helper's; those of its runtime, such as CUDA_VISIBLE_DEVICES, may be given with each program.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import importlib
+import itertools
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+COMMANDS = Path(sys.executable).parent
+
+
+class Warm:
+    """The helper. `folder` gets the programs' output; at the end of the block those that still run are killed."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._number = Path(folder), itertools.count()
+        environment = {**os.environ, "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with open(self._folder / "helper.err", "w", encoding="utf-8") as err:
+            command = [sys.executable, "-m", "tests.fork_server"]
+            self._helper = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=err, **pipes)
+
+    def __enter__(self) -> "Warm":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._helper.communicate(timeout=60)  # closes its input
+
+    def start(self, *argv, cwd=REPOSITORY, env=(), eagerly=False) -> "Run":
+        """Starts `python X.py …`, `python -m X …`, or a command that is installed beside this Python.
+
+        `eagerly`: a training of a few steps then takes half the time, without the seconds of compiling a step.
+        """
+        argv, output = [str(part) for part in argv], str(self._folder / str(next(self._number)))
+        files = {"stdout": f"{output}.out", "stderr": f"{output}.err"}
+        pid = self.ask(argv=argv, cwd=str(cwd), env=dict(env), eagerly=eagerly, **files)
+        return Run(self, argv, pid, Path(f"{output}.out"), Path(f"{output}.err"))
+
+    def run(self, *argv, cwd=REPOSITORY, env=(), eagerly=False, timeout=500) -> subprocess.CompletedProcess:
+        """Starts it and waits for its end."""
+        run = self.start(*argv, cwd=cwd, env=env, eagerly=eagerly)
+        try:
+            run.wait(timeout)
+        finally:
+            run.kill()
+        return subprocess.CompletedProcess(run.argv, run.poll(), run.stdout.read_text(), run.stderr.read_text())
+
+    def ask(self, **request):
+        with contextlib.suppress(BrokenPipeError):
+            self._helper.stdin.write(f"{json.dumps(request)}\n")
+            self._helper.stdin.flush()
+        answer = self._helper.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"tests.fork_server ended: {(self._folder / 'helper.err').read_text()}")
+        return json.loads(answer)
+
+
+class Run:
+    """A program that was started: its `pid`, and `stdout` and `stderr`, the files of what it writes."""
+
+    def __init__(self, warm: Warm, argv: list[str], pid: int, stdout: Path, stderr: Path):
+        self.argv, self.pid, self.stdout, self.stderr = argv, pid, stdout, stderr
+        self._warm, self._status = warm, None
+
+    def poll(self) -> int | None:
+        """As `subprocess` has it: the exit status, or minus the signal that ended it; None while it runs."""
+        if self._status is None:
+            self._status = self._warm.ask(reap=self.pid)
+        return self._status
+
+    def wait(self, timeout: float = 500) -> int:
+        until = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self.argv, timeout)
+            time.sleep(0.02)
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:  # nobody else gets its number before it was polled to the end
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _serve() -> dict | None:
+    """In the helper: answers requests, never waiting, until there are no more. In each child: returns what to run."""
+    helper, children = os.getpid(), set()
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        if "reap" in request:
+            pid, status = os.waitpid(request["reap"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+            children.discard(pid)
+        else:
+            answer = os.fork()
+            if answer == 0:
+                ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it dies with the helper,
+                if os.getppid() != helper:  # which may just have ended
+                    os._exit(1)
+                return request
+            children.add(answer)
+        print(json.dumps(answer), flush=True)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return None
+
+
+def _run(argv, cwd, env, eagerly, stdout, stderr):
+    """Becomes the process that a shell would have started, and runs its program."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, path in enumerate((os.devnull, stdout, stderr)):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(cwd)
+    os.environ.update(env)
+    if eagerly:
+        sys.modules["tensorflow"].config.run_functions_eagerly(True)
+    argv = argv[1:] if argv[0] in ("python", sys.executable) else [COMMANDS / argv[0], *argv[1:]]
+    status = 0
+    try:
+        if argv[0] == "-m":
+            sys.argv, sys.path[0] = argv[1:], os.getcwd()
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        else:
+            script = str(argv[0])  # relative where it was given so, which hints to the user show
+            sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
+            runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    threading._shutdown()  # waits for threads, as Python's end does
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then close its input
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the commands do
+    for module in ("tensorflow", "keras", "tensorflow_datasets", "tensorflow_hub", "torch"):
+        with contextlib.suppress(ModuleNotFoundError):  # programs will say what they miss
+            importlib.import_module(module)
+    gc.freeze()  # or each child would look through all of it at its end, which takes longer than many programs
+    gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow keeps
+    request = _serve()
+    if request is not None:
+        _run(**request)

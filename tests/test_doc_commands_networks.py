@@ -1,0 +1,22 @@
+"""The pages on networks: other people's, the packaged ones, small ones and their results, and Python's door."""
+
+import pytest
+
+from tests.doc_commands import Place
+
+PAGES = (
+    "docs/pytorch.md", "docs/networks.md", "docs/bundled/index.md", "docs/results.md", "docs/api.md",
+)  # fmt: skip
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, warm):
+    return Place(tmp_path_factory.mktemp("place"), warm)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page, place, request):
+    if page == "docs/pytorch.md":
+        place.has_run(lambda: request.getfixturevalue("trained_run"))
+    place.run(page, eagerly=True)
