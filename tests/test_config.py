@@ -197,7 +197,7 @@ def test_what_only_one_generator_has_is_refused_for_the_other():
 @pytest.mark.parametrize(("norm", "scale", "scales"), [("true", 3, "2, 4, 8"), ("false", 8, "2, 3, 4")])
 def test_scales_that_srresnet_has_not(norm, scale, scales):
     keys = ("generator.name=srresnet", f"generator.batch_norm={norm}", f"generator.scale={scale}")
-    with pytest.raises(UserError, match=f"batch_norm enlarges by one of {scales}, not {scale}"):
+    with pytest.raises(UserError, match=f"batch_norm upscales by one of {scales}, not {scale}"):
         load_config(None, keys)
 
 

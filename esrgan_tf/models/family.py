@@ -93,7 +93,7 @@ class DiscriminatorOptions(Options):
 
     multiple: ClassVar[int]
 
-    filters: Annotated[Positive, "channels of the first stage; the deepest has eight times as many"] = 64
+    filters: Annotated[Positive, "channels of the first stage; the deepest stage has eight times this number"] = 64
 
     def for_images(self, size: int) -> "DiscriminatorOptions":
         """The same, for images of `size` pixels on a side, where the network depends on that."""

@@ -9,13 +9,13 @@ from esrgan_tf.schema import OneOf
 
 @dataclass(frozen=True)
 class Compact(GeneratorOptions):
-    """Of `compact_generator`, which explains them."""
+    """Arguments of `compact_generator`."""
 
     name: ClassVar[str] = "compact"
     label: ClassVar[str] = "SRVGGNetCompact"
     origin: ClassVar[str] = "Real-ESRGAN's"
 
     filters: Annotated[Positive, "channels between the convolutions"] = 64
-    blocks: Annotated[Positive, "convolutions between the first and the last (16 or 32 published)"] = 16
-    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4, 8, 16)] = 4
+    blocks: Annotated[Positive, "convolutions between the first and the last; 16 or 32 in Real-ESRGAN's files"] = 16
+    scale: Annotated[int, "upscaling factor", OneOf(1, 2, 3, 4, 8, 16)] = 4
     channels: Annotated[int, Inferred] = 3

@@ -1,4 +1,4 @@
-"""Options of the packaged models' network."""
+"""Options of the bundled models' network."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,17 +11,18 @@ NotNegative = Annotated[int, AtLeast(0)]
 
 @dataclass(frozen=True)
 class CompactResNet(GeneratorOptions):
-    """Of `compact_resnet_generator`, which explains them."""
+    """Arguments of `compact_resnet_generator`."""
 
     name: ClassVar[str] = "compact_resnet"
     label: ClassVar[str] = "Compact ResNet"
-    origin: ClassVar[str] = "the packaged models'"
+    origin: ClassVar[str] = "the bundled models'"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
-    blocks: Annotated[Positive, "of two convolutions each"] = 9
-    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4, 8, 16)] = 4
+    blocks: Annotated[Positive, "residual blocks of two convolutions"] = 9
+    scale: Annotated[int, "upscaling factor", OneOf(1, 2, 3, 4, 8, 16)] = 4
     tail: Annotated[
-        NotNegative, "channels at the output's size, before a last convolution there; 0: the pixel shuffle is last"
+        NotNegative,
+        "channels at the output's size before a final convolution; 0 makes the pixel shuffle the last layer",
     ] = 0
     channels: Annotated[int, Inferred] = 3
 

@@ -6,20 +6,20 @@ from typing import Annotated, ClassVar
 from esrgan_tf.models.family import GeneratorOptions, Positive
 from esrgan_tf.schema import OneOf
 
-STAGES = {2: (2,), 3: (3,), 4: (2, 2)}  # by the scale: what each up-sampling stage enlarges by
+STAGES = {2: (2,), 3: (3,), 4: (2, 2)}  # upscaling factor of each stage, by scale
 
 
 @dataclass(frozen=True)
 class DPSR(GeneratorOptions):
-    """Of `dpsr_generator`, which explains them."""
+    """Arguments of `dpsr_generator`."""
 
     name: ClassVar[str] = "dpsr"
     label: ClassVar[str] = "DPSR's SRResNet+"
     origin: ClassVar[str] = "DPSR's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 96
-    blocks: Annotated[Positive, "of two convolutions each"] = 16
-    scale: Annotated[int, "times larger", OneOf(*STAGES)] = 4
+    blocks: Annotated[Positive, "residual blocks of two convolutions"] = 16
+    scale: Annotated[int, "upscaling factor", OneOf(*STAGES)] = 4
 
     @property
     def channels_in_and_out(self) -> tuple[int, int]:

@@ -11,23 +11,23 @@ SCALES = (2, 3, 4)
 
 @dataclass(frozen=True)
 class EDSR(GeneratorOptions):
-    """Of `edsr_generator`, which explains them.
+    """Arguments of `edsr_generator`.
 
-    What no weights tell is no key, so that every network that a configuration makes can be recognised again.
+    A fact that weights cannot show is not a key, so that every network from a configuration can be recognised.
     """
 
     name: ClassVar[str] = "edsr"
     label: ClassVar[str] = "EDSR"
     origin: ClassVar[str] = "EDSR's"
 
-    filters: Annotated[Positive, "channels between the blocks; with 256, what a block adds is multiplied by 0.1"] = 64
-    blocks: Annotated[Positive, "of two convolutions each"] = 16
-    scale: Annotated[int, "times larger", OneOf(*SCALES)] = 4
+    filters: Annotated[Positive, "channels between the blocks; 256 sets the residual scale to 0.1"] = 64
+    blocks: Annotated[Positive, "residual blocks of two convolutions"] = 16
+    scale: Annotated[int, "upscaling factor", OneOf(*SCALES)] = 4
     mean: Annotated[bool, Inferred] = True
 
     @property
     def residual_scale(self) -> float:
-        """The paper's: 0.1 for its large network of 256 filters, which does not train without, else 1."""
+        """The paper's values. The network of 256 filters does not train with 1."""
         return 0.1 if self.filters == 256 else 1.0
 
     @property

@@ -7,22 +7,23 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
 from esrgan_tf.schema import OneOf
 
-STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # by the scale: of up-sampling
+# Upscaling factor of each stage, by scale.
+STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
 @dataclass(frozen=True)
 class RCAN(GeneratorOptions):
-    """Of `rcan_generator`, which explains them."""
+    """Arguments of `rcan_generator`."""
 
     name: ClassVar[str] = "rcan"
     label: ClassVar[str] = "RCAN"
     origin: ClassVar[str] = "RCAN's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
-    groups: Annotated[Positive, "of blocks"] = 10
-    blocks: Annotated[Positive, "of a group, each of two convolutions and an attention"] = 20
-    reduction: Annotated[Positive, "by how much the attention narrows the channels"] = 16
-    scale: Annotated[int, "times larger", OneOf(*STAGES)] = 4
+    groups: Annotated[Positive, "residual groups"] = 10
+    blocks: Annotated[Positive, "blocks per group, of two convolutions and a channel attention"] = 20
+    reduction: Annotated[Positive, "factor by which the attention reduces the channels"] = 16
+    scale: Annotated[int, "upscaling factor", OneOf(*STAGES)] = 4
     channels: Annotated[int, Inferred] = 3
     mean: Annotated[bool, Inferred] = True
     unshuffle: Annotated[int, Inferred] = 1

@@ -12,7 +12,7 @@ UNSHUFFLES = (1, 2, 4)
 
 @dataclass(frozen=True)
 class RRDB(GeneratorOptions):
-    """Of `rrdb_generator`, which explains them."""
+    """Arguments of `rrdb_generator`."""
 
     name: ClassVar[str] = "rrdb"
     label: ClassVar[str] = "RRDBNet"
@@ -20,19 +20,20 @@ class RRDB(GeneratorOptions):
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
     growth: Annotated[Positive, "channels that each convolution of a dense block adds"] = 32
-    blocks: Annotated[Positive, "of three residual dense blocks each"] = 23
-    scale: Annotated[int, "times larger", OneOf(*SCALES)] = 4
+    blocks: Annotated[Positive, "RRDBs of three residual dense blocks"] = 23
+    scale: Annotated[int, "upscaling factor", OneOf(*SCALES)] = 4
     unshuffle: Annotated[
         int | None,
+        "pixel unshuffle of the input",
         OneOf(None, *UNSHUFFLES),
-        "packs 2x2 or 4x4 input pixels into channels; null: Real-ESRGAN's, 4 / scale",
+        "null is Real-ESRGAN's, 4 / scale",
     ] = None
     plus: Annotated[bool, "ESRGAN+ (arXiv 2001.08073): residuals inside the dense blocks"] = False
     in_channels: Annotated[int, Inferred] = 3
     out_channels: Annotated[int, Inferred] = 3
 
     def __post_init__(self):
-        if self.unshuffle == usual_unshuffle(self.scale):  # said in one way only, so that equal networks are equal
+        if self.unshuffle == usual_unshuffle(self.scale):  # one spelling, so that equal networks compare equal
             object.__setattr__(self, "unshuffle", None)
 
     @property
@@ -52,5 +53,5 @@ class RRDB(GeneratorOptions):
 
 
 def usual_unshuffle(scale: int) -> int:
-    """Real-ESRGAN's rule: small scales work at a quarter of the output's size, like the others."""
+    """Real-ESRGAN's rule: small scales compute at a quarter of the output's size, as scale 4 does."""
     return max(1, 4 // scale)

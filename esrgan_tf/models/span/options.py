@@ -9,15 +9,15 @@ from esrgan_tf.schema import OneOf
 
 @dataclass(frozen=True)
 class SPAN(GeneratorOptions):
-    """Of `span_generator`, which explains them."""
+    """Arguments of `span_generator`."""
 
     name: ClassVar[str] = "span"
     label: ClassVar[str] = "SPAN"
     origin: ClassVar[str] = "SPAN's"
 
-    filters: Annotated[Positive, "channels of all convolutions (48 or 52 published)"] = 48
-    blocks: Annotated[Positive, "of three convolutions each; other programs read 6 only"] = 6
-    scale: Annotated[int, "times larger", OneOf(1, 2, 3, 4)] = 4
+    filters: Annotated[Positive, "channels of all convolutions; 48 or 52 in the authors' files"] = 48
+    blocks: Annotated[Positive, "blocks of three convolutions; other programs read 6 only"] = 6
+    scale: Annotated[int, "upscaling factor", OneOf(1, 2, 3, 4)] = 4
     channels: Annotated[int, Inferred] = 3
     mean: Annotated[bool, Inferred] = True
 

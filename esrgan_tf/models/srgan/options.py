@@ -8,7 +8,7 @@ from esrgan_tf.models.family import DiscriminatorOptions, Inferred
 
 @dataclass(frozen=True)
 class SRGAN(DiscriminatorOptions):
-    """Of `srgan_discriminator`, which explains them."""
+    """Arguments of `srgan_discriminator`."""
 
     name: ClassVar[str] = "srgan"
     label: ClassVar[str] = "SRGAN's discriminator"

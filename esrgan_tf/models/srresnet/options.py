@@ -13,16 +13,16 @@ SCALES_WITHOUT_BATCH_NORM = (2, 3, 4)
 
 @dataclass(frozen=True)
 class SRResNet(GeneratorOptions):
-    """Of `srresnet_generator`, which explains them."""
+    """Arguments of `srresnet_generator`."""
 
     name: ClassVar[str] = "srresnet"
     label: ClassVar[str] = "SRResNet or MSRResNet"
     origin: ClassVar[str] = "SRGAN's"
 
     filters: Annotated[Positive, "channels between the blocks"] = 64
-    blocks: Annotated[Positive, "of two convolutions each"] = 16
-    scale: Annotated[int, "times larger", OneOf(2, 3, 4, 8), "3 only without batch_norm, 8 only with it"] = 4
-    batch_norm: Annotated[bool, "false is BasicSR's MSRResNet"] = True
+    blocks: Annotated[Positive, "residual blocks of two convolutions"] = 16
+    scale: Annotated[int, "upscaling factor", OneOf(2, 3, 4, 8), "3 requires batch_norm: false, 8 requires true"] = 4
+    batch_norm: Annotated[bool, "false builds BasicSR's MSRResNet"] = True
     channels: Annotated[int, Inferred] = 3
 
     @property
@@ -33,6 +33,6 @@ class SRResNet(GeneratorOptions):
         scales = SCALES if self.batch_norm else SCALES_WITHOUT_BATCH_NORM
         if self.scale not in scales:
             raise UserError(
-                f"generator.scale: srresnet {'with' if self.batch_norm else 'without'} batch_norm enlarges by one of "
+                f"generator.scale: srresnet {'with' if self.batch_norm else 'without'} batch_norm upscales by one of "
                 f"{', '.join(map(str, scales))}, not {self.scale}"
             )

@@ -8,9 +8,9 @@ from esrgan_tf.models.family import DiscriminatorOptions
 
 @dataclass(frozen=True)
 class UNetSN(DiscriminatorOptions):
-    """Of `unet_sn_discriminator`, which explains them."""
+    """Arguments of `unet_sn_discriminator`."""
 
     name: ClassVar[str] = "unet_sn"
     label: ClassVar[str] = "UNetDiscriminatorSN"
-    origin: ClassVar[str] = "Real-ESRGAN's: a U-Net, a logit a pixel"
+    origin: ClassVar[str] = "Real-ESRGAN's U-Net, one logit per pixel"
     multiple: ClassVar[int] = 8

@@ -8,7 +8,7 @@ from esrgan_tf.models.family import DiscriminatorOptions, Inferred
 
 @dataclass(frozen=True)
 class VGG(DiscriminatorOptions):
-    """Of `vgg_discriminator`, which explains them."""
+    """Arguments of `vgg_discriminator`."""
 
     name: ClassVar[str] = "vgg"
     label: ClassVar[str] = "VGGStyleDiscriminator"
