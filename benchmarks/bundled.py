@@ -1,11 +1,11 @@
-"""Puts a trained network into the package: weights in float16, and a card from its run and from what it measures.
+"""Adds a trained model to the package: weights in float16, and a model card with the facts and measurements of its run.
 
     python -m benchmarks.bundled RUN_DIR --name faithful --config configs/bundled_faithful.yaml \
       --measure Kodak=kodak --measure Set5=Set5 --measure Set14=Set14 --measure BSD100=BSD100
 
-Each set is a folder with `hr` and `lr_x4` (`lr_x2` for a network of that scale), or of images alone; what has no
-low resolution of the network's scale is reduced by antialiased bicubic. Refuses a network that loses more than a
-hundredth of a dB by float16. The packaged network's figures are printed beside.
+Each set is a folder with `hr` and `lr_x4` (`lr_x2` at scale 2), or a folder of HR images. Missing LR images are made by
+antialiased bicubic downscaling. A network that loses more than 0.01 dB in float16 is refused. The program also prints
+the results of the present bundled model.
 """
 
 import argparse
@@ -31,10 +31,10 @@ from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.loading import load_model
 
 MADE_FOR = {
-    "faithful": "clean images: as near to the truth as pixels can tell, nothing invented",
-    "sharp": "clean and slightly degraded images: detail for the eye, some of it invented",
-    "photo": "photos as they are, with noise and compression",
-    "photo-x2": "photos as they are, with noise and compression",
+    "faithful": "clean images: highest PSNR, no invented detail",
+    "sharp": "clean and slightly degraded images: detail for the eye, partly invented",
+    "photo": "real photos with noise and compression",
+    "photo-x2": "real photos with noise and compression",
 }
 PHOTOS = tabulate(
     [
@@ -47,11 +47,11 @@ PHOTOS = tabulate(
         [
             "[COCO](https://github.com/lightly-ai/coco128_yolo): scenes of streets and homes",
             236,
-            "Creative Commons of Flickr, photo by photo",
+            "Creative Commons of Flickr, per photo",
         ],
-        ["wallpapers of Budgie, deepin, Solus, Pop!_OS, elementary and MATE", 61, "free licences, photo by photo"],
+        ["wallpapers of Budgie, deepin, Solus, Pop!_OS, elementary and MATE", 61, "free licences, per photo"],
     ],
-    ["photos", "how many", "terms"],
+    ["photos", "number", "terms"],
     tablefmt="github",
 )
 
@@ -60,17 +60,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--name", required=True, choices=MADE_FOR)
-    parser.add_argument("--config", required=True, help="the recipe, for the card")
+    parser.add_argument("--config", required=True, help="recipe, for the card")
     parser.add_argument("--phase", default="psnr", choices=("psnr", "gan"))
-    parser.add_argument("--alpha", type=float, default=1.0, help="how much of it, the rest being of --with")
-    parser.add_argument("--with", dest="other", help="the network that is blended with it: a file, or a name")
-    parser.add_argument("--on", default="a machine not noted", help="what it was trained on, for the card")
-    parser.add_argument("--before", default="", help="what the run went on from, for the card")
+    parser.add_argument("--alpha", type=float, default=1.0, help="share of the run's weights; the rest is --with's")
+    parser.add_argument("--with", dest="other", help="network to blend with the run's: a file, or a name")
+    parser.add_argument("--on", default="a machine not noted", help="training machine, for the card")
+    parser.add_argument("--before", default="", help="the run's start, for the card")
     parser.add_argument("--measure", action="append", default=[], metavar="NAME=DIR")
-    parser.add_argument("--write", action="store_true", help="into the package; else only measures")
+    parser.add_argument("--write", action="store_true", help="write to the package instead of measuring only")
     arguments = parser.parse_args()
     if arguments.alpha != 1 and not arguments.other:
-        parser.error("--alpha blends the network with another: say which by --with")
+        parser.error("--alpha needs --with, the network to blend with")
     phase = arguments.run_dir / arguments.phase
     trained = load_model(phase / "generator.keras")
     if arguments.other:
@@ -79,7 +79,7 @@ def main():
     rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in trained.get_weights()])
     networks = {"trained": trained, "in float16": rounded}
     if arguments.name in bundled_models():
-        networks["packaged before"] = load_model(bundled_models()[arguments.name].path)
+        networks["bundled now"] = load_model(bundled_models()[arguments.name].path)
     rows = []
     for text in arguments.measure:
         name, _, folder = text.partition("=")
@@ -101,7 +101,7 @@ def measured(folder: Path, networks: dict) -> list[tuple[float, float]]:
     source = folder_source(str(hr_dir), str(lr_dir) if lr_dir.is_dir() else None, scale)
     scores = []
     for _, lr, hr in source.pairs():
-        results = [bicubic(lr, *hr.shape[:2]), *(enlarge(lr) for enlarge in upscalers)]
+        results = [bicubic(lr, *hr.shape[:2]), *(upscale(lr) for upscale in upscalers)]
         scores.append([(psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)) for sr in results])
     return [tuple(round(float(value), 4) for value in pair) for pair in np.mean(scores, axis=0)]
 
@@ -126,77 +126,87 @@ def write(arguments, model, phase, rows):
 def card(arguments, facts, phase, rows, size):
     config, last = load_config(arguments.run_dir / "config.yaml"), read_metrics(phase)[-1]
     settings, scale = getattr(config, arguments.phase), facts["scale"]
+    name = arguments.name
     table = tabulate(
-        [[name, *(f"{p:.2f} dB, {s:.4f}" for p, s in (bicubic_, ours))] for name, bicubic_, _, ours, *_ in rows],
-        ["luma PSNR, SSIM", "bicubic (Pillow)", arguments.name],
+        [
+            [title, f"{bicubic_[0]:.2f} dB", f"{ours[0]:.2f} dB", f"{bicubic_[1]:.4f}", f"{ours[1]:.4f}"]
+            for title, bicubic_, _, ours, *_ in rows
+        ],
+        ["images", "bicubic PSNR", f"{name} PSNR", "bicubic SSIM", f"{name} SSIM"],
         tablefmt="github",
+        disable_numparse=True,
     )
-    before = f", from {arguments.before}" if arguments.before else ""
+    before = f"| start | {arguments.before} |\n" if arguments.before else ""
     return f"""\
-# {arguments.name}
+# {name}
 
-Enlarges RGB images {scale} times. Made for {facts["made_for"]}.
+Upscales RGB images by {scale}. Made for {facts["made_for"]}.
 
 | | |
 | --- | --- |
 | network | `{facts["architecture"]}`, {config.generator.filters} filters, {config.generator.blocks} blocks: \
-{int(facts["parameters"]):,} parameters, {size / 1e6:.1f} MB in float16 |
-| recipe | `{arguments.config}`, phase `{arguments.phase}`{before} |
-| trained for | {int(last["step"]):,} steps of {config.data.batch_size} patches of {config.data.hr_patch}x\
-{config.data.hr_patch}, {float(last["seconds"]) / 3600:.1f} hours on {arguments.on} |
-| optimizer | {settings.optimizer.capitalize()}, rate {settings.learning_rate:g}, {settings.schedule} |
+{int(facts["parameters"]):,} parameters |
+| size | {size / 1e6:.1f} MB in float16 |
+| recipe | `{arguments.config}`, phase `{arguments.phase}` |
+{before}| training | {int(last["step"]):,} steps of {config.data.batch_size} patches of {config.data.hr_patch}x\
+{config.data.hr_patch} |
+| time | {float(last["seconds"]) / 3600:.1f} hours on {arguments.on} |
+| optimizer | {settings.optimizer.capitalize()}, learning rate {settings.learning_rate:g}, {settings.schedule} |
 {terms(settings)}
 {table}
 
-By the protocol of `esrgan-tf evaluate`: 8-bit results, {scale} border pixels removed, luma of BT.601. No image of these
-sets was trained on; Kodak's are those that training was watched with.
+The protocol is that of `esrgan-tf evaluate`: 8-bit results, {scale} border pixels removed, luma of BT.601. The training
+used no image of these sets. Kodak's photos were its validation images.
 
 ## Trained on
 
 {PHOTOS}
-{TAUGHT.get(arguments.name, "")}
-The weights are under this project's licence, Apache 2.0. Where the terms of training photos matter to you, train your
-own with the recipe.
+{TEACHERS.get(name, "")}
+The weights have this project's licence, Apache 2.0. If the terms of the training photos matter to you, train a model of
+your own with the recipe.
 
 ## Use
 
 ```sh
-esrgan-tf upscale photo.jpg --model {arguments.name}
+esrgan-tf upscale photo.jpg --model {name}
 ```
 
 ## Limits
 
-What is not in the pixels is guessed. Do not read text, faces or measurements from the result as if they had been
-photographed. {LIMITS[arguments.name]}
+The network invents detail that the input lacks. Do not trust text, faces or measurements in the result.
+{LIMITS[name]}
 """
 
 
 def terms(settings) -> str:
-    """The losses of the second phase, for the card."""
+    """Rows of the second phase's losses, for the card."""
     if not hasattr(settings, "perceptual_weight"):
         return ""
-    layers = ", ".join(f"{weight:g} {layer}" for layer, weight in settings.perceptual_layers.items())
-    grids = f"{settings.checkerboard_weight:g} grid, " if settings.checkerboard_weight else ""
-    return (
-        f"| losses | {grids}{settings.pixel_weight:g} pixel, {settings.perceptual_weight:g} VGG19 ({layers}), "
-        f"{settings.adversarial_weight:g} adversarial ({settings.adversarial_loss}) |\n"
-    )
+    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in settings.perceptual_layers.items())
+    losses = [
+        ("pixel", settings.pixel_weight),
+        (f"perceptual, VGG19 {layers}", settings.perceptual_weight),
+        ("checkerboard", settings.checkerboard_weight),
+        (f"adversarial, {settings.adversarial_loss}", settings.adversarial_weight),
+    ]
+    rows = "".join(f"| {name} | {weight:g} |\n" for name, weight in losses if weight)
+    return f"\n| loss of phase gan | weight |\n| --- | --- |\n{rows}"
 
 
-TAUGHT = {
+TEACHERS = {
     "photo": """
-It also learned from another network, as its recipe tells: `realesr-general-x4v3` of Real-ESRGAN (Wang et al., arXiv
-2107.10833; BSD 3-Clause). Of its later targets, seven tenths and more are what that network makes.
+The model was also distilled from `realesr-general-x4v3` of Real-ESRGAN (Wang et al., arXiv 2107.10833; BSD 3-Clause).
+In the later trainings, at least 0.7 of each target is the result of that network.
 """
 }
-CLEAN = "It was trained on clean reductions: noise and compression artefacts in the input are enlarged with it."
-CLEANING = "It was trained to remove noise and compression artefacts, and may take fine texture for such."
+CLEAN = "It was trained on clean downscaled images, so it upscales noise and compression artefacts as well."
+DENOISING = "It was trained to remove noise and compression artefacts, and can remove fine texture with them."
 LIMITS = {
     "faithful": CLEAN,
-    "sharp": "It takes away most of what compression left and of strong noise, but makes faint grain, on\n"
-    "skin for instance, finer and stronger.",
-    "photo": f"{CLEANING} Some of the texture that it gives is invented.",
-    "photo-x2": CLEANING,
+    "sharp": "It removes most compression artefacts and strong noise. It makes faint grain finer and stronger, for "
+    "example on skin.",
+    "photo": f"{DENOISING}\nSome of its texture is invented.",
+    "photo-x2": DENOISING,
 }
 
 

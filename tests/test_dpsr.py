@@ -147,7 +147,7 @@ def test_a_run_says_that_it_takes_the_noise_and_goes_on(tiny_config, tmp_path, r
     made = {}
     exec(program, made)
     expected = Upscaler(load_model(tmp_path / "out"), noise=5)(np.asarray(Image.open(tmp_path / "photo.png")))
-    np.testing.assert_array_equal(made["enlarged"][0], expected)
+    np.testing.assert_array_equal(made["upscaled"][0], expected)
 
 
 def test_other_networks_see_noise_and_no_level():

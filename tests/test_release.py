@@ -63,7 +63,7 @@ def test_the_cards_are_in_the_form_of_each_place(release):
     assert card.data.license == "apache-2.0"
     assert card.data.pipeline_tag == "image-to-image"
     assert "super-resolution" in card.data.tags
-    assert card.text.lstrip().startswith("# faithful\n\nEnlarges RGB images 4 times.")
+    assert card.text.lstrip().startswith("# faithful\n\nUpscales RGB images by 4.")
     metadata = json.loads((release / "kaggle" / "faithful" / "model-metadata.json").read_text())
     assert card.text.strip() == metadata["description"].strip()
     assert metadata["slug"] == "esrgan-tf-faithful"

@@ -103,7 +103,7 @@ def _release(bundled: Bundled, folder: Path) -> None:
         "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's own word for what its owner fills in
         "title": f"esrgan_tf {name}",
         "slug": f"esrgan-tf-{name}",
-        "subtitle": f"Enlarges images {bundled.scale} times; for {purpose}",  # 80 characters at most
+        "subtitle": f"Upscales images by {bundled.scale}; for {purpose}",  # 80 characters at most
         "isPrivate": True,
         "description": card,
         "publishTime": "",
