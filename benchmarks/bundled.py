@@ -19,11 +19,12 @@ import numpy as np
 from safetensors.numpy import save
 from tabulate import tabulate
 
-from esrgan_tf.config import load_config
+from esrgan_tf.config import GanConfig, load_config
 from esrgan_tf.data import folder_source
 from esrgan_tf.evaluation.metrics import psnr, ssim
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.publish.model_card import loss_table
 from esrgan_tf.runs.folder import read_metrics
 from esrgan_tf.weights.architecture import recognise_model, to_torch
 from esrgan_tf.weights.bundled import bundled_models
@@ -127,6 +128,7 @@ def card(arguments, facts, phase, rows, size):
     config, last = load_config(arguments.run_dir / "config.yaml"), read_metrics(phase)[-1]
     settings, scale = getattr(config, arguments.phase), facts["scale"]
     name = arguments.name
+    losses = f"\n{loss_table(settings)}" if isinstance(settings, GanConfig) else ""
     table = tabulate(
         [
             [title, f"{bicubic_[0]:.2f} dB", f"{ours[0]:.2f} dB", f"{bicubic_[1]:.4f}", f"{ours[1]:.4f}"]
@@ -152,7 +154,7 @@ Upscales RGB images by {scale}. Made for {facts["made_for"]}.
 {config.data.hr_patch} |
 | time | {float(last["seconds"]) / 3600:.1f} hours on {arguments.on} |
 | optimizer | {settings.optimizer.capitalize()}, learning rate {settings.learning_rate:g}, {settings.schedule} |
-{terms(settings)}
+{losses}
 {table}
 
 The protocol is that of `esrgan-tf evaluate`: 8-bit results, {scale} border pixels removed, luma of BT.601. The training
@@ -176,21 +178,6 @@ esrgan-tf upscale photo.jpg --model {name}
 The network invents detail that the input lacks. Do not trust text, faces or measurements in the result.
 {LIMITS[name]}
 """
-
-
-def terms(settings) -> str:
-    """Rows of the second phase's losses, for the card."""
-    if not hasattr(settings, "perceptual_weight"):
-        return ""
-    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in settings.perceptual_layers.items())
-    losses = [
-        ("pixel", settings.pixel_weight),
-        (f"perceptual, VGG19 {layers}", settings.perceptual_weight),
-        ("checkerboard", settings.checkerboard_weight),
-        (f"adversarial, {settings.adversarial_loss}", settings.adversarial_weight),
-    ]
-    rows = "".join(f"| {name} | {weight:g} |\n" for name, weight in losses if weight)
-    return f"\n| loss of phase gan | weight |\n| --- | --- |\n{rows}"
 
 
 TEACHERS = {

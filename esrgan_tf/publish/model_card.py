@@ -95,8 +95,8 @@ def _trained_on(config: Config) -> str:
     return _DATA[data.source].format(given=given)
 
 
-def _objective(gan: GanConfig) -> str:
-    """The losses of phase `gan` as a table."""
+def loss_table(gan: GanConfig) -> str:
+    """The losses of phase `gan` with their weights, as a Markdown table."""
     norms = {"l1": "L1", "l2": "MSE"}
     layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in gan.perceptual_layers.items())
     losses = [
@@ -106,8 +106,12 @@ def _objective(gan: GanConfig) -> str:
         (f"adversarial, {gan.adversarial_loss}", gan.adversarial_weight),
     ]
     rows = "".join(f"| {name} | {weight:g} |\n" for name, weight in losses if weight)
+    return f"| loss of phase gan | weight |\n| --- | --- |\n{rows}"
+
+
+def _objective(gan: GanConfig) -> str:
     sharpened = "\nThe targets of the pixel and perceptual losses are sharpened.\n" if gan.sharpen_targets else ""
-    return f"\n| loss of phase gan | weight |\n| --- | --- |\n{rows}{sharpened}"
+    return f"\n{loss_table(gan)}{sharpened}"
 
 
 def _starts(records: dict[str, Path]) -> str:
