@@ -48,7 +48,7 @@ def test_the_site_has_the_docstrings(site):
 def test_the_site_has_the_files_that_pages_link_to(site):
     assert (site[0] / "files" / "config.yaml").read_text() == text_of("config.yaml")
     assert (
-        "What is not in the pixels is guessed"
+        "The network invents detail that the input lacks"
         in (site[0] / "files" / "esrgan_tf" / "weights" / "bundled_weights" / "photo.html").read_text()
     )
     assert "checkpoint_every: 1000" in re.sub("<.*?>", "", (site[0] / "configuration.html").read_text())

@@ -55,7 +55,7 @@ class Upscaler:
         notice: called with a line when memory runs out and smaller tiles are tried, and once when an image is enlarged
             in tiles by a network that weighs its channels by the whole image.
         noise: standard deviation of the image's noise, of 255, for generators that take it.
-        min_overlap: if `overlap` is None, it is at least so large.
+        min_overlap: the minimum of `overlap` if that is None.
         precision: what is computed in, `float32` or `bfloat16`; `auto` is float32, but bfloat16 for 8-bit images where
             the processor or GPU has instructions for it. It does not depend on earlier images.
 
