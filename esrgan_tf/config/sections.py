@@ -137,7 +137,9 @@ class DegradationRoundConfig:
         1.0,
         30.0,
     )
-    poisson_scale: Annotated[Strength, "range of the strength of Poisson noise; 1 is shot noise of 8-bit values"] = (
+    poisson_scale: Annotated[
+        Strength, "range of the strength of Poisson noise; 1 is the strength of real shot noise"
+    ] = (
         0.05,
         3.0,
     )
