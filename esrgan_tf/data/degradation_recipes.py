@@ -37,10 +37,12 @@ class Kernel:
         """float32 `[size, size]`, of sum 1 (section 3.1, and 3.3 for `sinc`)."""
         y, x = np.mgrid[: self.size, : self.size] - self.size // 2
         if self.kind == "sinc":
+            import scipy.special  # a tenth of a second, and only this kernel needs it
+
             assert self.cutoff is not None
             distance = np.hypot(x, y)
             distance[self.size // 2, self.size // 2] = 1.0  # the limit there follows
-            values = self.cutoff * _bessel_j1(self.cutoff * distance) / (2 * np.pi * distance)
+            values = self.cutoff * scipy.special.j1(self.cutoff * distance) / (2 * np.pi * distance)
             values[self.size // 2, self.size // 2] = self.cutoff**2 / (4 * np.pi)
         else:
             assert self.sigma is not None
@@ -170,9 +172,3 @@ def _choose(weights, rng):
     shares = np.array(list(weights.values())) / sum(weights.values())
     bounds = shares.cumsum()
     return list(weights)[(bounds / bounds[-1]).searchsorted(rng.random(), side="right")]
-
-
-def _bessel_j1(x):
-    """By Bessel's integral, in float64: over a whole period the trapezoidal rule converges as fast as a series."""
-    angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    return np.cos(angles - x[..., None] * np.sin(angles)).mean(axis=-1)
