@@ -22,8 +22,9 @@ from PIL import Image
 
 from esrgan_tf import load_model
 from esrgan_tf.evaluation.metrics import psnr, ssim
+from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.imaging.reading import read_rgb
-from esrgan_tf.imaging.writing import _SAVE, from_array
+from esrgan_tf.imaging.writing import from_array
 from esrgan_tf.inference.tiles import Upscaler
 
 ROUNDS = 5
@@ -55,7 +56,8 @@ def main():
 
 
 def print_kind(result, kind):
-    ways = [_SAVE[kind], *(way for way in KINDS[kind] if way != _SAVE[kind])]
+    written = WRITING[kind].options
+    ways = [written, *(way for way in KINDS[kind] if way != written)]
     seconds: list[list[float]] = [[] for _ in ways]
     picture = from_array(result)
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +73,7 @@ def print_kind(result, kind):
             faithful = "" if kind in (".png", ".tif") or way.get("lossless") else f"{psnr(result, back, 0):.2f}"
             like = f"{ssim(result, back, 0):.4f}" if faithful else ""
             words = ", ".join(f"{key} {value}" for key, value in way.items())
-            mark, took = "*" if way is _SAVE[kind] else "", statistics.median(taken)
+            mark, took = "*" if way is written else "", statistics.median(taken)
             print(f"| {kind[1:]}{mark} | {words} | {size / 1e6:.2f} | {took:.2f} | {faithful} | {like} |", flush=True)
 
 

@@ -862,7 +862,7 @@ MISTAKES = {
     "no such input": (("{tmp}/absent.png",), "no file or folder {tmp}/absent.png"),
     "empty folder": (
         ("{tmp}/empty",),
-        ".bmp, .gif, .avif, .ppm, .pgm, .pbm, .pnm, .heic, .heif, .hif) in {tmp}/empty; --recursive",
+        ".bmp, .ppm, .pgm, .pbm, .pnm, .gif, .avif, .heic, .heif, .hif) in {tmp}/empty; --recursive",
     ),
     "result exists": (("{tmp}/a.png", "--output", "{tmp}/b.png"), "there is already {tmp}/b.png; give --overwrite"),
     "result is the input": (("{tmp}/a.png", "--output", "{tmp}"), "{tmp}/a.png is an input"),

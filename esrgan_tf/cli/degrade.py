@@ -15,7 +15,7 @@ from esrgan_tf.cli.common import find_config, parse
 from esrgan_tf.config import check_degradation
 from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.files import check_new
-from esrgan_tf.imaging.listing import ABSENT, Listing, is_training_image, list_images, why_no_file
+from esrgan_tf.imaging.listing import ABSENT, Listing, list_images, why_no_file
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
         from esrgan_tf.imaging.resampling import crop_to_multiple
 
     single = source.is_file()
-    listing = Listing([source], {}, {}) if single else list_images(source, is_training_image)
+    listing = Listing([source], {}, {}) if single else list_images(source)
     files, problems = listing.files, listing.problems
     if not files:
         lines = [f"{path}: {words}" for path, words in problems.items()]

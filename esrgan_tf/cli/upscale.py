@@ -11,6 +11,7 @@ from absl import flags
 from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, first_line, listed, printable
+from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
 from esrgan_tf.inference.output_paths import Naming, Plan, check_inputs, plan
 from esrgan_tf.quiet import quiet_tensorflow
@@ -50,7 +51,7 @@ flags.DEFINE_string(
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(
-    "format", None, ["png", "jpg", "webp", "tif"], "Of the results; else the input's, or png.", flag_values=FLAGS
+    "format", None, [kind[1:] for kind in WRITING], "Of the results; else the input's, or png.", flag_values=FLAGS
 )
 flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
 flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)

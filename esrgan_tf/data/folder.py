@@ -14,7 +14,8 @@ from tqdm import tqdm
 from esrgan_tf.data.pairing import pair_names
 from esrgan_tf.data.store import Source, UnusableImages
 from esrgan_tf.errors import UserError, listed, printable
-from esrgan_tf.imaging.listing import Listing, is_training_image, list_images, words_for
+from esrgan_tf.imaging.image_formats import NAMES
+from esrgan_tf.imaging.listing import Listing, list_images, words_for
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
@@ -102,11 +103,11 @@ def folder_source(
 def _list(folder, key) -> Listing:
     if not folder.is_dir():
         raise UserError(f"{key}: no folder {folder.absolute()}")
-    listing = list_images(folder, is_training_image)
+    listing = list_images(folder)
     if not listing.files and listing.problems:
         raise UserError(f"{key}: {listed([f'{path}: {words}' for path, words in listing.problems.items()])}")
     if not listing.files:
-        raise UserError(f"{key}: no image in {folder}; it must hold PNG, JPEG, WebP or TIFF files, say")
+        raise UserError(f"{key}: no image in {folder}; expected files such as {NAMES}")
     return listing
 
 

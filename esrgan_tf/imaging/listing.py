@@ -8,7 +8,7 @@ from pathlib import Path
 
 from esrgan_tf.errors import first_line
 from esrgan_tf.files import is_loop
-from esrgan_tf.imaging.reading import READ
+from esrgan_tf.imaging.image_formats import is_read
 
 ABSENT = "no file or folder"
 
@@ -33,11 +33,11 @@ class Listing:
         return dict(sorted((self.not_files | self.closed).items()))
 
 
-def list_images(folder: Path, is_image: Callable[[Path], bool], recursive: bool = True) -> Listing:
+def list_images(folder: Path, is_image: Callable[[Path], bool] = is_read, recursive: bool = True) -> Listing:
     """The images in a folder. Hidden names are passed over, and links to folders are not followed.
 
     Args:
-        is_image: whether a name is that of an image.
+        is_image: whether a name is that of an image; by default, of a format that is read.
         recursive: also in the folders below.
     """
     listing, folders = Listing([], {}, {}), [folder]
@@ -85,11 +85,6 @@ def words_for(error: Exception, path: Path) -> str:
     return error.strerror or str(error)
 
 
-def is_training_image(path: Path) -> bool:
-    """Whether files of this extension are read."""
-    return path.suffix.lower() in READ
-
-
 def image_files(folder: Path) -> list[Path]:
-    """The files in a folder, and below it, that training could read."""
-    return list_images(folder, is_training_image).files
+    """The files in a folder, and below it, whose extension is that of a format that is read."""
+    return list_images(folder).files

@@ -1,7 +1,6 @@
-"""Image files as people have them: PNG, JPEG, WebP and TIFF, of 8 or 16 bits, with transparency, profiles and EXIF.
+"""The reader of image files for training and upscaling: 8 or 16 bits, transparency, profiles, EXIF.
 
-Reading them, which libvips does nearly all of; what else is read is in `other_images`. Results are written by
-`result_files`.
+libvips decodes most formats; `fallback_readers` decodes the others. `image_formats` lists them all.
 """
 
 import contextlib
@@ -15,7 +14,8 @@ import pyvips
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging import tiff_structure as tiff
-from esrgan_tf.imaging.fallback_readers import ALSO_READ, help_for, read_other, whole_range
+from esrgan_tf.imaging.fallback_readers import read_other, whole_range
+from esrgan_tf.imaging.image_formats import NAMES, format_of, help_for
 from esrgan_tf.imaging.inventory import Inventory
 from esrgan_tf.imaging.jpeg_structure import MISSING, restarts_in_order, without_harmless_faults
 from esrgan_tf.imaging.limits import check_size
@@ -27,14 +27,6 @@ from esrgan_tf.imaging.resolution import opened, png_chunks, resolution
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings on damaged files, by Python's way
 pyvips.cache_set_max(0)  # it knows files by their names, and those of canvases come again with other pixels
 
-FORMATS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
-READ = FORMATS | ALSO_READ  # endings of inputs, and of the results that they get
-# The format of a result, by libvips' reader of the input. No other reader of it sees a file: some, such as that of SVG,
-# follow links and have long lists of faults.
-_LOADERS = {"pngload": ".png", "jpegload": ".jpg", "webpload": ".webp", "tiffload": ".tif"}
-_LOADERS |= {"gifload": ".png", "heifload": ".png"}
-_NAMES = "PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read"
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how they begin; the last two for files beyond 4 GB
 _WHOLE = {"pngload": whole_png, "gifload": whole_gif, "webpload": whole_webp}  # tried when libvips refuses a file
 _MISSING_IN_JPEG = ("premature end of data segment", "instead of RST", "bad Huffman code", "bad arithmetic code")
 _GRAY_NOISE = 2  # levels between the bands of a gray image that was stored as RGB
@@ -49,7 +41,7 @@ class Picture:
             transparency are replaced by visible colours from nearby, which no fringe can come from.
         alpha: `[H, W, 1]` of the same type, or None.
         stored_bands: 3 or 1, the bands of colour in the file and in its result.
-        format: the file's own, or `.png` for those that are not written: one of the values of `FORMATS`.
+        format: the file's own, or `.png` for those that are not written.
         header: of the decoded pixels; carries their profile.
         resolution: pixels per millimetre across and down; None if the file states none.
         metadata: everything else that the file says of itself.
@@ -145,12 +137,15 @@ def _read(source):
         raise UserError("the file is empty")
     if isinstance(source, Path) and (words := help_for(source)):
         raise UserError(words)
-    other = read_other(source, head)
-    if other is not None:
-        return _finish(other, ".png", source)
-    loader = _loader_of(head)
+    # No other reader of libvips sees a file: some, such as that of SVG, follow links and have long lists of faults.
+    found = format_of(head)
+    if found is None:
+        raise UserError(f"not an image; {NAMES} are read")
+    loader = found.loader
     if loader is None:
-        raise UserError(f"not an image; {_NAMES}")
+        return _finish(read_other(source, found), found.kind, source)
+    if loader == "heifload" and head[8:12] == b"avis":
+        raise UserError("it is an animated AVIF; save the frame you want by itself")
     if loader == "jpegload":
         return _read_jpeg(source)
     if loader == "tiffload":
@@ -159,13 +154,13 @@ def _read(source):
         raise UserError("it is an animated PNG; save the frame you want by itself")
     stored = (without_texts(source) if loader == "pngload" else None) or source
     try:
-        return _finish(_open(loader, _stream(stored)), _LOADERS[loader], source)
+        return _finish(_open(loader, _stream(stored)), found.kind, source)
     except (pyvips.Error, UnicodeDecodeError):
         if loader not in _WHOLE:
             raise
         with opened(source) as file:
             data = _WHOLE[loader](file.read())
-        return _finish(_open(loader, _stream(data)), _LOADERS[loader], data)
+        return _finish(_open(loader, _stream(data)), found.kind, data)
 
 
 def _read_jpeg(source):
@@ -240,21 +235,6 @@ def _finish(image, kind, source):
     image = _rgb_or_gray(upright(image, metadata))
     pixels = image.numpy().reshape(image.height, image.width, image.bands)
     return _Decoded(pixels, image.hasalpha(), kind, image, density, metadata)
-
-
-def _loader_of(head):
-    """Which of `_LOADERS` reads a file that begins like this; None if there is none."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "pngload"
-    if head.startswith(b"\xff\xd8"):
-        return "jpegload"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webpload"
-    if head[:4] in _TIFF:
-        return "tiffload"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "gifload"
-    return "heifload" if head[4:8] == b"ftyp" else None
 
 
 def _is_animated_png(source):

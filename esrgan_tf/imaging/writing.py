@@ -9,29 +9,19 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import replacing
+from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.imaging.inventory import Result
 from esrgan_tf.imaging.metadata import parts_for, upscaling
 from esrgan_tf.imaging.reading import Picture, translate_vips_error
 from esrgan_tf.imaging.result_metadata import write_result
 
 _OPEN_FILES = Path("/dev/fd")  # by their numbers, on Linux and macOS
-_DEPTH_16 = (".png", ".tif")
-_LONGEST_SIDE = {".png": 2**31 - 1, ".jpg": 65_535, ".webp": 16_383, ".tif": 2**31 - 1}
-# Chosen by `benchmarks/image_formats.py` (docs/results.md). Optimised coding would make a JPEG 4 % smaller, but keeps
-# the whole image in memory.
-_SAVE: dict[str, dict[str, Any]] = {
-    ".png": {"compression": 3, "filter": "paeth"},
-    ".jpg": {"Q": 95, "subsample_mode": "off"},
-    ".webp": {"Q": 95},
-    ".tif": {"compression": "deflate", "predictor": "horizontal"},
-}
 
 
 def check_result(width: int, height: int, kind: str) -> None:
@@ -40,10 +30,11 @@ def check_result(width: int, height: int, kind: str) -> None:
     Raises:
         UserError: with formats that can.
     """
-    if max(width, height) > _LONGEST_SIDE[kind]:
+    most = WRITING[kind].longest_side
+    if max(width, height) > most:
+        larger = " or ".join(other[1:] for other, writing in WRITING.items() if writing.longest_side == 2**31 - 1)
         raise UserError(
-            f"the result has {width}x{height} pixels, and {kind[1:]} holds {_LONGEST_SIDE[kind]} on a side; "
-            "choose --format png or tif"
+            f"the result has {width}x{height} pixels, and {kind[1:]} holds {most} on a side; choose --format {larger}"
         )
 
 
@@ -135,7 +126,7 @@ def write_picture(
     Args:
         colour, alpha: of one size and type; alpha has one band.
         like: the original.
-        kind: one of the values of `FORMATS`.
+        kind: a key of `WRITING`.
         target: appears only when it is complete; None is standard output.
 
     Returns:
@@ -146,7 +137,7 @@ def write_picture(
         OSError: it cannot be written.
     """
     lost = []
-    if colour.format == "ushort" and kind not in _DEPTH_16:
+    if colour.format == "ushort" and not WRITING[kind].holds_16_bits:
         lost.append(f"16 bits became 8, which is what {kind[1:]} holds")
         colour, alpha = (
             None if image is None else ((image / 257.0).rint().cast("uchar").copy(
@@ -170,7 +161,7 @@ def write_picture(
     profile = like.header.get("icc-profile-data") if like.header.get_typeof("icc-profile-data") else None
     parts = parts_for(like.metadata, profile, result)
     lost += [*like.metadata.lost.lines(), *parts.lines]
-    options = dict(_SAVE[kind])
+    options = dict(WRITING[kind].options)
     if kind == ".tif":
         options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**31
     try:

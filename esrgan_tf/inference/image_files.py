@@ -9,6 +9,7 @@ import numpy as np
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging import reading, writing
+from esrgan_tf.imaging.image_formats import WRITTEN
 from esrgan_tf.inference.tiles import Upscaler, quantise
 
 
@@ -41,7 +42,7 @@ def upscale_file(
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
     picture = reading.read_picture(sys.stdin.buffer.read() if source is None else source)
-    kind = extension or reading.FORMATS.get("" if target is None else target.suffix.lower(), picture.format)
+    kind = extension or WRITTEN.get("" if target is None else target.suffix.lower(), picture.format)
     height, width, bands = picture.colour.shape
     if upscaler.channels not in (1, 3):
         raise UserError(

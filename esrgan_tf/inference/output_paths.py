@@ -6,8 +6,8 @@ from pathlib import Path
 
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.files import check_folder, is_loop
+from esrgan_tf.imaging.image_formats import READ, WRITTEN, help_for, is_read
 from esrgan_tf.imaging.listing import ABSENT, list_images, why_no_file, words_for
-from esrgan_tf.imaging.reading import FORMATS, READ, help_for
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,19 @@ def _pairs(inputs, naming, factor, plan):
     output = Path(naming.output)
     if single and naming.output == "-":
         return [(None, None)] if inputs[0] == "-" else [(file, None) for file in _files(inputs[0], plan)]
-    if single and output.suffix.lower() in FORMATS and not output.is_dir():
+    if single and output.suffix.lower() in WRITTEN and not output.is_dir():
         if naming.suffix:
             raise UserError(f"--suffix is for results in a folder, and --output {output} names a file")
-        if naming.format and FORMATS[output.suffix.lower()] != f".{naming.format}":
+        if naming.format and WRITTEN[output.suffix.lower()] != f".{naming.format}":
             raise UserError(f"--format {naming.format} and --output {output} name two formats")
         return [(None, output)] if inputs[0] == "-" else [(file, output) for file in _files(inputs[0], plan)]
     if inputs == ["-"]:
         raise UserError(
-            f"--output {output}: name a file ending in {listed(list(FORMATS), 9)}, or -, for standard input"
+            f"--output {output}: name a file ending in {listed(list(WRITTEN), 9)}, or -, for standard input"
         )
-    foreign = output.suffix if single else output.suffix.lower() in FORMATS
+    foreign = output.suffix if single else output.suffix.lower() in WRITTEN
     if foreign and not output.is_dir():
-        raise UserError(f"--output {output}: for one image, end it in {listed(list(FORMATS), 9)}; else name a folder")
+        raise UserError(f"--output {output}: for one image, end it in {listed(list(WRITTEN), 9)}; else name a folder")
     return [(path, output / relative) for name in inputs for path, relative in _found(name, naming, output, plan)]
 
 
@@ -149,7 +149,7 @@ def _found(name, naming, output, plan):
         return [(file, _renamed(Path(path.name), naming.suffix or "", naming)) for file in _files(name, plan)]
     results = _real(output)
     everything = results == _real(path)
-    listing = list_images(path, lambda file: file.suffix.lower() in READ or bool(help_for(file)), naming.recursive)
+    listing = list_images(path, lambda file: is_read(file) or bool(help_for(file)), naming.recursive)
     images: list[Path] = []
     not_read: dict[str, list[Path]] = {}
     for file in listing.files:
@@ -175,7 +175,7 @@ def _real(path):
 def _renamed(relative, suffix, naming):
     """A result's name: its input's, with the ending of another format where the input's is not written."""
     own = relative.suffix.lower()
-    extension = relative.suffix if own in FORMATS else READ.get(own, relative.suffix)
+    extension = relative.suffix if own in WRITTEN else READ.get(own, relative.suffix)
     extension = f".{naming.format}" if naming.format else extension
     return relative.with_name(f"{relative.stem}{suffix}{extension}")
 
