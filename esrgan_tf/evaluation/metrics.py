@@ -6,7 +6,7 @@ studio-range luma, or "rgb": the error over all three channels, the mean of thei
 
 import numpy as np
 
-_WINDOW = 11  # SSIM's Gaussian window (Wang et al. 2004, section III-B): 11 pixels, standard deviation 1.5
+SSIM_WINDOW = 11  # SSIM's Gaussian window (Wang et al. 2004, section III-B): 11 pixels, standard deviation 1.5
 _SIGMA = 1.5
 
 
@@ -27,8 +27,8 @@ def ssim(hr: np.ndarray, sr: np.ndarray, border: int, channels: str = "y") -> fl
 
 
 def _ssim(x, y):
-    if min(x.shape) < _WINDOW:
-        raise ValueError(f"SSIM needs at least {_WINDOW}x{_WINDOW} pixels inside the border, not {x.shape}")
+    if min(x.shape) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, not {x.shape}")
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
@@ -55,9 +55,9 @@ def _planes(image, border, channels):
 
 
 def _blur(x):
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
+    offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     weights /= weights.sum()
     for axis in (0, 1):
-        x = np.lib.stride_tricks.sliding_window_view(x, _WINDOW, axis=axis) @ weights
+        x = np.lib.stride_tricks.sliding_window_view(x, SSIM_WINDOW, axis=axis) @ weights
     return x
