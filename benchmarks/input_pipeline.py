@@ -24,10 +24,10 @@ from PIL import Image
 
 from benchmarks.training import MemoryStore
 from esrgan_tf.config import load_config
-from esrgan_tf.data import Degradation, Patches
+from esrgan_tf.data import Patches
 from esrgan_tf.data.cache import open_store
 from esrgan_tf.data.degradation_recipes import draw_recipe
-from esrgan_tf.data.degradations import compressed, degrade
+from esrgan_tf.data.degradations import Degradation, apply_recipes, compressed
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.imaging.filters import blur, unsharp_mask
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
@@ -113,7 +113,7 @@ def time_batches(count):
         began = time.perf_counter()
         for step, (_, hr) in zip(steps, plain.batches(steps.start, steps.stop), strict=True):
             recipes = [draw_recipe(config, np.random.default_rng((0, step, 1 + b))) for b in range(BATCH)]
-            degrade(hr, recipes, SCALE)
+            apply_recipes(hr, recipes, SCALE)
         took.append(time.perf_counter() - began)
         began = time.perf_counter()
         for _ in plain.batches(steps.start, steps.stop):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from esrgan_tf import interpolate, load_model
 from esrgan_tf.config import load_config
-from esrgan_tf.data import Degradation
+from esrgan_tf.data.degradations import Degradation
 from esrgan_tf.evaluation.metrics import psnr, ssim
 from esrgan_tf.imaging.drawing import side_by_side
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple

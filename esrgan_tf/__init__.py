@@ -5,6 +5,7 @@ import importlib.metadata
 
 _PUBLIC = {
     "deblur_upscale": "esrgan_tf.inference.images",
+    "degrade": "esrgan_tf.data.degraded_files",
     "evaluate": "esrgan_tf.evaluation.folders",
     "export_litert": "esrgan_tf.publish.litert",
     "export_onnx": "esrgan_tf.publish.onnx",

@@ -155,7 +155,7 @@ MISTAKES = {
         ),
         "parameters, for 32x32 pixels; set data.hr_patch=32, not 64",
     ),
-    "degrade two images to one": (("degrade", "{tmp}/twice", "{new}"), "they differ in their endings only"),
+    "degrade two images to one": (("degrade", "{tmp}/twice", "{new}"), "they differ in their extensions only"),
     "degrade what is only compressed": (
         ("degrade", "{tmp}/small", "{new}", "--set", "degradation.kind=jpeg"),
         "and the configuration has jpeg",

@@ -11,9 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from esrgan_tf.config import Config, load_config
-from esrgan_tf.data import DegradedStore, degradations
+from esrgan_tf.data import degradations
 from esrgan_tf.data.degradation_recipes import METHODS, Kernel, Recipe, Round, draw_recipe
-from esrgan_tf.data.degradations import Degradation, degrade
+from esrgan_tf.data.degradations import Degradation, DegradedStore, apply_recipes
 from esrgan_tf.data.patches import Patches
 from esrgan_tf.errors import UserError
 from tests.small_training import Store
@@ -152,7 +152,7 @@ def test_the_order_of_the_steps(jpeg_last, sharpen):
     first = Round(Kernel("anisotropic", 9, (2.0, 0.6), 0.4, 1.0), 0.61, "bilinear", "gaussian", 0.0, False, 71)
     second = Round(Kernel("isotropic", 7, (0.5, 0.5), None, 1.0), 1.13, "area", "poisson", 0.0, True, 62)
     recipe = Recipe(sharpen, first, second, Kernel("sinc", 11, cutoff=1.9), "bilinear", jpeg_last, 7)
-    found, expected = degrade(PHOTO[None], [recipe], 4)[0], compute_directly(PHOTO, recipe, 4)
+    found, expected = apply_recipes(PHOTO[None], [recipe], 4)[0], compute_directly(PHOTO, recipe, 4)
     assert found.shape == (24, 32, 3)
     assert found.dtype == np.uint8
     # A value that rounds otherwise before JPEG may change a coefficient of its block.
@@ -220,10 +220,10 @@ def test_validation_images_are_degraded_once_each():
 def test_any_size_and_any_recipe(shape):
     image = rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     recipes = [draw_recipe(CONFIG, rng(2, i)) for i in range(20)]
-    together = degrade(np.stack([image] * 20), recipes, 4)
+    together = apply_recipes(np.stack([image] * 20), recipes, 4)
     assert together.shape == (20, shape[0] // 4, shape[1] // 4, 3)
     for recipe, result in zip(recipes[:3], together, strict=False):
-        np.testing.assert_array_equal(degrade(image[None], [recipe], 4)[0], result)
+        np.testing.assert_array_equal(apply_recipes(image[None], [recipe], 4)[0], result)
 
 
 def test_jpeg_alone_keeps_the_low_resolution():

@@ -1,10 +1,17 @@
 """`esrgan-tf degrade`: images and the parameters beside them."""
 
+import sys
+
 import numpy as np
 import pytest
 import skimage.data
 import yaml
 from PIL import Image
+
+import esrgan_tf
+from esrgan_tf.config import load_config
+from esrgan_tf.errors import UserError
+from tests.conftest import REPOSITORY, run_process
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +50,8 @@ def test_a_folder_is_what_training_makes_of_it(folder, tmp_path, run_main):
     assert pixels(tmp_path / "low" / "astronaut.png").shape == (31, 40, 3)
     assert pixels(tmp_path / "low" / "more" / "chelsea.png").shape == (40, 40, 3)
     assert (tmp_path / "low" / "more" / "chelsea.yaml").is_file()
-    from esrgan_tf.config import load_config
-    from esrgan_tf.data import Degradation, folder_source
+    from esrgan_tf.data import folder_source
+    from esrgan_tf.data.degradations import Degradation
 
     degradation = Degradation(load_config(None, ["degradation.kind=second_order", "generator.scale=2"]))
     pairs = list(folder_source(str(folder), str(tmp_path / "low"), 2).pairs())
@@ -80,3 +87,35 @@ def test_what_is_broken_is_told_and_the_rest_is_done(folder, tmp_path, run_main)
     assert lines[1] == f"{tmp_path / 'in' / 'b.png'}: smaller than 4x4 pixels"
     assert lines[2] == f"1 of 3 images written to {tmp_path / 'out'}"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.png", "c.yaml"]
+
+
+def test_a_program_degrades_a_folder_as_the_command_does(folder, tmp_path, run_main, capfd):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes((folder / "more" / "chelsea.png").read_bytes())
+    (tmp_path / "in" / "broken.png").write_text("broken")
+    assert run_main("degrade", tmp_path / "in", tmp_path / "command", "--seed", 5, "--set", "generator.scale=2")[0] == 1
+    lines, steps = [], []
+    config = load_config(None, ["generator.scale=2"])
+    result = esrgan_tf.degrade(
+        tmp_path / "in", tmp_path / "program", config, 5, say=lines.append, progress=lambda *step: steps.append(step)
+    )
+    assert capfd.readouterr() == ("", "")
+    assert result.written == (tmp_path / "program" / "a.png",)
+    assert list(result.left_out) == lines
+    assert lines[0].startswith(f"{tmp_path / 'in' / 'broken.png'}: cannot be read (")
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+    for name in ("a.png", "a.yaml"):
+        assert (tmp_path / "program" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+    with pytest.raises(UserError, match="exists"):
+        esrgan_tf.degrade(tmp_path / "in", tmp_path / "program")
+
+
+def test_a_mistake_is_reported_without_tensorflow(tmp_path):
+    program = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "from esrgan_tf.cli.main import main\n"
+        "sys.exit(main(['degrade', 'absent', 'out']))"
+    )
+    result = run_process(sys.executable, "-c", program, cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)})
+    assert result.returncode == 2
+    assert result.stderr == "esrgan-tf: no file or folder absent\n"

@@ -1,10 +1,9 @@
 """Images for training and validation: sources yield pairs, a store keeps them decoded, patches make batches.
 
-Low resolution is the source's, or degraded anew for every patch.
+LR is the source's, or degraded for every patch: `degradations`, which alone imports TensorFlow.
 """
 
 from esrgan_tf.data.cache import open_store
-from esrgan_tf.data.degradations import Degradation, DegradedStore
 from esrgan_tf.data.div2k import div2k_source
 from esrgan_tf.data.folder import folder_source
 from esrgan_tf.data.patches import Patches
@@ -12,8 +11,6 @@ from esrgan_tf.data.store import Images, ImageStore, Source
 from esrgan_tf.data.synthetic import synthetic_source
 
 __all__ = [
-    "Degradation",
-    "DegradedStore",
     "ImageStore",
     "Images",
     "Patches",

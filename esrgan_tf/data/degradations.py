@@ -47,7 +47,7 @@ class Degradation:
             with tf.device("CPU:0"):
                 degraded = np.stack([_jpeg(i, round(g.uniform(low, high))) for i, g in zip(lr, rngs, strict=True)])
         else:
-            degraded = degrade(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
+            degraded = apply_recipes(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
         return np.where(clean[:, None, None, None], lr, degraded)
 
     def _noisy(self, image, level, rng):
@@ -80,7 +80,7 @@ class DegradedStore:
         return self._made[i]
 
 
-def degrade(hr: np.ndarray, recipes: Sequence[Recipe], scale: int) -> np.ndarray:
+def apply_recipes(hr: np.ndarray, recipes: Sequence[Recipe], scale: int) -> np.ndarray:
     """Applies a recipe to each of uint8 `[B, H, W, 3]`: uint8 `[B, H / scale, W / scale, 3]`, rounded down."""
     with tf.device("CPU:0"):
         return _degrade(hr, scale, _stacked(recipes)).numpy()
