@@ -26,7 +26,7 @@ from tqdm import tqdm
 from esrgan_tf import load_model
 from esrgan_tf.evaluation.metrics import psnr
 from esrgan_tf.imaging.drawing import side_by_side
-from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.listing import list_images
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.inference.blur_kernels import checked_kernel
@@ -97,13 +97,13 @@ def main():
     model = load_model(arguments.model)
     scale = Upscaler(model).scale
     if arguments.overlaps:
-        paths = [path for folder in arguments.hr_dir for path in image_files(folder)[: arguments.images]]
+        paths = [path for folder in arguments.hr_dir for path in list_images(folder).files[: arguments.images]]
         print_tiles([crop_to_multiple(read_rgb(path), scale) for path in paths], model, scale, arguments.overlaps)
         return
     for folder in arguments.hr_dir:
         print(f"\n{folder.parent.name if folder.name == 'hr' else folder.name}\n")
         print("| kernel | bicubic | network alone | loop | gain of the loop |\n| --- | --- | --- | --- | --- |")
-        photos = [crop_to_multiple(read_rgb(path), scale) for path in image_files(folder)[: arguments.images]]
+        photos = [crop_to_multiple(read_rgb(path), scale) for path in list_images(folder).files[: arguments.images]]
         for name, kernel in KERNELS.items():
             scores = {}
             for hr in tqdm(photos, desc=name, leave=False):

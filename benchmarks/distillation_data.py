@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from esrgan_tf.evaluation.metrics import psnr
 from esrgan_tf.imaging.drawing import side_by_side
-from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.listing import list_images
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
@@ -110,7 +110,7 @@ def write_inputs(photos: Path, pairs: Path, variants: list[int]) -> None:
     """Writes `clean/NAME` and `degraded/NAME` for each variant of each photo that is large enough."""
     for folder in ("clean", "degraded"):
         (pairs / folder).mkdir(parents=True, exist_ok=True)
-    work = [(path, photos, pairs, variant) for variant in variants for path in image_files(photos)]
+    work = [(path, photos, pairs, variant) for variant in variants for path in list_images(photos).files]
     with ProcessPoolExecutor() as pool:
         counts = pool.map(_write_photo, work, chunksize=8)
         print(f"{sum(tqdm(counts, 'inputs', len(work), unit='photo'))} new crops")
@@ -242,7 +242,9 @@ def write_truth(photos: Path, pairs: Path) -> None:
     """Writes `lr/truth_NAME` and `hr/truth_NAME` for each photo of `LEAST_TRUTH` pixels on both sides."""
     with ProcessPoolExecutor() as pool:
         work = partial(_write_true_pair, photos, pairs)
-        for _ in tqdm(pool.map(work, paths := image_files(photos), chunksize=8), "truth", len(paths), unit="photo"):
+        for _ in tqdm(
+            pool.map(work, paths := list_images(photos).files, chunksize=8), "truth", len(paths), unit="photo"
+        ):
             pass
 
 

@@ -21,7 +21,7 @@ from esrgan_tf.data import div2k_source, folder_source, open_store, synthetic_so
 from esrgan_tf.data.synthetic import SIZE, dead_leaves
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.limits import MAX_PIXELS
-from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.listing import list_images
 from esrgan_tf.imaging.reading import read_picture, read_rgb
 from esrgan_tf.imaging.resampling import bicubic
 
@@ -84,7 +84,7 @@ def test_only_image_files_are_taken(tmp_path):
     save(tmp_path / "deeper", "a.jpg", PHOTO)
     save(tmp_path, ".hidden.png", PHOTO)
     (tmp_path / "notes.txt").write_text("no image")
-    assert [path.name for path in image_files(tmp_path)] == ["b.PNG", "a.jpg"]
+    assert [path.name for path in list_images(tmp_path).files] == ["b.PNG", "a.jpg"]
 
 
 def test_low_resolution_is_made_by_antialiased_bicubic(tmp_path):

@@ -10,7 +10,7 @@ import skimage.data
 from PIL import Image
 
 from esrgan_tf.imaging.image_formats import IMAGE_FORMATS, READ, WRITING, WRITTEN, format_of, help_for
-from esrgan_tf.imaging.listing import image_files
+from esrgan_tf.imaging.listing import list_images
 from esrgan_tf.imaging.reading import read_picture, read_rgb
 from esrgan_tf.imaging.writing import from_array, write_picture
 from tests.conftest import REPOSITORY
@@ -37,7 +37,7 @@ def test_a_format_is_listed_recognised_and_read(name, tmp_path):
     for extension in (*row.extensions, *row.other_extensions):
         path = tmp_path / f"photo{extension.upper()}"
         path.write_bytes(encoded(name))
-        assert path in image_files(tmp_path)
+        assert path in list_images(tmp_path).files
         assert help_for(path) is None
         assert READ[extension] == row.kind
         assert read_picture(path).format == row.kind

@@ -1,6 +1,7 @@
 """The meaning of the numbers in an image file: bands, colours, gray; the same for upscaling and for training."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import skimage.data
 import tifffile
 from PIL import Image, ImageOps
 
+from esrgan_tf.data.folder import folder_source
 from esrgan_tf.errors import UserError
+from esrgan_tf.imaging import reading
 from esrgan_tf.imaging.reading import read_picture, read_rgb
 
 PHOTO = np.ascontiguousarray(skimage.data.astronaut()[20:64, 60:126])
@@ -281,3 +284,19 @@ def test_users_page_without_its_tint(trials, tmp_path):
     """`R11`: white is zero, and black on white, in pixels of one gray."""
     white_is_zero = read_rgb(trials / "R11" / "white_is_zero16.tif")
     np.testing.assert_array_equal(white_is_zero, read_rgb(trials / "R11" / "page_l.png"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_no_lock_keeps_threads_from_decoding_at_once(kind, tmp_path, monkeypatch):
+    """Two images of a folder meet in the middle of decoding; with a lock around it they would wait for each other."""
+    for name in ("a", "b"):
+        Image.fromarray(PHOTO).save(tmp_path / f"{name}.png", kind)
+    meeting = threading.Barrier(2, timeout=20)
+    read_metadata = reading.read_metadata
+
+    def meet(*arguments):
+        meeting.wait()
+        return read_metadata(*arguments)
+
+    monkeypatch.setattr(reading, "read_metadata", meet)
+    assert [name for name, _, _ in folder_source(str(tmp_path), None, 2).pairs()] == ["a.png", "b.png"]

@@ -83,8 +83,3 @@ def words_for(error: Exception, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return "a link to a file that does not exist" if os.path.islink(path) else ABSENT
     return error.strerror or str(error)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The files in a folder, and below it, whose extension is that of a format that is read."""
-    return list_images(folder).files
