@@ -10,7 +10,7 @@ import skimage.data
 import tifffile
 from PIL import Image, ImageOps
 
-from esrgan_tf.data.folder import folder_source
+from esrgan_tf.data import folder
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging import reading
 from esrgan_tf.imaging.reading import read_picture, read_rgb
@@ -299,4 +299,24 @@ def test_no_lock_keeps_threads_from_decoding_at_once(kind, tmp_path, monkeypatch
         return read_metadata(*arguments)
 
     monkeypatch.setattr(reading, "read_metadata", meet)
-    assert [name for name, _, _ in folder_source(str(tmp_path), None, 2).pairs()] == ["a.png", "b.png"]
+    assert [name for name, _, _ in folder.folder_source(str(tmp_path), None, 2).pairs()] == ["a.png", "b.png"]
+
+
+def test_an_image_that_takes_long_keeps_no_thread_waiting(tmp_path, monkeypatch):
+    """The 32nd image ends after the 41st has begun. Images are decoded up to 32 ahead of the last that was taken."""
+    for i in range(44):
+        Image.fromarray(PHOTO[: 8 + i % 2]).save(tmp_path / f"{i:02d}.png")
+    begun = threading.Event()
+    read = folder.read_rgb
+
+    def read_late(path):
+        if path.stem == "40":
+            begun.set()
+        if path.stem == "31":
+            assert begun.wait(timeout=20)
+        return read(path)
+
+    monkeypatch.setattr(folder, "read_rgb", read_late)
+    pairs = list(folder.folder_source(str(tmp_path), None, 1).pairs())
+    assert [name for name, _, _ in pairs] == [f"{i:02d}.png" for i in range(44)]
+    assert all(hr.shape[0] == 8 + i % 2 for i, (_, _, hr) in enumerate(pairs))

@@ -1,10 +1,10 @@
 """Pairs from folders of image files: high resolution, and low resolution given or made."""
 
-import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,9 @@ class _Problem(NamedTuple):
     words: str
     sized: bool = False
     exchanged: bool = False
+
+
+_Read = tuple[np.ndarray, np.ndarray] | _Problem  # lr and hr, or why they are not there
 
 
 def folder_source(
@@ -77,27 +80,41 @@ def folder_source(
 
     def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         problems, sized, exchanged = [], 0, []
-        with ThreadPoolExecutor() as pool:
-            work = iter(numbers)
-            while chunk := list(itertools.islice(work, _AT_ONCE)):
-                for i, result in zip(
-                    chunk, pool.map(lambda i: _read(names[i], *pairs[names[i]], scale, wrong), chunk), strict=True
-                ):
-                    if isinstance(result, _Problem):
-                        problems.append(printable(result.words))
-                        sized += result.sized
-                        exchanged += [result.words] if result.exchanged else []
-                    else:
-                        sized += 1
-                        yield i, *result
-                if exchanged and len(exchanged) == sized and len(numbers) == len(names):
-                    raise UserError(f"{hr_key} and {lr_key} are exchanged: {exchanged[0]}")
+        for done, (i, result) in enumerate(_ahead(lambda i: _read(names[i], *pairs[names[i]], scale, wrong), numbers)):
+            if isinstance(result, _Problem):
+                problems.append(printable(result.words))
+                sized += result.sized
+                exchanged += [result.words] if result.exchanged else []
+            else:
+                sized += 1
+                yield i, *result
+            last = (done + 1) % _AT_ONCE == 0 or done + 1 == len(numbers)
+            if last and exchanged and len(exchanged) == sized and len(numbers) == len(names):
+                raise UserError(f"{hr_key} and {lr_key} are exchanged: {exchanged[0]}")
         if problems:
             raise UnusableImages(hr_key, problems, len(names), skip_unreadable)
 
     facts = {"source": "folder", "hr": str(hr_root.resolve()), "lr": lr_dir and str(lr_root.resolve()), "scale": scale}
     facts["skip_unreadable"] = bool(skip_unreadable)
     return Source(facts, names, stamps, decode)
+
+
+def _ahead(function: Callable[[int], _Read], numbers: Sequence[int]) -> Iterator[tuple[int, _Read]]:
+    """Each number and what the function makes of it, in their order, computed by threads up to `_AT_ONCE` ahead."""
+    pending: deque[tuple[int, Future[_Read]]] = deque()
+    with ThreadPoolExecutor() as pool:
+        try:
+            for i in numbers:
+                pending.append((i, pool.submit(function, i)))
+                if len(pending) == _AT_ONCE:
+                    number, future = pending.popleft()
+                    yield number, future.result()
+            while pending:  # taken out, so that no result is kept that the caller has dropped
+                number, future = pending.popleft()
+                yield number, future.result()
+        finally:
+            for _, future in pending:
+                future.cancel()
 
 
 def _list(folder, key) -> Listing:
@@ -150,9 +167,7 @@ def _partners(hr_names, lr_names, lr_listing, scale, hr, lr):
     return pairing.partners
 
 
-def _read(
-    name: str, hr_file: Path, lr_file: Path | None, scale: int, wrong: dict[Path, str]
-) -> tuple[np.ndarray, np.ndarray] | _Problem:
+def _read(name: str, hr_file: Path, lr_file: Path | None, scale: int, wrong: dict[Path, str]) -> _Read:
     """(lr, hr), or what is wrong with them."""
     try:
         return _pixels(name, hr_file, lr_file, scale, wrong)

@@ -1,4 +1,4 @@
-"""Images for training: which files of a folder, and RGB uint8 `[H, W, 3]` at other sizes."""
+"""RGB uint8 `[H, W, 3]` images at other sizes."""
 
 import numpy as np
 from PIL import Image
