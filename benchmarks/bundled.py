@@ -26,10 +26,10 @@ from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.publish.model_card import loss_table
 from esrgan_tf.runs.folder import read_metrics
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.architecture import recognise_model, to_torch
 from esrgan_tf.weights.bundled import bundled_models
 from esrgan_tf.weights.interpolation import interpolate
-from esrgan_tf.weights.loading import load_model
 
 MADE_FOR = {
     "faithful": "clean images: highest PSNR, no invented detail",

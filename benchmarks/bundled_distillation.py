@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.runs.loading import load_model
 
 OF_NETWORK = 0.7
 PIECES, PIECE = 2, 112  # of a photo as it is, and pixels of each

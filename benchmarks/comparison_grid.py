@@ -19,7 +19,8 @@ from esrgan_tf.imaging.drawing import side_by_side
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.weights.loading import load_blend, load_model
+from esrgan_tf.runs.loading import load_model
+from esrgan_tf.weights.loading import load_blend
 
 WIDTH, HEIGHT, AROUND = 140, 105, 24  # of the piece in the photo's pixels, and what is enlarged around it
 

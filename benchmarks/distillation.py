@@ -181,7 +181,7 @@ def keep(runs: Path, file: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     from esrgan_tf.files import replacing
-    from esrgan_tf.weights.loading import load_model
+    from esrgan_tf.runs.loading import load_model
     from esrgan_tf.weights.torch_files import save_torch
 
     stage = next((stage for stage in reversed(STAGES) if _steps(runs, stage)), None)

@@ -209,7 +209,7 @@ def _through_file(image: Image.Image, rng: np.random.Generator, kind: str) -> Im
 def write_teacher_results(pairs: Path, model: str, crops: int | None, precision: str) -> None:
     """Writes `teacher/NAME` for each `degraded/NAME`, or for the first `crops` of them."""
     from esrgan_tf.inference.tiles import Upscaler
-    from esrgan_tf.weights.loading import load_model
+    from esrgan_tf.runs.loading import load_model
 
     (pairs / "teacher").mkdir(exist_ok=True)
     missing = _missing(pairs / "degraded", pairs / "teacher", crops)
@@ -288,7 +288,7 @@ def show_targets(picture: Path, model: str) -> None:
     import skimage
 
     from esrgan_tf.inference.tiles import Upscaler
-    from esrgan_tf.weights.loading import load_model
+    from esrgan_tf.runs.loading import load_model
 
     teacher = Upscaler(load_model(model), tile=CROP + 64, precision="auto")
     rows, table = [], []

@@ -140,7 +140,7 @@ def path_of(file: str, photos: Path) -> Path:
 def upscaled(pictures, models: dict[str, str]) -> dict[str, list[np.ndarray]]:
     """Each model's result of each crop, uint8 `[4h, 4w, 3]`."""
     from esrgan_tf.inference.tiles import Upscaler
-    from esrgan_tf.weights.loading import load_model
+    from esrgan_tf.runs.loading import load_model
 
     results = {}
     for name, model in models.items():

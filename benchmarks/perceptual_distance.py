@@ -27,7 +27,8 @@ from esrgan_tf.evaluation.metrics import psnr
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models import vgg19_features
-from esrgan_tf.weights.loading import load_blend, load_model
+from esrgan_tf.runs.loading import load_model
+from esrgan_tf.weights.loading import load_blend
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_4")
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.runs.loading import load_model
 
 OF_TEACHER = 0.7
 

@@ -11,7 +11,7 @@ _PUBLIC = {
     "export_onnx": "esrgan_tf.publish.onnx",
     "export_saved_model": "esrgan_tf.publish.serving",
     "interpolate": "esrgan_tf.weights.interpolation",
-    "load_model": "esrgan_tf.weights.loading",
+    "load_model": "esrgan_tf.runs.loading",
     "train": "esrgan_tf.workflows.train",
     "upscale": "esrgan_tf.inference.images",
 }

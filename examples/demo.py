@@ -48,7 +48,7 @@ def main():
             import tensorflow_hub as hub
 
             from esrgan_tf.inference.tiles import Upscaler
-            from esrgan_tf.weights.loading import load_model
+            from esrgan_tf.runs.loading import load_model
 
         model, bundled = hub.load(str(model_path)), Upscaler(load_model("faithful"))
         rows = []

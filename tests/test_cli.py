@@ -607,7 +607,8 @@ def test_the_card_has_the_weight_of_the_checkerboard_loss(tmp_path):
             load_config(None, [f"gan.checkerboard_weight={weight}"]),
             1.0,
             7,
-            {"gan": tmp_path / "gan" / "m.csv"},
+            tmp_path,
+            ["gan"],
         )
         for weight in (0, 30)
     ]

@@ -11,8 +11,8 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.models import edsr_generator
 from esrgan_tf.models.edsr import torch_mapping
 from esrgan_tf.models.edsr.options import EDSR
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.architecture import recognise_model
-from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise

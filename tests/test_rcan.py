@@ -9,8 +9,8 @@ from esrgan_tf.inference.receptive_field import receptive_field
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models import edsr_generator, rcan_generator
 from esrgan_tf.models.rcan.options import RCAN
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.architecture import recognise_model
-from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise

@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 from esrgan_tf.errors import UserError
 from esrgan_tf.models import span_generator
 from esrgan_tf.models.span.options import SPAN
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.architecture import recognise_model
-from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.torch_files import describe, load_torch, save_torch
 from tests import torch_reference as reference
 from tests.conftest import opens_without_this_package, random_image, randomise

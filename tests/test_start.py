@@ -7,7 +7,8 @@ import pytest
 
 from esrgan_tf.config import Config, load_config, save_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.workflows.plan import decide, record_start
+from esrgan_tf.runs.starts import record_start
+from esrgan_tf.workflows.plan import decide
 from tests.conftest import run_process
 
 SMALL = ("generator.filters=8", "psnr.learning_rate=1e-3")

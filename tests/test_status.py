@@ -15,7 +15,8 @@ from PIL import Image
 
 from esrgan_tf.cli import status as command
 from esrgan_tf.runs import curves
-from esrgan_tf.runs.folder import held, note_start, read_metrics
+from esrgan_tf.runs.folder import lock_phase, read_metrics
+from esrgan_tf.runs.starts import append_history
 
 LOSSES = {
     "psnr": ["pixel"],
@@ -147,25 +148,25 @@ def test_both_phases_and_skipped_steps(status, run_dir):
 def test_a_run_that_is_held_is_running(age, said, status, run_dir, monkeypatch):
     written = (run_dir / "psnr" / "metrics.csv").stat().st_mtime
     monkeypatch.setattr(command, "time", SimpleNamespace(time=lambda: written + age))
-    with held(run_dir / "psnr"):
+    with lock_phase(run_dir / "psnr"):
         assert status()[0]["psnr"]["state"] == f"running, last record {said} ago"
 
 
 def test_a_run_that_let_go_is_stopped(status, run_dir):
-    with held(run_dir / "psnr"):
+    with lock_phase(run_dir / "psnr"):
         pass
     assert status()[0]["psnr"]["state"] == "stopped"
 
 
 def test_a_run_that_has_just_begun(status, run_dir):
-    with held(run_dir / "gan"):
+    with lock_phase(run_dir / "gan"):
         table, _ = status()
         assert (table["gan"]["state"], table["gan"]["step"]) == ("running, no record yet", "0 of 200")
     assert "gan" not in status()[0]
 
 
 def test_a_run_before_its_configuration_is_written(run_main, tmp_path):
-    with held(tmp_path / "psnr"):
+    with lock_phase(tmp_path / "psnr"):
         code, out, err = run_main("status", tmp_path)
     assert (code, err) == (0, "")
     assert re.search(r"^psnr +running, no record yet +0( +-){5}$", out, re.MULTILINE)
@@ -202,10 +203,10 @@ def start(time="2026-11-21T16:41:40+00:00", command="esrgan-tf train --phase psn
 
 
 def test_the_first_and_the_latest_start(unrecorded, status, run_dir):
-    note_start(run_dir, start())
+    append_history(run_dir, start())
     assert status()[1][0] == "started: 2026-11-21 16:41:40 UTC, esrgan-tf train --phase psnr"
-    note_start(run_dir, start("2026-11-22T07:00:00+00:00"))
-    note_start(run_dir, start("2026-11-23T08:00:01+00:00", "esrgan-tf train --phase gan", config={"data": {}}))
+    append_history(run_dir, start("2026-11-22T07:00:00+00:00"))
+    append_history(run_dir, start("2026-11-23T08:00:01+00:00", "esrgan-tf train --phase gan", config={"data": {}}))
     assert status()[1][:2] == [
         "first start: 2026-11-21 16:41:40 UTC, esrgan-tf train --phase psnr",
         "latest start: 2026-11-23 08:00:01 UTC, esrgan-tf train --phase gan",
@@ -215,7 +216,7 @@ def test_the_first_and_the_latest_start(unrecorded, status, run_dir):
 @pytest.mark.parametrize("length", [1, 4, 15, 30, 60, 75])
 def test_a_torn_tail_of_the_history(length, unrecorded, status, run_dir):
     """Even where what is left of an entry is YAML, its command may not be all of it."""
-    note_start(run_dir, start())
+    append_history(run_dir, start())
     with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
         file.write(yaml.safe_dump([start("2026-11-22T07:00:00+00:00")], sort_keys=False)[:length])
     assert status()[1][0] == "started: 2026-11-21 16:41:40 UTC, esrgan-tf train --phase psnr"

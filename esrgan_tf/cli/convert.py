@@ -94,7 +94,8 @@ def _origin(inputs):
 
 def _loaded(path, discriminators):
     """The network; of a discriminator only where `discriminators`, as a SavedModel is of a generator."""
-    from esrgan_tf.weights.loading import load_model, load_network
+    from esrgan_tf.runs.loading import load_model
+    from esrgan_tf.weights.loading import load_network
     from esrgan_tf.weights.torch_files import load_torch, load_torch_network
 
     if path.is_file() and identify(path) is not FileKind.KERAS:
@@ -102,7 +103,7 @@ def _loaded(path, discriminators):
         return load(path, FLAGS.residual_scale, FLAGS.mean, print, lambda line: print(f"note: {line}"))
     if FLAGS.residual_scale is not None or not FLAGS.mean:
         raise UserError(f"{path}: --residual_scale and --nomean are for PyTorch's files, which do not tell")
-    return (load_network if discriminators else load_model)(path)
+    return load_network(path) if discriminators and path.is_file() else load_model(path)
 
 
 def _places(arguments: list[str]) -> tuple[list[str], Path]:

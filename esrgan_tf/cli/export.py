@@ -5,12 +5,13 @@ from pathlib import Path
 from absl import flags
 
 from esrgan_tf.cli.common import define_models_dir, named_model, parse, write_file
-from esrgan_tf.config import load_config
-from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.config import Config
+from esrgan_tf.errors import UserError
 from esrgan_tf.file_kinds import UNSUPPORTED
 from esrgan_tf.files import check_new
 from esrgan_tf.publish.export_formats import EXTRAS, FORMATS, SIGNATURES, WEIGHTS, format_of
 from esrgan_tf.quiet import quiet_tensorflow
+from esrgan_tf.runs.folder import exported_generators, run_config
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("run_dir", "runs/esrgan", "Run whose two phases are interpolated.", flag_values=FLAGS)
@@ -51,19 +52,21 @@ def main(argv: list[str]) -> None:
     if extra:
         raise UserError(f"export takes flags only; what is {extra[0]!r}?")
     run_dir, output = Path(FLAGS.run_dir), Path(FLAGS.output)
-    alpha = _alpha(run_dir)
+    config = None if FLAGS.model is not None else _config(run_dir)
+    alpha = _alpha(config)
     targets = [output] + ([Path(FLAGS.archive)] if FLAGS.archive else [])
     for target in targets:
         check_new(target)
     kind = _format(output)
-    paths = _generators(run_dir, alpha)
+    generators = {} if config is None else exported_generators(run_dir, alpha)
+    paths = [named_model(FLAGS, "model")] if config is None else list(generators.values())
 
     with quiet_tensorflow():
         from esrgan_tf.publish.model_card import model_card
         from esrgan_tf.publish.provenance import origin_of
         from esrgan_tf.publish.serving import archive, export_saved_model
+        from esrgan_tf.runs.loading import load_model
         from esrgan_tf.weights.interpolation import interpolate
-        from esrgan_tf.weights.loading import load_model
         from esrgan_tf.weights.torch_files import describe
 
     models = [load_model(path) for path in paths]
@@ -74,10 +77,8 @@ def main(argv: list[str]) -> None:
         print(write_file(model, output, origin, weights=FLAGS.weights, signature=FLAGS.signature, tile=FLAGS.tile))
         return
     card = None
-    if FLAGS.model is None:
-        records = {path.parent.name: path.parent / "metrics.csv" for path in paths}
-        config = load_config(run_dir / "config.yaml")
-        card = model_card(output.name, config, alpha, model.count_params(), records)
+    if config is not None:
+        card = model_card(output.name, config, alpha, model.count_params(), run_dir, generators)
     export_saved_model(model, output, card)
     if FLAGS.archive:
         archive(output, FLAGS.archive)
@@ -106,29 +107,20 @@ def _format(output):
     return kind
 
 
-def _alpha(run_dir: Path) -> float:
-    if FLAGS.model is not None:
+def _config(run_dir: Path) -> Config:
+    config = run_config(run_dir)
+    if config is None:
+        raise UserError(f"no run in {run_dir}; name one with --run_dir, or a generator with --model")
+    return config
+
+
+def _alpha(config: Config | None) -> float:
+    """The interpolation of a run with this configuration; 1 without a run."""
+    if config is None:
         if FLAGS.alpha is not None or FLAGS["run_dir"].present:
             raise UserError("--model exports one generator as it is; --alpha and --run_dir are for interpolating a run")
         return 1.0
-    if not (run_dir / "config.yaml").is_file():
-        raise UserError(f"no run in {run_dir}; name one with --run_dir, or a generator with --model")
-    alpha = load_config(run_dir / "config.yaml").export.alpha if FLAGS.alpha is None else FLAGS.alpha
+    alpha = config.export.alpha if FLAGS.alpha is None else FLAGS.alpha
     if not 0.0 <= alpha <= 1.0:
         raise UserError(f"--alpha {alpha:g}: must be between 0 (the PSNR network) and 1 (the GAN network)")
     return alpha
-
-
-def _generators(run_dir: Path, alpha: float) -> list[Path]:
-    """The `.keras` files that go into the export: of both phases, or of the one that alpha leaves."""
-    if FLAGS.model is not None:
-        return [named_model(FLAGS, "model")]
-    phases = ["psnr"] * (alpha < 1) + ["gan"] * (alpha > 0)
-    paths = [run_dir / phase / "generator.keras" for phase in phases]
-    for phase, path in zip(phases, paths, strict=True):
-        if not path.is_file():
-            other, number = ("PSNR", 0) if phase == "gan" else ("GAN", 1)
-            instead = f", or export the {other} network alone with --alpha {number}"
-            first = as_typed("train", "--phase", phase, "--run_dir", run_dir)
-            raise UserError(f"no {path}; first run: {first}{instead}")
-    return paths

@@ -9,17 +9,20 @@ from absl import flags
 from tabulate import tabulate
 
 from esrgan_tf.cli.common import parse
-from esrgan_tf.config import Config, load_config
+from esrgan_tf.config import Config
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import check_folder
 from esrgan_tf.runs.curves import Rows, draw_curves, series
 from esrgan_tf.runs.folder import (
+    HISTORY,
+    METRICS,
     PHASES,
     checkpoint_config,
     checkpoint_path,
     checkpoint_steps,
     is_phase_locked,
     read_metrics,
+    run_config,
 )
 
 FLAGS = flags.FlagValues()
@@ -50,7 +53,7 @@ def main(argv: list[str]) -> None:
     table = [_facts(run_dir, phase, rows[phase]) for phase in begun]
     columns = [name for name in table[0] if name != "skipped" or any(facts[name] != "0" for facts in table)]
     print(tabulate([[facts[name] for name in columns] for facts in table], columns, disable_numparse=True))
-    print("".join(f"\n{line}" for line in _starts(run_dir / "history.yaml")))
+    print("".join(f"\n{line}" for line in _starts(run_dir / HISTORY)))
     drawn = draw_curves(rows, output)
     print(f"curves: {output if drawn else 'none yet'}")
 
@@ -91,15 +94,13 @@ def _facts(run_dir: Path, phase: str, rows: Rows) -> dict[str, str]:
 
 def _config(run_dir: Path, folder: Path) -> Config | None:
     """The run's configuration; None in the moments before a new run has written it."""
-    if (run_dir / "config.yaml").is_file():
-        return load_config(run_dir / "config.yaml")
-    return checkpoint_config(folder / "checkpoints")
+    return run_config(run_dir) or checkpoint_config(folder / "checkpoints")
 
 
 def _state(folder: Path, rows: Rows) -> str:
     if not is_phase_locked(folder):
         return "stopped"
-    return f"running, last record {_age(folder / 'metrics.csv')}" if rows else "running, no record yet"
+    return f"running, last record {_age(folder / METRICS)}" if rows else "running, no record yet"
 
 
 def _seconds_per_step(rows: Rows) -> float | None:

@@ -128,7 +128,8 @@ def _upscaler(path, bundled, kernel):
     with quiet_tensorflow():
         from esrgan_tf.inference.deblurring import DeblurringUpscaler
         from esrgan_tf.inference.tiles import Upscaler
-        from esrgan_tf.weights.loading import load_blend, load_model
+        from esrgan_tf.runs.loading import load_model
+        from esrgan_tf.weights.loading import load_blend
         from esrgan_tf.weights.torch_files import describe
 
     model = load_blend(FLAGS.alpha) if bundled and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)

@@ -15,7 +15,7 @@ from esrgan_tf.evaluation.metrics import SSIM_WINDOW
 from esrgan_tf.evaluation.results import CROP, WORST_AND_BEST, Evaluation, ImageMeasures, worst_to_best
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.model_names import find_model
 from esrgan_tf.weights.torch_files import describe
 

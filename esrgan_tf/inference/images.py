@@ -15,11 +15,13 @@ from esrgan_tf.imaging.reading import read_picture, without_hidden_colours
 from esrgan_tf.inference.blur_kernels import read_kernel
 from esrgan_tf.inference.deblurring import DeblurringUpscaler
 from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.runs.folder import NETWORK_FILES
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.bundled import default_model
-from esrgan_tf.weights.loading import load_blend, load_model
+from esrgan_tf.weights.loading import load_blend
 from esrgan_tf.weights.model_names import find_model
 
-_PARTS = ("config.yaml", "psnr/generator.keras", "gan/generator.keras", "saved_model.pb")
+_PARTS = (*NETWORK_FILES, "saved_model.pb")
 _KEPT = 2  # models that are named, and compiled functions of each model
 _LOADING = threading.Lock()  # several threads that ask for one model at the same time load and compile it once
 

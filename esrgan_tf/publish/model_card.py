@@ -1,9 +1,11 @@
 """The model card of an export, from the facts of its run."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from esrgan_tf.config import Config, GanConfig
-from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
+from esrgan_tf.runs.folder import PHASES, checkpoint_steps, read_metrics
+from esrgan_tf.runs.starts import recorded_start
 
 _DATA = {
     "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images{given}",
@@ -24,7 +26,7 @@ _LIMITS = {
 }
 
 
-def model_card(name: str, config: Config, alpha: float, parameters: int, records: dict[str, Path]) -> str:
+def model_card(name: str, config: Config, alpha: float, parameters: int, run_dir: Path, phases: Collection[str]) -> str:
     """Returns the card as Markdown.
 
     Args:
@@ -32,7 +34,8 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
         config: the run's configuration.
         alpha: the exported interpolation.
         parameters: the generator's number of parameters.
-        records: `{phase: metrics.csv}` of the exported phases.
+        run_dir: the run's folder.
+        phases: the exported phases.
     """
     data, generator, scale = config.data, config.generator, config.generator.scale
     kind = config.degradation.kind
@@ -42,7 +45,7 @@ def model_card(name: str, config: Config, alpha: float, parameters: int, records
         level = "\nimage = tf.concat([image, 5 * tf.ones_like(image[..., :1])], axis=-1)  # noise level: 5 of 255"
         condition = " (RGB, and the standard deviation of its noise)"
     degraded = "" if kind == "none" or data.val_lr_dir else " The validation images are degraded as in training."
-    rows = "\n".join(_row(phase, path, getattr(config, phase)) for phase, path in records.items())
+    rows = "\n".join(_row(run_dir / phase, getattr(config, phase)) for phase in phases)
     return f"""# {name}
 
 Upscales RGB images by {scale}. A generator of the ESRGAN family (Wang et al., arXiv 1809.00219).
@@ -52,7 +55,7 @@ Upscales RGB images by {scale}. A generator of the ESRGAN family (Wang et al., a
 | architecture | {", ".join([generator.title, *generator.sizes(), *generator.packed()])} |
 | parameters | {parameters:,} |
 | interpolation | alpha {alpha:g}: {1 - alpha:g} of the PSNR network's weights, {alpha:g} of the GAN network's |
-{_starts(records)}| trained on | {_trained_on(config)}{_DEGRADED[kind]} |
+{_starts(run_dir, phases)}| trained on | {_trained_on(config)}{_DEGRADED[kind]} |
 | batch | {data.batch_size} patches of {data.hr_patch}x{data.hr_patch} pixels |
 
 ## Training
@@ -63,7 +66,7 @@ Upscales RGB images by {scale}. A generator of the ESRGAN family (Wang et al., a
 
 PSNR in dB and SSIM are of each phase's own network, before interpolation. They are computed on the luma of whole
 validation images, with {scale} border pixels cropped.{degraded}
-{_objective(config.gan) if "gan" in records else ""}
+{_objective(config.gan) if "gan" in phases else ""}
 ## Use
 
 ```python
@@ -114,27 +117,26 @@ def _objective(gan: GanConfig) -> str:
     return f"\n{loss_table(gan)}{sharpened}"
 
 
-def _starts(records: dict[str, Path]) -> str:
+def _starts(run_dir: Path, phases: Collection[str]) -> str:
     """A row per phase that started from another file, with the file's name."""
     rows = []
-    for phase in ("psnr", "gan"):
+    for phase in PHASES:
         # Without a start of phase gan, the GAN network descends from the PSNR network, even if that is not exported.
-        paths = [path.parents[1] / phase / "init_from.txt" for path in records.values()]
-        descends = phase in records or not (paths[0].parents[1] / "gan" / "init_from.txt").is_file()
-        if paths[0].is_file() and descends:
-            name = Path(paths[0].read_text(encoding="utf-8", errors="replace").strip()).name
-            rows.append(f"| phase {phase} started from | {name} |\n")
+        descends = phase in phases or recorded_start(run_dir / "gan") is None
+        started = recorded_start(run_dir / phase)
+        if started is not None and descends:
+            rows.append(f"| phase {phase} started from | {Path(started).name} |\n")
     return "".join(rows)
 
 
-def _row(phase, path, phase_config):
+def _row(folder, phase_config):
     """The row of the saved network. Records can continue after its step, and validations can stop before it."""
-    saved = max(checkpoint_steps(path.parent / "checkpoints"), default=None)
+    saved = max(checkpoint_steps(folder / "checkpoints"), default=None)
     rows = []
     if saved is not None:
-        rows = [row for row in read_metrics(path.parent) if int(row["step"]) <= saved and row["psnr"]]
+        rows = [row for row in read_metrics(folder) if int(row["step"]) <= saved and row["psnr"]]
     psnr, ssim = (f"{float(rows[-1]['psnr']):.2f}", f"{float(rows[-1]['ssim']):.4f}") if rows else ("-", "-")
     if rows and int(rows[-1]["step"]) != saved:
         psnr += f" at step {rows[-1]['step']}"
     steps = "unknown" if saved is None else saved
-    return f"| {phase} | {steps} | {phase_config.learning_rate:g}, {phase_config.schedule} | {psnr} | {ssim} |"
+    return f"| {folder.name} | {steps} | {phase_config.learning_rate:g}, {phase_config.schedule} | {psnr} | {ssim} |"

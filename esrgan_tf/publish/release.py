@@ -23,7 +23,7 @@ from esrgan_tf.publish.onnx import export_onnx
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.publish.serving import archive, export_saved_model
 from esrgan_tf.weights.bundled import Bundled, bundled_models
-from esrgan_tf.weights.loading import load_model
+from esrgan_tf.weights.loading import load_generator
 
 TILE = 128  # of the file for phones and browsers, which want one size
 _TAGS = ["super-resolution", "image-upscaling", "esrgan", "tensorflow", "keras", "litert", "onnx"]
@@ -67,7 +67,7 @@ def build_release(
 
 
 def _release(bundled: Bundled, folder: Path) -> None:
-    name, model = bundled.name, load_model(bundled.path)
+    name, model = bundled.name, load_generator(bundled.path)
     origin = origin_of(name)
     facts = facts_of(model, name, origin)
     files = [

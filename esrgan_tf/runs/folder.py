@@ -1,9 +1,9 @@
-"""What stands where in a run's folder, for all who read it or wait for it. Imports no TensorFlow.
+"""The files of a run folder D. Imports no TensorFlow.
 
-D/config.yaml                 the configuration, as resolved
-D/history.yaml                every start: when, with which command, versions, devices and configuration
-D/<phase>/checkpoints/        ckpt-<step>/, each whole
-D/<phase>/metrics.csv         a row for each record
+D/config.yaml                 the resolved configuration
+D/history.yaml                every start: time, command, versions, devices and configuration
+D/<phase>/checkpoints/        ckpt-<step>/, each complete
+D/<phase>/metrics.csv         a row per record
 D/<phase>/generator.keras, discriminator.keras, samples/, logs/
 """
 
@@ -13,15 +13,56 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from esrgan_tf.config import Config, load_config
-from esrgan_tf.errors import UserError
+from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import NO_LOCKS, file_lock, is_locked
 
 PHASES = ("psnr", "gan")
+CONFIG, HISTORY = "config.yaml", "history.yaml"  # of the run
+GENERATOR, DISCRIMINATOR, METRICS = "generator.keras", "discriminator.keras", "metrics.csv"  # of each phase
+NETWORK_FILES = (CONFIG, *(f"{phase}/{GENERATOR}" for phase in PHASES))  # in the run folder: what `load_model` reads
 CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
 _LOCK = ".lock"
+
+
+def is_run(path: Path) -> bool:
+    """Whether the path is a run folder."""
+    return path.is_dir() and (path / CONFIG).is_file()
+
+
+def run_config(run_dir: Path) -> Config | None:
+    """The run's configuration; None before a new run has written it."""
+    return load_config(run_dir / CONFIG) if (run_dir / CONFIG).is_file() else None
+
+
+def generator_path(run_dir: Path, phase: str) -> Path:
+    """The moving average of a phase's generator, which others load."""
+    return run_dir / phase / GENERATOR
+
+
+def saved_generators(run_dir: Path) -> dict[str, Path]:
+    """`{phase: generator}` of the phases that have saved a generator."""
+    paths = {phase: generator_path(run_dir, phase) for phase in PHASES}
+    return {phase: path for phase, path in paths.items() if path.is_file()}
+
+
+def exported_generators(run_dir: Path, alpha: float) -> dict[str, Path]:
+    """`{phase: generator}` of the phases that the interpolation `alpha` needs: both, or one for 0 and 1.
+
+    Raises:
+        UserError: a phase has no generator yet.
+    """
+    phases = ["psnr"] * (alpha < 1) + ["gan"] * (alpha > 0)
+    saved = saved_generators(run_dir)
+    for phase in phases:
+        if phase not in saved:
+            other, number = ("PSNR", 0) if phase == "gan" else ("GAN", 1)
+            first = as_typed("train", "--phase", phase, "--run_dir", run_dir)
+            raise UserError(
+                f"no {generator_path(run_dir, phase)}; first run: {first}, or export the {other} network alone with "
+                f"--alpha {number}"
+            )
+    return {phase: saved[phase] for phase in phases}
 
 
 def checkpoint_path(checkpoints: Path, step: int) -> Path:
@@ -54,7 +95,7 @@ def checkpoint_images(checkpoints: Path) -> str | None:
 
 def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
     """The rows of `metrics.csv`, oldest first, without one that is still being written."""
-    path = phase_folder / "metrics.csv"
+    path = phase_folder / METRICS
     if not path.is_file():
         return []
     # A power cut may leave bytes of any kind; their line is then not a whole row.
@@ -63,26 +104,20 @@ def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
     return [row for row in csv.DictReader(whole) if None not in row and None not in row.values()]
 
 
-def note_start(run_dir: Path, facts: dict) -> None:
-    """Appends one start to `history.yaml`."""
-    with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
-        file.write(yaml.safe_dump([facts], sort_keys=False, allow_unicode=True, width=120))
-
-
 @contextlib.contextmanager
-def held(phase_folder: Path) -> Iterator[None]:
-    """Holds a phase's folder, made if need be, against a second training; the system lets go when the process ends.
+def lock_phase(phase_folder: Path) -> Iterator[None]:
+    """Locks a phase's folder, made if need be, against a second training; the lock ends with the process.
 
     What was made and stayed empty is removed again.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process has the lock.
     """
     made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
     for attempt in range(5):
         phase_folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_phase_locked() holds it too, for an instant
+            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_phase_locked() takes it too, for an instant
             lock.acquire()
             break
         except TimeoutError as error:

@@ -12,6 +12,7 @@ from esrgan_tf.config import Config, save_config
 from esrgan_tf.data import Images, Patches
 from esrgan_tf.errors import UserError, first_line, listed
 from esrgan_tf.files import flush
+from esrgan_tf.runs.folder import CONFIG, DISCRIMINATOR, GENERATOR
 from esrgan_tf.training.checkpoints import Checkpoints, save_model
 from esrgan_tf.training.distribution import LOST, check_agreement, lost
 from esrgan_tf.training.monitor import Monitor
@@ -117,7 +118,7 @@ class _Loop:
             with self._writing():
                 (self._folder / "checkpoints").mkdir(parents=True, exist_ok=True)
                 flush(self._folder)
-                save_config(self._config, self._run_dir / "config.yaml")
+                save_config(self._config, self._run_dir / CONFIG)
                 without_gpu = all("CPU" in device for device in self._strategy.extended.worker_devices)
                 monitor = Monitor(self._folder, self._step.columns, start, self._phase.config.steps, without_gpu)
         self._since = time.monotonic()
@@ -170,9 +171,9 @@ class _Loop:
         self._window, self._since = [], time.monotonic()
 
     def _save(self):
-        save_model(self._phase.average, self._folder / "generator.keras")
+        save_model(self._phase.average, self._folder / GENERATOR)
         if "discriminator" in self._phase.step.trained:
-            save_model(self._phase.step.trained["discriminator"][0], self._folder / "discriminator.keras")
+            save_model(self._phase.step.trained["discriminator"][0], self._folder / DISCRIMINATOR)
         self._checkpoints.save()
 
     def _distributed(self, array):

@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from esrgan_tf.files import flush, replacing
-from esrgan_tf.runs.folder import read_metrics
+from esrgan_tf.runs.folder import METRICS, read_metrics
 
 _STEPS_TIMED = 5  # behind the first, which compiles
 _DAY = 86_400
@@ -39,7 +39,7 @@ class Monitor:
         self._samples = folder / "samples"
         self._samples.mkdir(parents=True, exist_ok=True)
         self._columns = ["step", *columns, "skipped", "learning_rate", "images_per_second", "psnr", "ssim", "seconds"]
-        self._csv = folder / "metrics.csv"
+        self._csv = folder / METRICS
         self._seconds_before = self._forget_after(start)
         self._began = time.monotonic()
         self._summary = tf.summary.create_file_writer(str(folder / "logs"))

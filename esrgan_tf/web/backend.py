@@ -9,12 +9,12 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.inference.image_files import upscale_file
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.publish.export_formats import LITERT
+from esrgan_tf.runs.loading import load_model
 from esrgan_tf.web.browser_page import PAGE, browser_models, copy_runtime, write_browser_model
 from esrgan_tf.web.jobs import Progress
 from esrgan_tf.web.server import File
 from esrgan_tf.weights.bundled import bundled_models
 from esrgan_tf.weights.downloadable import downloadable_models, models_folder
-from esrgan_tf.weights.loading import load_model
 from esrgan_tf.weights.model_names import find_model
 
 MAX_PIXELS = 2**29  # of a result: 1.6 GB before it is compressed

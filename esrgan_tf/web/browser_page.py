@@ -17,7 +17,7 @@ from esrgan_tf.inference.receptive_field import receptive_field
 from esrgan_tf.publish.litert import export_litert
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.weights.bundled import DEFAULT, TIMES_2, bundled_models
-from esrgan_tf.weights.loading import load_blend, load_model
+from esrgan_tf.weights.loading import load_blend, load_generator
 
 PAGE = Path(__file__).with_name("page")
 TILE = 192  # pixels on a side: of a smaller one too little is kept, a larger one is long without a sign of progress
@@ -88,7 +88,7 @@ def _of(record):
 
 
 def _network(record):
-    return load_model(record["label"]) if record["kind"] == "photo" else load_blend(record["alpha"])
+    return load_generator(record["label"]) if record["kind"] == "photo" else load_blend(record["alpha"])
 
 
 def _version(folder):

@@ -1,4 +1,4 @@
-"""From a path or a name to a Keras model."""
+"""From a file, or a model's name, to a Keras model. Run folders are the matter of `runs.loading`."""
 
 import shutil
 import tempfile
@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from esrgan_tf.config import load_config
-from esrgan_tf.errors import UserError, as_typed, first_line
+from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.file_kinds import EXPECTED, FileKind, identify
 from esrgan_tf.models import DISCRIMINATORS, FAMILIES
 from esrgan_tf.weights.architecture import build, recognise_model, recognise_variables
@@ -22,39 +21,30 @@ from esrgan_tf.weights.saved_model_graph import check_operations
 from esrgan_tf.weights.torch_files import describe, load_torch_network
 
 
-def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
-    """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped, whatever the file holds.
+def load_generator(path: str | Path) -> keras.Model:
+    """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped.
 
     Args:
-        path: a Keras model that training saved or PyTorch weights (safetensors or `torch.save`), recognised by their
-            content with any extension; the folder of a SavedModel that `export_saved_model` wrote; or a run folder: the
-            interpolation that would be exported, or the PSNR network while there is no other. Or the name of a packaged
-            or published model, as `esrgan_tf.weights.model_names.find_model` finds and downloads it.
-        alpha: of a run of both phases: 0 is the PSNR network, 1 the GAN network; None is what the run would export.
+        path: a Keras model that training saved or PyTorch weights (safetensors or `torch.save`), with any extension;
+            the SavedModel folder that `export_saved_model` wrote; or the name of a bundled or downloadable model, as
+            `esrgan_tf.weights.model_names.find_model` finds and downloads it.
 
     Raises:
-        UserError: nothing there or of that name, not one of these, a network that is none of ours, or `alpha` for what
-            is no run of both phases.
+        UserError: no such file or name, another kind of file, an unknown network, or a discriminator.
     """
-    if alpha is None:
-        model = load_network(path)
-    else:
-        path = find_model(path)
-        if not _is_run(path):
-            raise UserError(f"alpha blends both phases of a run, and {path} is a single network")
-        model = _from_run(path, alpha)
+    model = load_network(path)
     if _is_discriminator(model):
         raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
     return model
 
 
 def load_blend(alpha: float) -> keras.Model:
-    """Two packaged networks, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
+    """Two bundled networks, blended weight by weight: 0 is `faithful`, 1 is `sharp`.
 
     Raises:
         UserError: `alpha` outside [0, 1].
     """
-    faithful, sharp = (load_model(bundled_models()[name].path) for name in BLENDED)
+    faithful, sharp = (load_generator(bundled_models()[name].path) for name in BLENDED)
     return interpolate(faithful, sharp, alpha)
 
 
@@ -71,14 +61,12 @@ def load_discriminator(path: str | Path) -> keras.Model:
 
 
 def load_network(path: str | Path, discriminator: bool = False) -> keras.Model:
-    """Opens a generator, as `load_model`, or a discriminator, as `load_discriminator`, whichever is there.
+    """Opens a generator, as `load_generator`, or a discriminator, as `load_discriminator`, whichever is there.
 
     Args:
         discriminator: prefer it where a file holds both.
     """
     path = find_model(path)
-    if _is_run(path):
-        return _from_run(path)
     if path.is_dir():
         return _from_saved_model(path)
     if not path.is_file():
@@ -107,32 +95,13 @@ def _open_keras(path):
         return keras.models.load_model(shutil.copyfile(path, Path(folder, "model.keras")), compile=False)
 
 
-def _is_run(path):
-    return path.is_dir() and (path / "config.yaml").is_file()
-
-
-def _from_run(path, alpha=None):
-    psnr, gan = (path / phase / "generator.keras" for phase in ("psnr", "gan"))
-    found = [generator for generator in (psnr, gan) if generator.is_file()]
-    if not found:
-        first = as_typed("train", "--phase", "psnr", "--run_dir", path)
-        raise UserError(f"{path} has no generator yet; first run: {first}")
-    if alpha is not None and len(found) == 1:
-        raise UserError(f"alpha blends both phases of a run, and {path} has phase {found[0].parent.name} only")
-    models = [load_model(generator) for generator in found]
-    if len(models) == 1:
-        return models[0]
-    alpha = load_config(path / "config.yaml").export.alpha if alpha is None else alpha
-    return interpolate(models[0], models[1], alpha)
-
-
 def _from_saved_model(path):
     """The published folder holds no Keras model, but names that tell which one its weights belong to.
 
     Its signatures are not asked for: they are gone where it was loaded, trained on and saved again.
     """
     if not (path / "saved_model.pb").is_file():
-        raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
+        raise UserError(f"{path} holds no SavedModel (saved_model.pb)")
     check_operations(path)
     try:
         loaded = tf.saved_model.load(str(path))

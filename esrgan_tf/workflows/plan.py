@@ -1,6 +1,5 @@
 """How a phase of training starts: new, resumed, or from networks that somebody gives. Imports no TensorFlow."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable
@@ -10,11 +9,9 @@ from pathlib import Path
 from esrgan_tf.config import Config, as_plain, keys, load_config, same_value, value_of, with_section
 from esrgan_tf.config.consistency import check_consistency
 from esrgan_tf.errors import UserError, as_typed, listed
-from esrgan_tf.runs.folder import PHASES, checkpoint_config, checkpoint_steps
-from esrgan_tf.weights.model_names import find_by_name, path_of_model
-
-# In the phase's folder: beside checkpoints these tell a repeated command from one that means another start.
-_RECORDS = {"init_from": "init_from.txt", "discriminator_from": "discriminator_from.txt"}
+from esrgan_tf.runs.folder import PHASES, checkpoint_config, checkpoint_steps, generator_path
+from esrgan_tf.runs.starts import check_same_start, recorded_start
+from esrgan_tf.weights.model_names import path_of_model
 
 # What may differ from the settings of the checkpoint that training goes on from: no number depends on it, or other
 # images tell.
@@ -110,7 +107,7 @@ def decide(
     generator = None if begun else _initial_generator(phase, run_dir, init_from, models_dir)
     for flag, name in (("init_from", init_from), ("discriminator_from", discriminator_from)):
         if begun and name:
-            _check_same_start(folder, flag, name)
+            check_same_start(folder, flag, name)
     if phase != "gan" and discriminator_from is not None:
         raise UserError(f"--discriminator_from is for phase gan; phase {phase} has no discriminator")
     discriminator = None
@@ -146,7 +143,7 @@ def _initial_generator(phase: str, run_dir: Path, init_from: str | None, models_
         return _given_model("init_from", init_from, models_dir)
     if phase == "psnr":
         return None
-    path = run_dir / "psnr" / "generator.keras"
+    path = generator_path(run_dir, "psnr")
     if not path.is_file():
         raise UserError(
             f"phase gan starts from a trained generator and there is no {path}; first run: "
@@ -175,44 +172,6 @@ def _given_file(flag: str, path: str) -> Path:
     if not Path(path).exists():
         raise UserError(f"--{flag}: no file {path}")
     return Path(path)
-
-
-def record_start(folder: Path, flag: str, path: str | None) -> None:
-    """Notes in the phase's folder which file, or model by its name, `--flag` starts it from, if any."""
-    record = folder / _RECORDS[flag]
-    if path is None:
-        record.unlink(missing_ok=True)
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(f"{_identity(path)}\n", encoding="utf-8", errors="surrogateescape")
-
-
-def recorded_start(folder: Path, flag: str = "init_from") -> str | None:
-    """The file or the model's name that `record_start` noted, if any."""
-    record = folder / _RECORDS[flag]
-    return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else None
-
-
-def _check_same_start(folder: Path, flag: str, path: str) -> None:
-    """Lets a repeated command go on, and nothing else: another start is another run.
-
-    Raises:
-        UserError: the phase was started from something else.
-    """
-    started = recorded_start(folder, flag)
-    if started != _identity(path):
-        raise UserError(
-            f"--{flag}: phase {folder.name} of {folder.parent} has begun, from {started or 'no file'}; "
-            "leave the flag out to go on, or choose another --run_dir"
-        )
-
-
-def _identity(path):
-    """A file's whole path, or a model's name in one spelling."""
-    if not Path(path).exists():
-        with contextlib.suppress(UserError):
-            return find_by_name(path).name
-    return str(Path(path).resolve())
 
 
 def _generator_section(architecture, path):

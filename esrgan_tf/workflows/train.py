@@ -8,12 +8,13 @@ from pathlib import Path
 from esrgan_tf.config import MACHINE_SPECIFIC, Config, as_plain, keys, value_of
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.quiet import quiet_tensorflow
-from esrgan_tf.runs.folder import checkpoint_images, checkpoint_steps, held, note_start
+from esrgan_tf.runs.folder import checkpoint_images, checkpoint_steps, generator_path, lock_phase
 from esrgan_tf.runs.history import device_names, facts
+from esrgan_tf.runs.starts import append_history, record_start
 from esrgan_tf.training.stopping import StopRequest
 from esrgan_tf.training.workers import Cluster, read_cluster
 from esrgan_tf.weights.model_names import find_model
-from esrgan_tf.workflows.plan import Start, decide, record_start
+from esrgan_tf.workflows.plan import Start, decide
 
 
 def train(
@@ -89,7 +90,7 @@ def _trained(start: Start, cluster: Cluster | None, stop: StopRequest, command, 
         stack.enter_context(until_training(machines))
         chief = cluster is None or cluster.chief
         if chief:
-            stack.enter_context(held(start.folder))
+            stack.enter_context(lock_phase(start.folder))
         data = open_data(config)
         _check_images(start, data.patches)
         if data.validation is None:
@@ -101,7 +102,7 @@ def _trained(start: Start, cluster: Cluster | None, stop: StopRequest, command, 
             entry = {"phase": start.phase, **facts(command, devices), "config": as_plain(config)}
             _record(start, phase.config.steps, entry)
         run_phase(phase, data.patches, data.validation, data.samples, start.run_dir, config, strategy, stop)
-    return start.folder / "generator.keras"
+    return generator_path(start.run_dir, start.phase)
 
 
 def _strategy(start: Start, cluster, stop, say):
@@ -144,8 +145,9 @@ def _strategy(start: Start, cluster, stop, say):
 
 def _given_networks(start: Start, say):
     """The start with the networks' architectures, where files give them, and those networks."""
+    from esrgan_tf.runs.loading import load_model
     from esrgan_tf.weights.architecture import Architecture, recognise_model
-    from esrgan_tf.weights.loading import load_discriminator, load_model
+    from esrgan_tf.weights.loading import load_discriminator
     from esrgan_tf.weights.scaling import at_scale
 
     generator = None if start.generator is None else (start.generator, load_model(start.generator))
@@ -190,4 +192,4 @@ def _record(start, steps, entry):
         record_start(start.folder, "init_from", start.init_from)
         record_start(start.folder, "discriminator_from", start.discriminator_from)
     if max(checkpoint_steps(start.folder / "checkpoints"), default=0) < steps:
-        note_start(start.run_dir, entry)
+        append_history(start.run_dir, entry)
