@@ -24,9 +24,9 @@ from esrgan_tf.data import folder_source
 from esrgan_tf.evaluation.metrics import psnr, ssim
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.publish.model_card import loss_table
 from esrgan_tf.runs.folder import read_metrics
 from esrgan_tf.runs.loading import load_model
+from esrgan_tf.training.loss_terms import loss_table
 from esrgan_tf.weights.architecture import recognise_model, to_torch
 from esrgan_tf.weights.bundled import bundled_models
 from esrgan_tf.weights.interpolation import interpolate

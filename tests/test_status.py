@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 
 from esrgan_tf.cli import status as command
-from esrgan_tf.runs import curves
 from esrgan_tf.runs.folder import lock_phase, read_metrics
 from esrgan_tf.runs.starts import append_history
+from esrgan_tf.training import curves
 
 LOSSES = {
     "psnr": ["pixel"],

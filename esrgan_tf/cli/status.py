@@ -12,7 +12,6 @@ from esrgan_tf.cli.common import parse
 from esrgan_tf.config import Config
 from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import check_folder
-from esrgan_tf.runs.curves import Rows, draw_curves, series
 from esrgan_tf.runs.folder import (
     HISTORY,
     METRICS,
@@ -24,6 +23,7 @@ from esrgan_tf.runs.folder import (
     read_metrics,
     run_config,
 )
+from esrgan_tf.training.curves import Rows, draw_curves, series
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "PNG of the curves; else curves.png in the run folder.", flag_values=FLAGS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from esrgan_tf.config import Config, GanConfig
 from esrgan_tf.runs.folder import PHASES, checkpoint_steps, read_metrics
 from esrgan_tf.runs.starts import recorded_start
+from esrgan_tf.training.loss_terms import loss_table
 
 _DATA = {
     "div2k": "DIV2K (Agustsson and Timofte, 2017), 800 training images{given}",
@@ -96,20 +97,6 @@ def _trained_on(config: Config) -> str:
         else:
             given = f", LR images {'given' if data.lr_dir else 'made by antialiased bicubic downscaling'}"
     return _DATA[data.source].format(given=given)
-
-
-def loss_table(gan: GanConfig) -> str:
-    """The losses of phase `gan` with their weights, as a Markdown table."""
-    norms = {"l1": "L1", "l2": "MSE"}
-    layers = ", ".join(f"{layer} ({weight:g})" for layer, weight in gan.perceptual_layers.items())
-    losses = [
-        (f"pixel, {norms[gan.pixel_loss]}", gan.pixel_weight),
-        (f"perceptual, VGG19 {layers}, {norms[gan.perceptual_loss]}", gan.perceptual_weight),
-        ("checkerboard", gan.checkerboard_weight),
-        (f"adversarial, {gan.adversarial_loss}", gan.adversarial_weight),
-    ]
-    rows = "".join(f"| {name} | {weight:g} |\n" for name, weight in losses if weight)
-    return f"| loss of phase gan | weight |\n| --- | --- |\n{rows}"
 
 
 def _objective(gan: GanConfig) -> str:

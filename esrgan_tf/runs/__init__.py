@@ -1,1 +1,1 @@
-"""What stands where in a run folder, how a phase starts, what ends it, and its curves. Imports no TensorFlow."""
+"""Run folders: their files, networks, starts and history."""

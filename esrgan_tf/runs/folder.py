@@ -22,6 +22,7 @@ CONFIG, HISTORY = "config.yaml", "history.yaml"  # of the run
 GENERATOR, DISCRIMINATOR, METRICS = "generator.keras", "discriminator.keras", "metrics.csv"  # of each phase
 NETWORK_FILES = (CONFIG, *(f"{phase}/{GENERATOR}" for phase in PHASES))  # in the run folder: what `load_model` reads
 CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
+_RENAMED_COLUMNS = {"grid": "checkerboard"}  # of metrics.csv: names of version 0.1.0
 _LOCK = ".lock"
 
 
@@ -101,7 +102,8 @@ def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
     # A power cut may leave bytes of any kind; their line is then not a whole row.
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     whole = (line for line in lines if line.endswith("\n") and "\0" not in line)
-    return [row for row in csv.DictReader(whole) if None not in row and None not in row.values()]
+    rows = (row for row in csv.DictReader(whole) if None not in row and None not in row.values())
+    return [{_RENAMED_COLUMNS.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 @contextlib.contextmanager

@@ -8,22 +8,13 @@ import tensorflow as tf
 
 from esrgan_tf.config import GanConfig
 from esrgan_tf.imaging.filters import unsharp_mask
-from esrgan_tf.training.losses import (
-    checkerboard_loss,
-    perceptual_loss,
-    pixel_loss,
-    plain_discriminator_loss,
-    plain_generator_loss,
-    relativistic_discriminator_loss,
-    relativistic_generator_loss,
-)
+from esrgan_tf.training.loss_terms import DISCRIMINATOR_CURVES, StepTensors, generator_loss, terms_of
+from esrgan_tf.training.losses import plain_discriminator_loss, relativistic_discriminator_loss
 from esrgan_tf.training.optimizers import optimizer
 
 
 class GanStep:
     """Call it in a replica context with the replica's share of a batch."""
-
-    losses: tuple[str, ...] = ("pixel", "perceptual", "adversarial", "discriminator", "logit_real", "logit_fake")
 
     def __init__(
         self,
@@ -39,8 +30,7 @@ class GanStep:
         """
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config, self._forward = config, forward or generator
-        if config.checkerboard_weight:
-            self.losses = ("pixel", "grid", *self.losses[1:])
+        self.losses = (*(t.name for t in terms_of(config)), *(curve.column for curve in DISCRIMINATOR_CURVES))
         self.trained = {
             "generator": (generator, optimizer(config, generator, config.optimizer)),
             "discriminator": (discriminator, optimizer(config, discriminator)),
@@ -55,39 +45,29 @@ class GanStep:
         before the step: the discriminator learns from the generator as it was.
         """
         c = self.config
-        relativistic = c.adversarial_loss == "relativistic"
         target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator sees real images as they are
         # Both losses from one pass of the discriminator, whose weights do not change between them.
         with tf.GradientTape(persistent=True) as tape:
             sr = self._forward(lr, training=True)
-            pixel = pixel_loss(target, sr, c.pixel_loss)
-            grid = checkerboard_loss(target, sr, hr.shape[1] // lr.shape[1]) if c.checkerboard_weight else tf.zeros(())
+            seen = hr, target, sr  # by VGG19 and the discriminator
             if c.random_shift:
-                hr, target, sr = self._shifted(hr, target, sr)
-            perceptual = tf.zeros(())
-            if self.features is not None:
-                features = self.features(target), self.features(sr)
-                perceptual = perceptual_loss(*features, c.perceptual_layers, c.perceptual_loss)
-            fake, real = self.discriminator(sr, training=True), self.discriminator(hr, training=True)
-            if relativistic:
-                adversarial = relativistic_generator_loss(real, fake)
+                seen = self._shifted(*seen)
+            features = None if self.features is None else (self.features(seen[1]), self.features(seen[2]))
+            fake, real = self.discriminator(seen[2], training=True), self.discriminator(seen[0], training=True)
+            total, terms = generator_loss(
+                StepTensors(c, hr.shape[1] // lr.shape[1], target, sr, features, (real, fake))
+            )
+            if c.adversarial_loss == "relativistic":
                 discriminator = relativistic_discriminator_loss(real, fake)
             else:
-                adversarial = plain_generator_loss(fake)
                 discriminator = plain_discriminator_loss(real, fake)
-            total = c.pixel_weight * pixel + c.perceptual_weight * perceptual + c.adversarial_weight * adversarial
-            total += c.checkerboard_weight * grid
             scaled = {"generator": loss_scale * total, "discriminator": loss_scale * discriminator}
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         gradients = {
             name: tape.gradient(scaled[name], network.trainable_variables) for name, network in networks.items()
         }
-
-        logits = (tf.reduce_mean(real), tf.reduce_mean(fake))
-        grids = (grid,) if c.checkerboard_weight else ()
-        values = (pixel, *grids, perceptual, adversarial, discriminator, *logits)
-        losses = dict(zip(self.losses, values, strict=True))
-        return losses, gradients
+        values = (*terms.values(), discriminator, tf.reduce_mean(real), tf.reduce_mean(fake))
+        return dict(zip(self.losses, values, strict=True)), gradients
 
     def _shifted(self, *images):
         """The images, rolled by the same random offset: another one at each step, the same again in a resumed run."""

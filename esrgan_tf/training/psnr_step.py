@@ -7,18 +7,17 @@ import tensorflow as tf
 
 from esrgan_tf.config import PhaseConfig
 from esrgan_tf.imaging.filters import unsharp_mask
-from esrgan_tf.training.losses import pixel_loss
+from esrgan_tf.training.loss_terms import StepTensors, generator_loss, terms_of
 from esrgan_tf.training.optimizers import optimizer
 
 
 class PsnrStep:
     """Call it in a replica context with the replica's share of a batch."""
 
-    losses = ("pixel",)
-
     def __init__(self, generator: keras.Model, config: PhaseConfig, forward: Callable[..., tf.Tensor] | None = None):
         """`forward` computes what the generator does, perhaps in less memory."""
         self.generator, self.config, self._forward = generator, config, forward or generator
+        self.losses = tuple(term.name for term in terms_of(config))
         self.trained = {"generator": (generator, optimizer(config, generator, config.optimizer))}
 
     def __call__(
@@ -31,6 +30,7 @@ class PsnrStep:
         c = self.config
         target = unsharp_mask(hr) if c.sharpen_targets else hr
         with tf.GradientTape() as tape:
-            pixel = pixel_loss(target, self._forward(lr, training=True), c.pixel_loss)
-            scaled = loss_scale * c.pixel_weight * pixel
-        return {"pixel": pixel}, {"generator": tape.gradient(scaled, self.generator.trainable_variables)}
+            sr = self._forward(lr, training=True)
+            total, terms = generator_loss(StepTensors(c, hr.shape[1] // lr.shape[1], target, sr))
+            scaled = loss_scale * total
+        return terms, {"generator": tape.gradient(scaled, self.generator.trainable_variables)}

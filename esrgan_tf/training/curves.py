@@ -1,4 +1,4 @@
-"""The curves of a training run, as one picture. Imports no TensorFlow."""
+"""The curves of a training run, in one PNG. Imports no TensorFlow."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from esrgan_tf.files import replacing
+from esrgan_tf.training.loss_terms import Curve, loss_curves
 
 Rows = Sequence[Mapping[str, str]]
 
-# What is compared is drawn together: (title, unit or kind of number, {column: its name in the legend}).
-_PANELS = (
-    ("PSNR of validation", "dB", {"psnr": ""}),
-    ("pixel loss", "loss", {"pixel": ""}),
-    ("perceptual loss", "loss", {"perceptual": ""}),
-    ("adversarial losses", "loss", {"adversarial": "generator", "discriminator": "discriminator"}),
-    ("mean logits of the discriminator", "logit", {"logit_real": "real", "logit_fake": "generated"}),
-    ("learning rate", "rate", {"learning_rate": ""}),
-)
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 5.6, 0.75, 0.2, 0.75, 0.5, 0.45  # inches
 _HEIGHTS = {"dB": 1.4, "rate": 0.7}  # of a panel, relative to the others
 _COLOURS = ("#1f6fb4", "#d9661f")
@@ -80,8 +72,21 @@ def draw_curves(rows_by_phase: Mapping[str, Rows], path: Path) -> bool:
     return True
 
 
+def _panels():
+    """Curves that are compared share a panel: `(title, unit, {column: its name in the legend})`."""
+    columns = [
+        Curve("psnr", "PSNR of validation", unit="dB"),
+        *loss_curves(),
+        Curve("learning_rate", "learning rate", unit="rate"),
+    ]
+    panels: dict[str, tuple[str, dict[str, str]]] = {}
+    for curve in columns:
+        panels.setdefault(curve.panel, (curve.unit, {}))[1][curve.column] = curve.legend
+    return [(title, unit, names) for title, (unit, names) in panels.items()]
+
+
 def _figure(curves):
-    panels = {phase: [panel for panel in _PANELS if panel[2].keys() & curves[phase]] for phase in curves}
+    panels = {phase: [panel for panel in _panels() if panel[2].keys() & curves[phase]] for phase in curves}
     height = max(5.5, 1.75 * max(map(len, panels.values())))
     figure = Figure(figsize=(_WIDTH * len(panels), height), dpi=120)
     parts = figure.subfigures(1, len(panels), squeeze=False)[0]
@@ -109,7 +114,7 @@ def _figure(curves):
 
 def _curves(rows):
     """The columns that have something to show, as `series` gives them."""
-    columns = {column: series(rows, column) for _, _, names in _PANELS for column in names}
+    columns = {column: series(rows, column) for _, _, names in _panels() for column in names}
     return {column: (steps, values) for column, (steps, values) in columns.items() if values.any()}
 
 
