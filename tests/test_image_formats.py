@@ -4,7 +4,6 @@ import ast
 import io
 
 import numpy as np
-import pillow_heif
 import pytest
 import skimage.data
 from PIL import Image
@@ -25,6 +24,7 @@ def encoded(name):
     """A file of the format, by Pillow."""
     stream = io.BytesIO()
     if name == "HEIC":
+        pillow_heif = pytest.importorskip("pillow_heif")
         pillow_heif.from_pillow(Image.fromarray(PHOTO)).save(stream, quality=100)
     else:
         Image.fromarray(PHOTO).save(stream, {"PNM": "PPM"}.get(name, name), quality=95)

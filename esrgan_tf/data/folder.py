@@ -41,6 +41,7 @@ def folder_source(
     scale: int,
     keys: tuple[str, str] = ("data.hr_dir", "data.lr_dir"),
     skip_unreadable: bool | None = None,
+    say: Callable[[str], None] = lambda line: tqdm.write(line, sys.stderr),
 ) -> Source:
     """Every image below `hr_dir`, with its partner below `lr_dir`, by the rules of `pair_names`.
 
@@ -50,6 +51,7 @@ def folder_source(
         keys: what the user calls the two folders, for messages.
         skip_unreadable: true leaves out what cannot be decoded or does not fit its partner, with a line on standard
             error; false refuses it with a hint at `data.skip_unreadable`, None (where there is no such key) without.
+        say: receives a line on LR images without a partner; by default, standard error.
 
     Raises:
         UserError: no such folder, no image in it, partners missing or ambiguous, one folder for both. While decoding:
@@ -70,7 +72,9 @@ def folder_source(
             raise UserError(f"{hr_key} and {lr_key} are both {hr_root}; give HR and LR images a folder each")
         wrong |= lr_listing.problems
         lr_files = _names(lr_listing, lr_root)
-        partners = _partners(list(hr_files), list(lr_files), lr_listing, scale, (hr_key, hr_root), (lr_key, lr_root))
+        partners = _partners(
+            list(hr_files), list(lr_files), lr_listing, scale, (hr_key, hr_root), (lr_key, lr_root), say
+        )
         pairs = {name: (path, lr_files[partners[name]]) for name, path in hr_files.items()}
         pairs |= {f"{lr_key} {folder}": (folder, None) for folder in lr_listing.closed}
     pairs |= {str(folder.relative_to(hr_root)): (folder, None) for folder in hr_listing.closed}
@@ -133,7 +137,7 @@ def _names(listing, root):
     return {path.relative_to(root).as_posix(): path for path in sorted([*listing.files, *listing.not_files])}
 
 
-def _partners(hr_names, lr_names, lr_listing, scale, hr, lr):
+def _partners(hr_names, lr_names, lr_listing, scale, hr, lr, say):
     (hr_key, hr_root), (lr_key, lr_root) = hr, lr
     pairing = pair_names(hr_names, lr_names, scale)
     for hr_found, lr_found in pairing.ambiguous[:1]:
@@ -163,7 +167,7 @@ def _partners(hr_names, lr_names, lr_listing, scale, hr, lr):
         )
     if lr_alone:
         line = f"note: {lr_key}: {lr_alone} have no partner in {hr_root} and are not used, such as "
-        tqdm.write(printable(line + pairing.lr_alone[0]), sys.stderr)
+        say(printable(line + pairing.lr_alone[0]))
     return pairing.partners
 
 

@@ -43,7 +43,8 @@ def evaluate(
             bicubic from HR, cropped to a multiple of the scale.
         models_dir: folder of downloaded models; else `$ESRGAN_TF_MODELS`, else the user's cache.
         keys: the names of the two folders in messages.
-        say: receives lines: the model's architecture, the protocol, measures that are not available.
+        say: receives lines: the model's architecture, the protocol, measures that are not available, LR images
+            without a partner.
         progress: receives the number of images done and of all.
 
     Returns:
@@ -65,7 +66,7 @@ def evaluate(
     say(protocol)
     measures = available_measures(say)
     protocol = "; ".join([protocol, *(measure.protocol for measure in measures if measure.protocol)])
-    source = folder_source(str(hr_dir), None if lr_dir is None else str(lr_dir), upscaler.scale, keys=keys)
+    source = folder_source(str(hr_dir), None if lr_dir is None else str(lr_dir), upscaler.scale, keys=keys, say=say)
     images, crops, left_out = _measure_all(source, upscaler, measures, progress)
 
     exact = [image for image in images if math.inf in (*image.model.values(), *image.bicubic.values())]
