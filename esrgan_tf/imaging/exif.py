@@ -18,6 +18,11 @@ class _Directory:
     tags: dict[int, Entry]
     following: bytes
 
+    @property
+    def end(self):
+        """The position after the directory as it was read."""
+        return self.at + 6 + 12 * self.number
+
 
 class Exif:
     """EXIF that is edited in place: the maker's notes, which hold offsets of their own, stay where they are.
@@ -44,7 +49,7 @@ class Exif:
         ):  # fmt: skip
             if value := self.tags(parent).get(pointer):
                 try:
-                    self._read(name, (*value.numbers(), 0)[0])
+                    self._read(name, value.first(0))
                 except ValueError:
                     self.damaged = True
                     self.change(parent, {pointer: None})
@@ -82,6 +87,8 @@ class Exif:
         """Returns where the next directory is."""
         tags, damaged, following = read_directory(io.BytesIO(self._data), at, self._form)
         number = struct.unpack_from(self._form.number, self._data, at)[0]
+        if any(each.at < at + 6 + 12 * number and at < each.end for each in self._directories.values()):
+            raise ValueError("a directory overlaps another")
         entries: dict[int, bytes] = {}
         for place in range(at + 2, at + 2 + 12 * number, 12):
             raw = bytes(self._data[place : place + 12])
@@ -112,10 +119,12 @@ class Exif:
             tags, _, _ = read_directory(io.BytesIO(self._data), at, self._form)
         except ValueError:
             return
-        start, length = ((*tags[tag].numbers(), 0)[0] if tag in tags else 0 for tag in (0x201, 0x202))
-        if start + length == len(self._data) and start > 8:
+        start, length = (tags[tag].first(0) if tag in tags else 0 for tag in (0x201, 0x202))
+        if bytes(self._data[start : start + 2]) != b"\xff\xd8" or start + length > len(self._data):
+            return
+        if start + length == len(self._data):
             del self._data[start:]
-        elif bytes(self._data[start : start + 2]) == b"\xff\xd8" and start + length < len(self._data):
+        else:
             self._data[start : start + length] = bytes(length)
 
     def data(self) -> bytes:

@@ -89,10 +89,10 @@ def orientation(found: Inventory) -> int:
         except ValueError:
             said = None
     if isinstance(said, Entry):
-        number = (*said.numbers(), 1)[0]
+        number = said.first(1)
     else:
         number = xmp.contents(found.xmp).orientation if found.xmp is not None else 1
-    return number if isinstance(number, int) and 1 <= number <= 8 else 1
+    return number if number is not None and 1 <= number <= 8 else 1
 
 
 def upright(image: pyvips.Image, found: Inventory) -> pyvips.Image:
@@ -231,7 +231,7 @@ def _adjust(exif, result, needed):
     if ORIENTATION in main:
         exif.change("main", {ORIENTATION: entry(3, 1)})
     if result.resolution and (needed or ACROSS in main or DOWN in main):
-        unit = (*main[UNIT].numbers(), 2)[0] if UNIT in main else 2
+        unit = main[UNIT].first(2) if UNIT in main else 2
         new = _resolution_tags(result, 3 if unit == 3 else 2)
         if not all(_alike(main.get(tag), new[tag]) for tag in (ACROSS, DOWN)) or unit not in (2, 3) or UNIT not in main:
             exif.change("main", new)

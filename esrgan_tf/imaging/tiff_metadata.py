@@ -3,8 +3,10 @@
 import re
 from typing import Any, BinaryIO
 
+from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.inventory import Inventory, Lost, Result
 from esrgan_tf.imaging.jpeg_segments import iptc_of
+from esrgan_tf.imaging.tiff_structure import main_directory
 from esrgan_tf.imaging.tiff_tags import (
     ACROSS,
     DOWN,
@@ -21,6 +23,7 @@ from esrgan_tf.imaging.tiff_tags import (
     entry,
     fraction,
     read_tree,
+    swapped,
 )
 
 # How pixels are stored, which a result says anew.
@@ -55,19 +58,29 @@ _ABOUT_PIXELS = "of the original's pixels only"
 
 
 def read(file: BinaryIO, found: Inventory) -> None:
-    """Reads the tags of the first page, but for its pixels'."""
+    """Reads the tags of the directory that describes the pixels, except the tags of their storage."""
     try:
-        tags, damaged = read_tree(file, lambda tag: tag not in _STORAGE)
-    except ValueError:
-        return  # and no picture, as libvips says
+        directory, has_mask = main_directory(file)
+        tags, damaged = read_tree(file, lambda tag: tag not in _STORAGE, directory.at)
+    except (UserError, ValueError):
+        return  # libvips reports the damage
+    if has_mask:
+        found.lost.add("its mask was", _ABOUT_PIXELS)
     for tag in damaged:
         found.lost.add_named("its TIFF tag", str(tag), "it is damaged")
     found.xmp = tags.pop(XMP).data if isinstance(tags.get(XMP), Entry) else None
     found.icc = tags.pop(ICC).data if isinstance(tags.get(ICC), Entry) else None
     iptc, photoshop = tags.pop(IPTC, None), tags.pop(PHOTOSHOP, None)
     within = iptc_of(photoshop.data, found) if photoshop else None
-    found.iptc = iptc.data.rstrip(b"\0") if iptc else within
+    found.iptc = _iptc_bytes(iptc) if iptc else within
     found.tiff = tags
+
+
+def _iptc_bytes(value):
+    """Bytes of IPTC, which many files declare as numbers of 32 bits, and few of them turn by the byte order."""
+    turned = swapped(value.data, value.kind)
+    data = turned if turned[:1] == b"\x1c" != value.data[:1] else value.data
+    return data.rstrip(b"\0")
 
 
 def exif_tags(found: Inventory, result: Result, lost: Lost) -> dict[int, Any] | None:

@@ -17,7 +17,8 @@ XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _MAX = 2**26  # bytes of one value
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes that byte order turns
-_NUMBERS = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+INTEGERS = frozenset(_NUMBERS) - {11, 12}  # floats
 _TWO_LONGS = {5: "I", 10: "i"}  # numerator and denominator
 
 
@@ -37,6 +38,12 @@ class Entry:
             flat = struct.unpack(f"<{2 * self.count}{_TWO_LONGS[self.kind]}", self.data)
             return tuple(zip(flat[::2], flat[1::2], strict=True))
         return ()
+
+    def first(self, default):
+        """The first integer; the default where the value has another type."""
+        if self.kind not in INTEGERS:
+            return default
+        return Entry(self.kind, 1, self.data[: _SIZES[self.kind]]).numbers()[0]
 
 
 Tags = Mapping[int, "Entry | Tags"]
@@ -107,6 +114,8 @@ def read_directory(
         ValueError: there is no directory.
     """
     end = file.seek(0, io.SEEK_END)
+    if at > end:
+        raise ValueError("no directory")
     file.seek(at)
     size = struct.calcsize(form.head)
     head = file.read(struct.calcsize(form.number))
@@ -140,22 +149,36 @@ def read_directory(
     return tags, damaged, struct.unpack(form.pointer, following)[0]
 
 
-def read_tree(file: BinaryIO, wanted: Callable[[int], bool] = lambda tag: True) -> tuple[dict, list[int]]:
-    """The first directory, with those of EXIF, GPS and interoperability in place of their pointers; what is damaged.
+def read_tree(
+    file: BinaryIO, wanted: Callable[[int], bool] = lambda tag: True, at: int | None = None
+) -> tuple[dict, list[int]]:
+    """Reads a directory, with those of EXIF, GPS and interoperability in place of their pointers.
+
+    Args:
+        at: position of the directory; None is the first one.
+
+    Returns:
+        The tags, and the numbers of damaged tags.
 
     Raises:
         ValueError: there is no directory.
     """
     file.seek(0)
-    form, at = form_of(file.read(16))
+    form, first = form_of(file.read(16))
+    at = first if at is None else at
     tags, damaged, _ = read_directory(file, at, form, wanted)
     tree: dict = dict(tags)
+    seen = {first, at}
     for parents, pointer in (((), EXIF), ((), GPS), ((EXIF,), INTEROPERABILITY)):
         parent = tree.get(parents[0]) if parents else tree
         if not isinstance(parent, dict) or pointer not in parent:
             continue
+        place = parent[pointer].first(0)
         try:
-            below, lost, _ = read_directory(file, (*parent[pointer].numbers(), 0)[0], form)
+            if place in seen:
+                raise ValueError("a directory is its own parent")
+            seen.add(place)
+            below, lost, _ = read_directory(file, place, form)
         except ValueError:
             below, lost = {}, [pointer]
         parent.pop(pointer)
@@ -185,9 +208,18 @@ def written(tags: Tags, form: Form, at: int, following: int = 0) -> bytes:
     return struct.pack(form.number, len(tags)) + head + struct.pack(form.pointer, following) + values
 
 
+def head_of(form: Form, at: int) -> bytes:
+    """The first bytes of a file whose first directory is at a position."""
+    mark = b"II" if form.order == "<" else b"MM"
+    return mark + struct.pack(
+        f"{form.order}HHHQ" if form.large else f"{form.order}HI", *((43, 8, 0) if form.large else (42,)), at
+    )
+
+
 def exif_of(tags: Tags) -> bytes:
     """Tags as EXIF."""
-    return b"II*\0\x08\0\0\0" + written(tags, Form("<", False), 8)
+    form = Form("<", False)
+    return head_of(form, 8) + written(tags, form, 8)
 
 
 def swapped(data: bytes, kind: int) -> bytes:
