@@ -1,5 +1,6 @@
 """Metadata at uncommon places in files, and faults that only some programs make: kept, adjusted, or named in a line."""
 
+import hashlib
 import io
 import struct
 
@@ -11,10 +12,16 @@ from PIL import Image, IptcImagePlugin
 from esrgan_tf.imaging.reading import read_picture, read_rgb
 from tests.containers import packet_of, png_chunks, with_segments
 from tests.test_metadata import (
+    GAIN_MAP,
+    HDRGM,
     KINDS,
     PHOTO,
     PROFILE,
+    VIDEO,
+    carrier,
     encoded,
+    exif_of,
+    further_pictures,
     upscaled,
     xmp,
 )
@@ -143,3 +150,117 @@ def test_a_bigtiff_whose_next_directory_is_nowhere(order, tmp_path):
     data[at : at + 8] = b"\xff" * 8
     np.testing.assert_array_equal(read_rgb(bytes(data)), PHOTO)
     assert upscaled(bytes(data), tmp_path, "png", "a.tif")[1] == []
+
+
+# JPEG.
+
+
+def segment(marker, data):
+    return struct.pack(">BBH", 255, marker, len(data) + 2) + data
+
+
+def scans(data):
+    return [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+
+
+def samsung(*parts):
+    """A trailer as Samsung's cameras write it: `(name, data)` of each part, and a list of them."""
+    blobs = [struct.pack("<HHI", 0, 0x0A30, len(name)) + name + data for name, data in parts]
+    table = b"".join(
+        struct.pack("<HHII", 0, 0x0A30, sum(map(len, blobs[i:])), len(blob)) for i, blob in enumerate(blobs)
+    )
+    head = b"SEFH" + struct.pack("<II", 106, len(blobs)) + table
+    return b"".join(blobs) + head + struct.pack("<I", len(head)) + b"SEFT"
+
+
+@pytest.mark.parametrize("place", ["between scans", "before the end", "behind the first marker"])
+def test_segments_at_any_place_of_a_jpeg(place, tmp_path):
+    packet = xmp('dc:title="a"')
+    more = segment(0xFE, b"a comment") + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet)
+    data = encoded("jpg", progressive=True)
+    at = {"between scans": scans(data)[2], "before the end": -2, "behind the first marker": 2}[place]
+    target, lines = upscaled(data[:at] + more + data[at:], tmp_path, name="a.jpg")
+    assert lines == []
+    assert packet_of(target) == packet
+    with Image.open(target) as image:
+        assert image.info["comment"] == b"a comment"
+
+
+JPEG = encoded("jpg")
+MAPPED = carrier("jpg", xmp('hdrgm:Version="1.0"', HDRGM))
+AFTER_THE_END = {
+    "Samsung's motion photo": (samsung((b"Image_UTC_Data", b"1500000000000"), (b"MotionPhoto_Data", MP4)), VIDEO),
+    "Samsung's time": (samsung((b"Image_UTC_Data", b"1500000000000")), None),
+    "Samsung's depth map": (
+        samsung((b"DualShot_DepthMap_1", bytes(99))),
+        "its depth map was left out: of the original's pixels only",
+    ),
+    "a video": (MP4, VIDEO),
+    "an archive": (b"PK\3\4" + b"x" * 99, REST),
+    "zeros": (bytes(2000), None),
+    "a line's end": (b"\r\n", None),
+    "a picture that nothing lists": (JPEG, "its further pictures were left out: a result holds one"),
+    "a gain map that nothing lists": (MAPPED, GAIN_MAP),
+    "a gain map and a video": (MAPPED + bytes(7) + MP4, [GAIN_MAP, VIDEO]),
+}
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("case", AFTER_THE_END)
+def test_bytes_after_the_end_of_a_jpeg_are_named(case, kind, tmp_path):
+    more, line = AFTER_THE_END[case]
+    _, lines = upscaled(JPEG + more, tmp_path, kind, "a.jpg")
+    assert lines == (line if isinstance(line, list) else [] if line is None else [line])
+
+
+@pytest.mark.parametrize("attribute", [0, 0x010001, 0x020002])
+def test_listed_pictures_that_an_editor_removed_cause_no_line(attribute, tmp_path):
+    assert upscaled(further_pictures(JPEG, attribute, b""), tmp_path, name="a.jpg")[1] == []
+
+
+def test_a_listed_preview_is_not_named_twice(tmp_path):
+    content = further_pictures(JPEG, 0x010002, JPEG) + MP4
+    assert upscaled(content, tmp_path, name="a.jpg")[1] == [VIDEO]
+
+
+PART_OF_XMP = xmp('dc:title="long"')
+GUID = hashlib.md5(PART_OF_XMP).hexdigest().upper()
+SECOND_PART = "the second part of its XMP was left out: it is damaged"
+PARTS_OF_XMP = {  # the name that the first part gives, or None; the name of the second part; the line
+    "another name": ("0" * 32, GUID, SECOND_PART),
+    "a name in small letters": (GUID.lower(), GUID, None),
+    "a part in small letters": (GUID, GUID.lower(), None),
+    "no name": (None, GUID, SECOND_PART),
+    "a name without a part": (GUID, None, None),
+}
+
+
+@pytest.mark.parametrize("case", PARTS_OF_XMP)
+def test_a_second_part_of_xmp_is_merged_or_named(case, tmp_path):
+    name, part, line = PARTS_OF_XMP[case]
+    space = 'xmlns:note="http://ns.adobe.com/xmp/note/"'
+    first = xmp() if name is None else xmp(f'note:HasExtendedXMP="{name}"', space)
+    second = b"http://ns.adobe.com/xmp/extension/\0" + (part or "").encode()
+    second += struct.pack(">II", len(PART_OF_XMP), 0) + PART_OF_XMP
+    content = with_segments(carrier("jpg", first), *([] if part is None else [(0xE1, second)]))
+    target, lines = upscaled(content, tmp_path, name="a.jpg")
+    assert lines == ([] if line is None else [line])
+    assert (b'dc:title="long"' in packet_of(target)) == (part is not None and line is None)
+
+
+def test_a_second_part_of_xmp_alone_is_named(tmp_path):
+    second = b"http://ns.adobe.com/xmp/extension/\0" + GUID.encode() + struct.pack(">II", len(PART_OF_XMP), 0)
+    assert upscaled(with_segments(JPEG, (0xE1, second + PART_OF_XMP)), tmp_path, name="a.jpg")[1] == [SECOND_PART]
+
+
+def test_exif_with_another_fill_byte_in_its_name(tmp_path):
+    data = exif_of(_274=6).tobytes()
+    target, lines = upscaled(with_segments(JPEG, (0xE1, b"Exif\0\xff" + data[6:])), tmp_path, name="a.jpg")
+    assert lines == []
+    assert is_upright(target)
+
+
+def test_a_second_iptc_is_named(tmp_path):
+    resources = b"".join(b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC for _ in range(2))
+    _, lines = upscaled(with_segments(JPEG, (0xED, b"Photoshop 3.0\0" + resources)), tmp_path, name="a.jpg")
+    assert lines == ["its second IPTC was left out: a file has one"]

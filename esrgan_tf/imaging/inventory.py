@@ -1,5 +1,6 @@
 """Metadata of an image file, as readers of containers find it and writers of results need it."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -7,6 +8,8 @@ from esrgan_tf.errors import listed
 from esrgan_tf.imaging.xmp import Upscaling
 
 MAX = 2**26  # bytes of metadata that are read of a file, and of those that are packed in it
+
+_VIDEO = re.compile(rb"\0{3,}.ftyp", re.DOTALL)  # the first box of an MP4 file, perhaps after zeros
 
 
 class Lost:
@@ -82,6 +85,15 @@ class Inventory:
     upright: bool = False
     budget: int = MAX
     unpack_budget: int = MAX
+
+    def note_rest(self, rest: bytes) -> None:
+        """Names the contents of the bytes after the end of a picture; some programs fill up with zeros or lines."""
+        if _VIDEO.match(rest) or b"MotionPhoto_Data" in rest:
+            self.about.add("video")
+        elif b"SEFH" in rest:  # Samsung's trailer repeats EXIF's time, and lists its parts by their names
+            self.about |= {"depth map"} if b"DepthMap" in rest else set()
+        elif rest.strip(b"\0\t\r\n "):
+            self.lost.add("the bytes after its end were", "their meaning is unknown")
 
     def takes(self, size: int) -> bool:
         """Whether so many bytes more may be read."""

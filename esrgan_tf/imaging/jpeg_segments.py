@@ -1,17 +1,20 @@
-"""The segments of a JPEG before its pixels: which there are, and those of a result."""
+"""The metadata segments of a JPEG, and those of a result."""
 
 import hashlib
 import io
+import re
 import struct
 from typing import BinaryIO
 
 from esrgan_tf.imaging import xmp
 from esrgan_tf.imaging.inventory import Inventory, Lost, Result
+from esrgan_tf.imaging.jpeg_structure import EOI, read_segments
 from esrgan_tf.imaging.tiff_tags import form_of, read_directory
 
 _EXIF, _ICC, _PHOTOSHOP = b"Exif\0\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 _GAIN_MAPS = (b"hdrgm", b"HDRGainMap", b"hdrgainmap", _ISO_GAIN_MAP)
+_PICTURE = re.compile(rb"\0*\xff\xd8\xff")  # zeros may come before it
 _IPTC = 0x0404
 # Photoshop's resources that a result has in another form (IPTC and its checksum, resolution, thumbnails, profile, EXIF,
 # XMP), or that say how the original was printed, encoded and shown on a screen.
@@ -22,27 +25,33 @@ _MAX_EXIF = MAX - len(_EXIF)
 
 
 def read(file: BinaryIO, found: Inventory) -> None:
-    """Lists the segments up to the pixels."""
+    """Lists the segments, also between and after scans, and the bytes after the end marker."""
     profiles: dict[int, bytes] = {}
     extensions: dict[bytes, dict[int, bytes]] = {}
     photoshop, exif = b"", list[bytes]()
-    end = file.seek(0, io.SEEK_END)
-    for marker, at, length in _segments(file):
-        if at + length > end:
+    listed: set[int] = set()
+    file.seek(0)
+    whole = file.read()
+    for marker, at, end, _ in read_segments(whole):
+        if marker == EOI:
+            _read_rest(whole, at, listed, found)
+            break
+        if end < at or end > len(whole):
             found.lost.add("the rest of its metadata was", "the file is damaged")
             break
-        if not found.takes(length):
+        if marker != 0xFE and not 0xE0 <= marker <= 0xEF:
+            continue
+        if not found.takes(end - at):
             found.lost.add("the rest of its metadata was", "it is too much")
             break
-        file.seek(at)
-        data = file.read(length)
+        data = whole[at:end]
         if marker == 0xFE:
             found.comments.append(data)
         elif marker == 0xE0 and data[:5] == b"JFIF\0":
             across, down = struct.unpack(">HH", data[8:12].ljust(4, b"\0"))
             if data[7:8] == b"\0" and across != down and min(across, down):
                 found.aspect = across, down
-        elif marker == 0xE1 and data.startswith(_EXIF):
+        elif marker == 0xE1 and data.startswith(_EXIF[:5]):  # some cameras fill the sixth byte up with FF
             data = data[len(_EXIF) :]
             if exif and len(exif[-1]) < 60_000 and data[:4] in (b"II*\0", b"MM\0*"):  # it continues nothing
                 found.lost.add("its second EXIF was", "a JPEG has one")
@@ -54,13 +63,13 @@ def read(file: BinaryIO, found: Inventory) -> None:
             else:
                 found.lost.add("its second XMP was", "a JPEG has one")
         elif marker == 0xE1 and data.startswith(xmp.EXTENDED):
-            name, rest = data[len(xmp.EXTENDED) :][:32], data[len(xmp.EXTENDED) + 32 :]
+            name, rest = data[len(xmp.EXTENDED) :][:32].upper(), data[len(xmp.EXTENDED) + 32 :]
             if len(rest) > 8:
                 extensions.setdefault(name, {})[int.from_bytes(rest[4:8], "big")] = rest[8:]
         elif marker == 0xE2 and data.startswith(_ICC):
             profiles.setdefault(data[len(_ICC) : len(_ICC) + 1][0] if len(data) > len(_ICC) else 0, data[14:])
         elif marker == 0xE2 and data.startswith(b"MPF\0"):
-            _read_further_pictures(file, at + 4, data[4:], found)
+            listed |= _read_picture_list(whole, at + 4, data[4:], found)
         elif marker == 0xE2 and data.startswith(_ISO_GAIN_MAP):
             found.about.add("gain map")
         elif marker == 0xED and data.startswith(_PHOTOSHOP):
@@ -80,57 +89,50 @@ def read(file: BinaryIO, found: Inventory) -> None:
 def _is_about_coding(marker, data):
     """Tables, thumbnails of JFIF, and what Adobe's and other encoders note of how they encoded."""
     return (
-        not 0xE0 <= marker <= 0xEF
-        or (marker == 0xE0 and data[:5] in (b"JFXX\0", b"AVI1\0"))
+        (marker == 0xE0 and data[:5] in (b"JFXX\0", b"AVI1\0"))
         or (marker == 0xEE and data[:5] == b"Adobe")
         or (marker == 0xEC and data[:5] == b"Ducky")
     )
 
 
-def _segments(file):
-    """`(marker, where its data begins, its length)` up to the pixels; bytes between segments are passed over."""
-    at = 2
-    while True:
-        file.seek(at)
-        window = file.read(2**16)
-        start = window.find(b"\xff")
-        while 0 <= start < len(window) - 1 and window[start + 1] in (0x00, 0xFF):
-            start = window.find(b"\xff", start + 1)
-        if not 0 <= start < len(window) - 1:
-            return
-        at += start
-        marker = window[start + 1]
-        if 0xD0 <= marker <= 0xD8 or marker == 0x01:
-            at += 2
-            continue
-        length = int.from_bytes(window[start + 2 : start + 4], "big")
-        if marker in (0xDA, 0xD9) or length < 2:
-            return
-        yield marker, at + 4, length - 2
-        at += 2 + length
-
-
-def _read_further_pictures(file, base, data, found):
-    """What CIPA's multi-picture format lists: gain maps, previews, or pictures of their own."""
+def _read_picture_list(whole, base, data, found):
+    """Reads CIPA's multi-picture format, and returns the positions of the pictures that it lists."""
     try:
         form, at = form_of(data[:16].ljust(16, b"\0"))
         tags, _, _ = read_directory(io.BytesIO(data), at, form)
     except ValueError:
         found.lost.add("its list of further pictures (MPF) was", "it is damaged")
-        return
+        return set()
     table = tags[0xB002].data if 0xB002 in tags else b""
+    listed = set()
     for entry in range(16, min(len(table), 16 * 64) - 15, 16):
         attribute, _, start = struct.unpack_from(f"{form.order}III", table, entry)
-        if attribute & 0xFFFFFF in (0x010001, 0x010002):  # previews, which show the small picture
+        if whole[base + start : base + start + 2] != b"\xff\xd8":  # an editor removed or moved the picture
             continue
-        file.seek(base + start)
-        head = file.read(2**16)
-        if any(mark in head for mark in _GAIN_MAPS) or "gain map" in found.about:
-            found.about.add("gain map")
-        elif attribute & 0xFFFFFF == 0x020002 or b"Disparity" in head:
-            found.about.add("depth map")
-        else:
-            found.about.add("further pictures")
+        listed.add(base + start)
+        if attribute & 0xFFFFFF not in (0x010001, 0x010002):  # previews show the main picture
+            _note_picture(whole[base + start :][: 2**16], attribute & 0xFFFFFF == 0x020002, found)
+    return listed
+
+
+def _note_picture(head, is_depth, found):
+    if any(mark in head for mark in _GAIN_MAPS) or "gain map" in found.about:
+        found.about.add("gain map")
+    elif is_depth or b"Disparity" in head:
+        found.about.add("depth map")
+    else:
+        found.about.add("further pictures")
+
+
+def _read_rest(whole, at, listed, found):
+    """Names the contents of the bytes after the end marker: pictures, a video, or the trailer of Samsung's cameras."""
+    while picture := _PICTURE.match(whole, at):
+        at = picture.end() - 3
+        if at not in listed:
+            _note_picture(whole[at : at + 2**16], False, found)
+        rest = whole[at:]
+        at += next((end for marker, _, end, _ in read_segments(rest) if marker == EOI), len(rest))
+    found.note_rest(whole[at:])
 
 
 def iptc_of(data: bytes, found: Inventory) -> bytes | None:
@@ -144,7 +146,9 @@ def iptc_of(data: bytes, found: Inventory) -> bytes | None:
         if at + 4 + size > len(data):
             found.lost.add("a part of its Photoshop settings was", "it is damaged")
             break
-        if number == _IPTC and size:
+        if number == _IPTC and iptc:
+            found.lost.add("its second IPTC was", "a file has one")
+        elif number == _IPTC and size:
             iptc = data[at + 4 : at + 4 + size]
         elif number not in _OTHERWISE:
             found.lost.add("its Photoshop settings were", "they are for the original")
@@ -161,17 +165,15 @@ def photoshop_of(iptc: bytes) -> bytes:
 
 
 def _merge_extension(found, extensions):
-    if found.xmp is None or not extensions:
+    if not extensions:
         return
     try:
-        name = (xmp.contents(found.xmp).extension or "").encode()
-        if name not in extensions:
-            return
-        parts, whole = extensions[name], b""
+        name = b"" if found.xmp is None else (xmp.contents(found.xmp).extension or "").upper().encode()
+        parts, whole = extensions.pop(name, {}), b""
         while len(whole) in parts:
             whole += parts[len(whole)]
-        if hashlib.md5(whole, usedforsecurity=False).hexdigest().upper().encode() != name.upper():
-            raise ValueError("a part is missing")
+        if extensions or hashlib.md5(whole, usedforsecurity=False).hexdigest().upper().encode() != name:
+            raise ValueError("a part is missing, or belongs to another packet")
         found.xmp = xmp.merged(found.xmp, whole)
     except ValueError:
         found.lost.add("the second part of its XMP was", "it is damaged")

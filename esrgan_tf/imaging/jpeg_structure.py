@@ -7,6 +7,7 @@ that is left is about pixels. Markers and scans: ITU-T T.81.
 import math
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from esrgan_tf.errors import UserError
@@ -15,7 +16,7 @@ from esrgan_tf.imaging.limits import MAX_PIXELS
 MISSING = "some of its pixels are missing; the file was cut short or damaged"
 
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")  # FF 00 is a data byte, and FF may be repeated before a marker
-_SOI, _EOI, _SOS, _DRI, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xC4, 0xDB
+_SOI, EOI, _SOS, _DRI, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xC4, 0xDB
 _APP0, _APP14 = 0xE0, 0xEE
 _RST = range(0xD0, 0xD8)
 _ALONE = {0x01, _SOI, *_RST}  # markers without a length
@@ -54,29 +55,22 @@ def without_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
         UserError: a scan is missing, so that no pixel or no pixel in full precision is there.
     """
     parts, frame, missing, complete, scans = [data[:2]], None, {}, False, 0
-    at = 2
-    while marker := _MARKER.search(data, at):
-        code, at = marker[1][0], marker.end()
-        if code == _EOI:
+    for code, start, end, next_at in read_segments(data):
+        if code == EOI:
             complete = True
             break
-        if code in _ALONE:
-            continue
-        length = _length(code, data, at)
-        if length < 2:  # libjpeg says which segment it is
+        if end < start:  # libjpeg reports the segment
             return data, None
-        body, at = data[at + 2 : at + length], at + length
+        body = data[start:end]
         if code in _FRAMES and frame is None:
             frame = _frame(code, body)
             frame_at = len(parts)
             missing = {(component, k): 14 for component in frame.components for k in range(64)}  # 14: no bit of it
         if code == _SOS:
             scans += 1
-            end = _end_of_scan(data, at)
             for component, k, bit in _coefficients(body):
                 missing[component, k] = bit
-            parts += [_segment(code, body), data[at:end]]
-            at = end
+            parts += [_segment(code, body), data[end:next_at]]
         else:
             parts.append(_segment(code, _in_range(code, body, frame)))
     if frame is None and complete:
@@ -88,32 +82,47 @@ def without_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
     if frame.code != _PROGRESSIVE and scans == 1 and frame.down == 1 and fits:
         rows = frame.height
         parts[frame_at] = _with_height(parts[frame_at], math.ceil(rows / _ROWS_AT_ONCE + 1) * _ROWS_AT_ONCE)
-    return b"".join([*parts, bytes((0xFF, _EOI))]), rows
+    return b"".join([*parts, bytes((0xFF, EOI))]), rows
 
 
 def restarts_in_order(data: bytes) -> bool:
     """Whether each scan has the restart markers that its size and interval ask for, in their order."""
-    frame, interval, at = None, 0, 2
-    while marker := _MARKER.search(data, at):
-        code, at = marker[1][0], marker.end()
-        if code == _EOI:
-            return True
-        if code in _ALONE:
-            continue
-        length = _length(code, data, at)
-        body, at = data[at + 2 : at + length], at + length
+    frame, interval = None, 0
+    for code, start, end, next_at in read_segments(data):
+        body = data[start:end]
         if code in _FRAMES:
             frame = _frame(code, body)
         elif code == _DRI:
             interval = int.from_bytes(body[:2], "big")
         elif code == _SOS:
-            end = _end_of_scan(data, at)
-            found = [marker[1][0] for marker in _MARKER.finditer(data, at, end)]
+            found = [marker[1][0] for marker in _MARKER.finditer(data, end, next_at)]
             wanted = math.ceil(_units(frame, body) / interval) - 1 if interval and frame else 0
             if found[:wanted] != [0xD0 + i % 8 for i in range(wanted)]:
                 return False
-            at = end
     return True
+
+
+def read_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yields `(marker, start of its data, end of its data, where the next marker is searched)`, up to the end marker.
+
+    Bytes between segments are passed over. The entropy-coded data of a scan is between the last two positions. A
+    segment of an impossible length ends before it starts, and is the last one.
+    """
+    at = 2
+    while marker := _MARKER.search(data, at):
+        code, at = marker[1][0], marker.end()
+        if code == EOI:
+            yield code, at, at, at
+            return
+        if code in _ALONE:
+            continue
+        length = _length(code, data, at)
+        start, at = at + 2, at + length
+        next_at = _end_of_scan(data, at) if code == _SOS else at
+        yield code, start, at, next_at
+        if length < 2:
+            return
+        at = next_at
 
 
 def _segment(code, body):
