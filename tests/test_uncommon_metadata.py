@@ -264,3 +264,36 @@ def test_a_second_iptc_is_named(tmp_path):
     resources = b"".join(b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC for _ in range(2))
     _, lines = upscaled(with_segments(JPEG, (0xED, b"Photoshop 3.0\0" + resources)), tmp_path, name="a.jpg")
     assert lines == ["its second IPTC was left out: a file has one"]
+
+
+# XMP.
+
+MEDIA = 'xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"'
+PANTRY = (
+    '<xmpMM:Pantry><rdf:Bag><rdf:li><rdf:Description tiff:Orientation="8" exif:PixelXDimension="5">'
+    "<tiff:XResolution>72/1</tiff:XResolution></rdf:Description></rdf:li></rdf:Bag></xmpMM:Pantry>"
+)
+
+
+@pytest.mark.parametrize("own", ['tiff:Orientation="6" tiff:XResolution="300/1" tiff:YResolution="150/1"', ""])
+def test_files_that_a_picture_is_made_of_keep_their_properties(own, tmp_path):
+    content = carrier("png", xmp(own, MEDIA, PANTRY))
+    target, lines = upscaled(content, tmp_path)
+    assert lines == []
+    assert is_upright(target) == bool(own)
+    packet = packet_of(target)
+    assert PANTRY.encode() in packet
+    if own:
+        assert b'tiff:Orientation="1" tiff:XResolution="150/1" tiff:YResolution="300/1"' in packet
+
+
+@pytest.mark.parametrize(
+    ("orientation", "across", "down"), [(1, b"600/1", b"5/1"), (6, b"5/1", b"600/1")], ids=["upright", "turned"]
+)
+def test_the_focal_plane_s_resolution_in_xmp(orientation, across, down, tmp_path):
+    packet = xmp(
+        f'tiff:Orientation="{orientation}" exif:FocalPlaneXResolution="300/1" exif:FocalPlaneYResolution="5/2"'
+    )
+    found = packet_of(upscaled(carrier("png", packet), tmp_path)[0])
+    assert b'FocalPlaneXResolution="' + across + b'"' in found
+    assert b'FocalPlaneYResolution="' + down + b'"' in found

@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
+from esrgan_tf.imaging.tiff_tags import fraction
 from esrgan_tf.imaging.xmp_editing import TAG, Change, as_utf8, edited, remove
 
 STANDARD = b"http://ns.adobe.com/xap/1.0/\0"  # what JPEG has before a packet
@@ -20,6 +21,12 @@ _REGIONS, _SIZE = (
     "http://www.metadataworkinggroup.com/schemas/regions/",
     "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
 )
+_FOCAL_PLANE = (_EXIF, "FocalPlaneXResolution"), (_EXIF, "FocalPlaneYResolution")
+_EXCHANGED = {
+    (space, f"{prefix}{axis}Resolution"): (space, f"{prefix}{other}Resolution")
+    for space, prefix in ((_TIFF, ""), (_EXIF, "FocalPlane"))
+    for axis, other in ("XY", "YX")
+}
 # Of these everything goes, with what it is about.
 _GONE = {
     "http://ns.adobe.com/hdr-gain-map/1.0/": "gain map",
@@ -64,7 +71,7 @@ def contents(packet: bytes) -> Contents:
             return note_video if name in ("MotionPhoto", "MicroVideo") else None
         if space == _REGIONS:
             found.about.add("regions")
-        if (space, name) == (_TIFF, "Orientation"):
+        if (space, name) == (_TIFF, "Orientation") and is_of_picture(above):
             return note_orientation
         if (space, name) == (_NOTE, "HasExtendedXMP"):
             return note_extension
@@ -90,6 +97,11 @@ def contents(packet: bytes) -> Contents:
     edited(packet, look)
     found.about.discard("")
     return found
+
+
+def is_of_picture(above: list[tuple[str, str]]) -> bool:
+    """Whether properties below these elements describe the picture, not one of the files that it is made of."""
+    return above[-2:] == [(_RDF, "RDF"), (_RDF, "Description")]
 
 
 def _is_dynamic_depth(space):
@@ -124,16 +136,21 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
         (_TIFF, "ImageWidth"): by.width, (_TIFF, "ImageLength"): by.height,
         (_EXIF, "PixelXDimension"): by.width, (_EXIF, "PixelYDimension"): by.height,
     }  # fmt: skip
-    resolutions: dict[str, str] = {}
+    resolutions: dict[tuple[str, str], str] = {}
 
     def collect(space, name, above):
-        if space == _TIFF and name in ("XResolution", "YResolution"):
-            return lambda value: resolutions.setdefault(name, value)
+        if (space, name) in _EXCHANGED and is_of_picture(above):
+            return lambda value: resolutions.setdefault((space, name), value)
         return None
 
+    edited(packet, collect)
     if by.orientation >= 5:
-        edited(packet, collect)
-    turned = {"XResolution": resolutions.get("YResolution"), "YResolution": resolutions.get("XResolution")}
+        resolutions = {
+            _EXCHANGED[name]: value for name, value in resolutions.items() if _EXCHANGED[name] in resolutions
+        }
+    for name, factor in zip(_FOCAL_PLANE, (by.across, by.down), strict=True):
+        if name in resolutions:
+            resolutions[name] = _times_fraction(resolutions[name], factor)
 
     def change(space, name, above) -> Change | None:
         if space in _GONE or _is_dynamic_depth(space) or (space, name) == (_NOTE, "HasExtendedXMP"):
@@ -142,20 +159,22 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
             return remove
         if name == "Thumbnails" and space == "http://ns.adobe.com/xap/1.0/":
             return remove
+        if space == _SIZE and name in ("w", "h") and (_REGIONS, "AppliedToDimensions") in above:
+            return lambda value: str(by.width if name == "w" else by.height)
+        if not is_of_picture(above):
+            return None
         if (space, name) == (_TIFF, "Orientation"):
             return lambda value: "1"
         if (space, name) in sizes:
             return lambda value: str(sizes[space, name])
-        if space == _TIFF and turned.get(name):
-            return lambda value: turned[name]
+        if (space, name) in resolutions:
+            return lambda value: resolutions[space, name]
         if space == _PANORAMA and name.endswith("Pixels"):
             if by.orientation != 1:
                 return remove
             return lambda value: _times(value, by.across if "Width" in name or "Left" in name else by.down)
         if space == _REGIONS and name == "Regions" and by.orientation != 1:
             return remove
-        if space == _SIZE and name in ("w", "h") and (_REGIONS, "AppliedToDimensions") in above:
-            return lambda value: str(by.width if name == "w" else by.height)
         return None
 
     return edited(packet, change)
@@ -163,6 +182,13 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
 
 def _times(value, factor):
     return str(round(int(value) * factor)) if re.fullmatch(r"\d{1,9}", value.strip()) else value
+
+
+def _times_fraction(value, factor):
+    found = re.fullmatch(r"(\d{1,12})/(\d{1,12})", value.strip())
+    if found is None or not int(found[2]):
+        return value
+    return "{}/{}".format(*fraction(int(found[1]) / int(found[2]) * factor))
 
 
 def segments(packet: bytes) -> list[bytes]:
