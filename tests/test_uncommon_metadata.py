@@ -3,14 +3,16 @@
 import hashlib
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, IptcImagePlugin
 
+from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.reading import read_picture, read_rgb
-from tests.containers import packet_of, png_chunks, with_segments
+from tests.containers import packet_of, png_chunks, with_chunks, with_segments
 from tests.test_metadata import (
     GAIN_MAP,
     HDRGM,
@@ -297,3 +299,32 @@ def test_the_focal_plane_s_resolution_in_xmp(orientation, across, down, tmp_path
     found = packet_of(upscaled(carrier("png", packet), tmp_path)[0])
     assert b'FocalPlaneXResolution="' + across + b'"' in found
     assert b'FocalPlaneYResolution="' + down + b'"' in found
+
+
+# PNG.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt"])
+def test_xmp_in_another_kind_of_text(name, kind, tmp_path):
+    packet = xmp('tiff:Orientation="6"')
+    text = b"\0" + zlib.compress(packet) if name == b"zTXt" else packet
+    content = with_chunks(encoded(), before=[(name, b"XML:com.adobe.xmp\0" + text)])
+    target, lines = upscaled(content, tmp_path, kind)
+    assert lines == []
+    assert is_upright(target)
+    assert packet_of(target) == packet.replace(b'Orientation="6"', b'Orientation="1"')
+
+
+def test_an_animation_of_one_frame_is_a_picture(tmp_path):
+    control = (b"fcTL", struct.pack(">IIIIIHHBB", 0, 64, 48, 0, 0, 1, 10, 0, 0))
+    content = with_chunks(encoded(), before=[(b"acTL", struct.pack(">II", 1, 0)), control])
+    target, lines = upscaled(content, tmp_path)
+    assert lines == []
+    assert not {name for name, *_ in png_chunks(target.read_bytes())} & {b"acTL", b"fcTL"}
+    np.testing.assert_array_equal(read_rgb(content), PHOTO)
+    frame = (b"fdAT", struct.pack(">I", 1) + zlib.compress(b"\0" * 193 * 48))
+    besides = with_chunks(encoded(), before=[(b"acTL", struct.pack(">II", 1, 0))], behind=[control, frame])
+    for read in (read_picture, read_rgb):
+        with pytest.raises(UserError, match="animated PNG"):
+            read(besides)

@@ -57,11 +57,13 @@ def read(file: BinaryIO, found: Inventory) -> None:
             behind = True
             continue
         if name == b"IEND":
+            file.seek(at)
+            found.note_rest(file.read(2**20))
             break
         if at > end:
             found.lost.add("the rest of its metadata was", "the file is damaged")
             break
-        if name == b"tRNS":
+        if name in (b"tRNS", b"acTL", b"fcTL"):  # transparency, and an animation of one frame
             continue
         number += 1
         if number > _MAX_CHUNKS or not found.takes(length):
@@ -159,7 +161,7 @@ def _take_text(chunk, found, raws):
     if text is None or not mark or not 1 <= len(keyword) <= 79:
         shown = keyword[:30].decode("latin-1") if mark else printed(chunk.name)
         found.lost.add_named("its PNG text", one_line(shown), f"{_DAMAGED} or too long")
-    elif keyword == _XMP and chunk.name == b"iTXt":
+    elif keyword == _XMP:  # in iTXt; some programs write the other kinds of text
         if found.xmp is None:
             found.xmp = text
         else:

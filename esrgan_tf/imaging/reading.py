@@ -238,9 +238,18 @@ def _finish(image, kind, source):
 
 
 def _is_animated_png(source):
-    """Whether a chunk acTL comes before the pixels, as the animated kind has it; libvips shows the first frame only."""
+    """Whether a PNG has frames besides its pixels; libvips decodes the pixels only.
+
+    An animation has a chunk acTL before the pixels. A chunk fcTL there makes the pixels its first frame.
+    """
+    frames, names = 0, set()
     with opened(source) as file:
-        return any(name == b"acTL" for name, _, _ in png_chunks(file))
+        for name, at, _ in png_chunks(file):
+            names.add(name)
+            if name == b"acTL":
+                file.seek(at)
+                frames = int.from_bytes(file.read(4), "big")
+    return b"acTL" in names and (frames > 1 or b"fcTL" not in names)
 
 
 def _lab_to_srgb(image, unsigned):
