@@ -6,13 +6,14 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from PIL import Image, IptcImagePlugin
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.reading import read_picture, read_rgb
-from tests.containers import packet_of, png_chunks, with_chunks, with_segments
+from tests.containers import packet_of, png_chunks, webp_chunks, with_chunks, with_segments
 from tests.test_metadata import (
     GAIN_MAP,
     HDRGM,
@@ -328,3 +329,112 @@ def test_an_animation_of_one_frame_is_a_picture(tmp_path):
     for read in (read_picture, read_rgb):
         with pytest.raises(UserError, match="animated PNG"):
             read(besides)
+
+
+# WebP, GIF, BMP, PNM, AVIF and HEIC.
+
+
+def riff(*chunks):
+    body = b"".join(name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def saved(kind, **options):
+    stream = io.BytesIO()
+    image = Image.fromarray(PHOTO)
+    image = image.convert("P") if kind == "GIF" else image
+    if kind == "HEIC":
+        pillow_heif.from_pillow(image).save(stream, **options)
+    else:
+        image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def test_second_metadata_of_a_webp_is_named(tmp_path):
+    content = carrier("webp", xmp(), exif_of(), icc_profile=PROFILE)
+    chunks = webp_chunks(content)
+    content = riff(*chunks.items(), *((name, chunks[name]) for name in (b"EXIF", b"XMP ", b"ICCP")))
+    _, lines = upscaled(content, tmp_path, "webp", "a.webp")
+    assert lines == [
+        f"its second {name} was left out: a WebP has one" for name in ("EXIF", "XMP", "colour profile")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "AVIF"])
+def test_bytes_after_the_end_are_named(kind, tmp_path):
+    for more, expected in ((b"PK\3\4" + b"x" * 99, [REST]), (b"" if kind == "AVIF" else bytes(99), [])):
+        _, lines = upscaled(saved(kind) + more, tmp_path, "png", f"a.{kind.lower()}")
+        assert lines == expected
+
+
+def gif(application, data):
+    content = saved("GIF")
+    at = 13 + 3 * 2 ** (content[10] % 8 + 1)
+    blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+    return content[:at] + b"\x21\xff\x0b" + application + blocks + b"\0" + content[at:]
+
+
+def test_blocks_of_a_gif(tmp_path):
+    target, lines = upscaled(gif(b"ICCRGBG1012", PROFILE), tmp_path, "png", "a.gif")
+    assert lines == []
+    with Image.open(target) as image:
+        assert image.info["icc_profile"] == PROFILE
+    assert upscaled(gif(b"NETSCAPE2.0", b"\1\0\0"), tmp_path, "png", "a.gif")[1] == []
+    _, lines = upscaled(gif(b"A_VENDOR1.0", b"data"), tmp_path, "png", "a.gif")
+    assert lines == ["its GIF block A_VENDOR1.0 was left out: its meaning is unknown"]
+
+
+def test_the_shape_of_a_gif_s_pixels(tmp_path):
+    content = saved("GIF")
+    target, lines = upscaled(content[:12] + bytes([113]) + content[13:], tmp_path, "png", "a.gif")
+    assert lines == []
+    size = next(data for name, data, _ in png_chunks(target.read_bytes()) if name == b"pHYs")
+    across, down, unit = struct.unpack(">IIB", size)
+    assert (down / across, unit) == ((113 + 15) / 64, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_profile_of_a_bmp(kind, tmp_path):
+    pixels = saved("BMP")[54:]
+    header = bytearray(saved("BMP")[14:54].ljust(124, b"\0"))
+    header[:4] = struct.pack("<I", 124)
+    header[112:120] = struct.pack("<II", 124 + len(pixels), len(PROFILE))
+    for mark, expected in ((b"MBED", []), (b"LINK", ["its colour profile was left out: it is in another file"])):
+        header[56:60] = mark[::-1]
+        content = b"BM" + struct.pack("<IHHI", 0, 0, 0, 138) + bytes(header) + pixels + PROFILE
+        target, lines = upscaled(content, tmp_path, kind, "a.bmp")
+        assert lines == expected
+        with Image.open(target) as image:
+            assert image.info.get("icc_profile") == (None if expected else PROFILE)
+
+
+@pytest.mark.parametrize(("magic", "most", "pixels"), [
+    (b"P6", b" 255\n", PHOTO.tobytes()), (b"P5", b" 65535\n", PHOTO[..., 0].astype(">u2").tobytes()),
+    (b"P4", b"\n", bytes(8 * 48)),
+])  # fmt: skip
+def test_comments_and_further_images_of_a_pnm(magic, most, pixels, tmp_path):
+    content = magic + b"\n# by a program\n64 48" + most + pixels
+    target, lines = upscaled(content, tmp_path, "png", "a.pnm")
+    assert lines == []
+    with Image.open(target) as image:
+        assert image.info["Comment"] == "by a program"
+    for read in (read_picture, read_rgb):
+        read(content + b"\n")
+        with pytest.raises(UserError, match="several images"):
+            read(content + content)
+
+
+CREATOR = struct.pack(">I4s", 40, b"uuid") + bytes(32)
+BOXES = {
+    "video": (struct.pack(">I4s", 8 + len(MP4), b"mpvd") + MP4, VIDEO),
+    "unknown box": (CREATOR, "its box uuid was left out: its meaning is unknown"),
+    "free space": (struct.pack(">I4s", 12, b"free") + bytes(4), None),
+    "Samsung's time": (struct.pack(">I4s", 8 + 60, b"sefd") + b"Image_UTC_Data".ljust(56) + b"SEFH", None),
+}
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+@pytest.mark.parametrize("case", BOXES)
+def test_boxes_behind_the_picture(case, kind, tmp_path):
+    more, line = BOXES[case]
+    assert upscaled(saved(kind) + more, tmp_path, "png", f"a.{kind.lower()}")[1] == ([] if line is None else [line])

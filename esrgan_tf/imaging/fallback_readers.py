@@ -1,6 +1,7 @@
 """Readers of the formats that libvips here does not read."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import BmpImagePlugin, Image, PpmImagePlugin
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.image_formats import ImageFormat
 from esrgan_tf.imaging.limits import check_size
+from esrgan_tf.imaging.other_containers import read_pnm_header
 from esrgan_tf.imaging.resolution import opened
 
 
@@ -49,6 +51,22 @@ def _read_by_pillow(source, found):
         result = result.copy(xres=across, yres=down)
         result.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
     return result
+
+
+def _read_pnm(source, found):
+    image = _read_by_pillow(source, found)
+    with opened(source) as file:  # a binary file of several images is refused
+        kind = file.read(2)
+        file.seek(0)
+        header = read_pnm_header(file.read(2**16))
+        if header is None or kind not in (b"P4", b"P5", b"P6"):
+            return image
+        width, height, maximum = (int(number) for number in (*header.groups(), b"1")[:3])
+        bits = width * (1 if kind == b"P4" else 8 if maximum < 256 else 16) * (3 if kind == b"P6" else 1)
+        file.seek(header.end() + 1 + (bits + 7) // 8 * height)
+        if re.match(rb"P[1-6]\s", file.read(3)):
+            raise UserError("it holds several images; save the one you want by itself")
+    return image
 
 
 def _read_heic(source, found):
@@ -100,4 +118,4 @@ def _with_exif(image, exif):
 
 
 _PLUGINS = {"BMP": BmpImagePlugin.BmpImageFile, "PNM": PpmImagePlugin.PpmImageFile}
-_READERS = {**dict.fromkeys(_PLUGINS, _read_by_pillow), "HEIC": _read_heic}
+_READERS = {"BMP": _read_by_pillow, "PNM": _read_pnm, "HEIC": _read_heic}

@@ -59,6 +59,10 @@ def read_metadata(source: Path | bytes, image: pyvips.Image) -> Inventory:
             other_containers.read_gif(file, found)
         elif head[:4] in _TIFF:
             tiff_metadata.read(file, found)
+        elif head.startswith(b"BM"):
+            other_containers.read_bmp(file, found)
+        elif head[:1] == b"P":
+            other_containers.read_pnm(file, found)
         else:
             found.upright = True
             if head[4:8] == b"ftyp":

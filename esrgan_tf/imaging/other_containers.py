@@ -1,15 +1,19 @@
-"""What WebP, GIF and AVIF or HEIC files hold besides their pixels."""
+"""Metadata of WebP, GIF, AVIF, HEIC, BMP and PNM files."""
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from esrgan_tf.imaging.inventory import Inventory
+from esrgan_tf.imaging.inventory import Chunk, Inventory
 
 _MAX_BOX = 2**24
 _WEBP_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+_WEBP_METADATA = {b"ICCP": "colour profile", b"EXIF": "EXIF", b"XMP ": "XMP"}
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_GIF_XMP, _GIF_PROFILE = _GIF_METADATA = b"XMP DataXMP", b"ICCRGBG1012"
+_HEIF_BOXES = (b"ftyp", b"mdat", b"free", b"skip", b"wide", b"idat", b"pdin", b"styp")
 _FURTHER = {
     "gain map": (b"tmap", b"aux:hdrgainmap", b"urn:iso:std:iso:ts:21496"),
     "depth map": (b"urn:mpeg:hevc:2015:auxid:2", b"auxiliary:depth", b"aux:portraiteffectsmatte", b"aux:disparity"),
@@ -19,8 +23,14 @@ _FURTHER = {
 def read_webp(file: BinaryIO, found: Inventory) -> None:
     """Lists the chunks of a WebP."""
     end, at = file.seek(0, io.SEEK_END), 12
+    file.seek(4)
+    stated = 8 + int.from_bytes(file.read(4), "little")
+    seen: set[bytes] = set()
     for _ in range(20_000):
         file.seek(at)
+        if at >= min(end, stated):
+            found.note_rest(file.read(2**20))
+            return
         head = file.read(8)
         if len(head) < 8:
             return
@@ -31,12 +41,16 @@ def read_webp(file: BinaryIO, found: Inventory) -> None:
         if start + length > end or not found.takes(length):
             break
         data = file.read(length)
-        if name == b"ICCP":
-            found.icc = found.icc or data
-        elif name == b"EXIF":
-            found.exif = found.exif or data.removeprefix(b"Exif\0\0")
-        elif name == b"XMP ":
-            found.xmp = found.xmp or data
+        if name in seen:
+            found.lost.add(f"its second {_WEBP_METADATA[name]} was", "a WebP has one")
+        elif name in _WEBP_METADATA:
+            seen.add(name)
+            if name == b"ICCP":
+                found.icc = data
+            elif name == b"EXIF":
+                found.exif = data.removeprefix(b"Exif\0\0")
+            else:
+                found.xmp = data
         elif name == b"C2PA":
             found.lost.add("its content credentials (C2PA) were", "they vouch for the original")
         else:
@@ -46,9 +60,11 @@ def read_webp(file: BinaryIO, found: Inventory) -> None:
 
 
 def read_gif(file: BinaryIO, found: Inventory) -> None:
-    """Finds comments and XMP among the blocks of a GIF."""
+    """Lists the blocks of a GIF."""
     file.seek(10)
-    flags = (file.read(1) or b"\0")[0]
+    flags, _, aspect = file.read(3).ljust(3, b"\0")
+    if aspect and aspect + 15 != 64:
+        found.aspect = 64, aspect + 15  # pixels are wider by (aspect + 15) / 64
     file.seek(13 + (3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0))
     while (block := file.read(1)) and block in b"\x21\x2c":
         label = file.read(1) if block == b"\x21" else b""
@@ -57,15 +73,24 @@ def read_gif(file: BinaryIO, found: Inventory) -> None:
             file.seek(1 + (3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0), io.SEEK_CUR)
         parts: list[bytes] = []
         while (length := (file.read(1) or b"\0")[0]) != 0:
-            wanted = label == b"\xfe" or (label == b"\xff" and (not parts or parts[0] == b"XMP DataXMP"))
+            wanted = label == b"\xfe" or (label == b"\xff" and (not parts or parts[0] in _GIF_METADATA))
             data = file.read(length)
             if wanted and found.takes(length + 1):
                 parts += [data] if not parts else [bytes([length]), data]
         if label == b"\xfe" and parts:
             found.comments.append(b"".join(parts[::2]))
-        elif label == b"\xff" and parts[:1] == [b"XMP DataXMP"]:
-            # The lengths are bytes of the packet, and those after it count down.
+        elif label == b"\x01":
+            found.lost.add("its GIF text was", "a result has no place for it")
+        elif label == b"\xff" and parts[:1] == [_GIF_XMP]:
+            # The lengths are bytes of the packet, and the bytes after the packet count down.
             found.xmp = b"".join(parts[1:]).partition(b"\x01\xff\xfe")[0]
+        elif label == b"\xff" and parts[:1] == [_GIF_PROFILE]:
+            found.icc = b"".join(parts[2::2])
+        elif label == b"\xff" and parts and parts[0][:8] not in (b"NETSCAPE", b"ANIMEXTS"):  # both count repetitions
+            name = parts[0].decode("latin-1")
+            found.lost.add_named("its GIF block", name if name.isprintable() else "?", "its meaning is unknown")
+    if block == b";":
+        found.note_rest(file.read(2**20))
 
 
 def read_heif(file: BinaryIO, found: Inventory) -> None:
@@ -77,13 +102,22 @@ def read_heif(file: BinaryIO, found: Inventory) -> None:
         size, name = struct.unpack(">I4s", head[:8])
         start = at + (16 if size == 1 else 8)
         size = int.from_bytes(head[8:], "big") if size == 1 else size or end - at
-        if size < 8 or at + size > end:
-            return
         file.seek(start)
+        if size < 8 or at + size > end:
+            file.seek(at)
+            found.note_rest(file.read(2**20))
+            return
         if name == b"uuid" and file.read(16) == _CREDENTIALS:
             found.lost.add("its content credentials were", "they vouch for the original")
         elif name == b"meta" and size < _MAX_BOX:
             _read_meta(file.read(at + size - start), found)
+        elif name in (b"moov", b"mpvd"):
+            found.about.add("video")
+        elif name == b"sefd":
+            found.note_rest(file.read(min(size, 2**20)))
+        elif name not in (*_HEIF_BOXES, b"meta"):
+            shown = name.decode("latin-1").strip()
+            found.lost.add_named("its box", shown if shown.isprintable() else "?", "its meaning is unknown")
         at += size
 
 
@@ -101,11 +135,15 @@ def _read_meta(data, found):
                     properties = [(kind, data[a:b]) for kind, a, b in _boxes(data[:last], first)]
                 elif inner == b"ipma":
                     associations = data[first:last]
-    colours = [
-        content
-        for number, (name, content) in enumerate(properties, 1)
-        if name == b"colr" and number in _properties_of(primary, associations)
-    ]
+    numbers = _properties_of(primary, associations)
+    own = [each for number, each in enumerate(properties, 1) if number in numbers]
+    for name, content in own:
+        if name == b"clli" and len(content) == 4:  # cd/m^2, and a PNG has a ten-thousandth of it
+            levels = (10_000 * level for level in struct.unpack(">HH", content))
+            found.chunks.append(Chunk(b"cLLI", struct.pack(">II", *levels), False))
+        elif name == b"mdcv" and len(content) == 24:  # green, blue, red; PNG begins with red
+            found.chunks.append(Chunk(b"mDCV", content[8:12] + content[:8] + content[12:], False))
+    colours = [content for name, content in own if name == b"colr"]
     # A profile comes before a code.
     codes = [content for content in colours if content[:4] == b"nclx" and len(content) >= 11]
     if codes and not any(content[:4] in (b"prof", b"rICC") for content in colours):
@@ -140,3 +178,34 @@ def _boxes(data, at) -> Iterator[tuple[bytes, int, int]]:
             return
         yield name, at + 8, at + size
         at += size
+
+
+def read_bmp(file: BinaryIO, found: Inventory) -> None:
+    """Finds the colour profile of a BMP of version 5."""
+    file.seek(14)
+    header = file.read(124).ljust(124, b"\0")
+    kind, (place, size) = header[56:60], struct.unpack("<II", header[112:120])
+    if int.from_bytes(header[:4], "little") < 124 or kind not in (b"DEBM", b"KNIL"):
+        return
+    file.seek(14 + place)
+    if kind == b"KNIL":  # "LINK" in little-endian order
+        found.lost.add("its colour profile was", "it is in another file")
+    elif found.takes(size):
+        found.icc = file.read(size)
+
+
+def read_pnm(file: BinaryIO, found: Inventory) -> None:
+    """Finds the comments in the header of a PNM."""
+    file.seek(0)
+    header = read_pnm_header(file.read(2**16))
+    comments = [] if header is None else re.findall(rb"#([^\r\n]*)", header[0])
+    found.comments += [comment.strip() for comment in comments if comment.strip()]
+
+
+def read_pnm_header(head: bytes) -> re.Match | None:
+    """The match of a header up to its last number; None if it is longer than `head`, or damaged.
+
+    The groups are the numbers: width, height, and the largest value, which PBM does not have.
+    """
+    number = rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)"
+    return re.match(rb"P[1-6]" + number * (2 if head[1:2] in b"14" else 3), head)
