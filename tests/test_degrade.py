@@ -1,5 +1,6 @@
 """`esrgan-tf degrade`: images and the parameters beside them."""
 
+import io
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ import esrgan_tf
 from esrgan_tf.config import load_config
 from esrgan_tf.errors import UserError
 from tests.conftest import REPOSITORY, run_process
+from tests.test_metadata import carrier, encoded, xmp
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,19 @@ def test_a_mistake_is_reported_without_tensorflow(tmp_path):
     result = run_process(sys.executable, "-c", program, cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)})
     assert result.returncode == 2
     assert result.stderr == "esrgan-tf: no file or folder absent\n"
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+def test_orientation_in_xmp_alone(kind, tmp_path, run_main):
+    """The result is that of the same pixels without XMP, turned upright."""
+    photo = skimage.data.chelsea()[80:120, 100:180]
+    (tmp_path / f"turned.{kind}").write_bytes(carrier(kind, xmp('tiff:Orientation="6"'), pixels=photo))
+    with Image.open(io.BytesIO(encoded(kind, photo))) as image:
+        image.convert("RGB").transpose(Image.Transpose.ROTATE_270).save(tmp_path / "upright.png")
+    for name in (f"turned.{kind}", "upright.png"):
+        status, _, err = run_main("degrade", tmp_path / name, tmp_path / "out" / f"{name}.png", "--seed", 7)
+        assert status == 0, err
+    assert pixels(tmp_path / "out" / "upright.png.png").shape == (20, 10, 3)
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "out" / f"turned.{kind}.png"), pixels(tmp_path / "out" / "upright.png.png")
+    )

@@ -21,6 +21,7 @@ from esrgan_tf.models import compact_generator, rrdb_generator
 from esrgan_tf.weights.torch_files import save_torch
 from tests import reference, torch_reference
 from tests.conftest import needs_shared, randomise, run_process
+from tests.test_metadata import carrier, xmp
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +278,24 @@ def test_the_former_name_of_a_flag_is_read_with_a_line(tmp_path, run_main):
     note, error = err.splitlines()
     assert note == "note: --sheet is now --comparison_grid"
     assert error.endswith("s.jpg: must end in .png")
+
+
+def test_orientation_in_xmp_alone(place, tmp_path, run_main):
+    """HR and LR images that only XMP marks as rotated have the figures of upright images."""
+    photo = skimage.data.chelsea()[80:140, 100:180]
+    small = np.asarray(Image.fromarray(photo).resize((20, 15), Image.Resampling.BICUBIC))
+    reports = []
+    for turned in (False, True):
+        for folder, pixels in (("hr", photo), ("lr", small)):
+            path = tmp_path / f"{folder}{turned}" / "a.png"
+            path.parent.mkdir()
+            if turned:  # orientation 8 turns it back
+                path.write_bytes(carrier("png", xmp('tiff:Orientation="8"'), pixels=np.rot90(pixels, -1)))
+            else:
+                Image.fromarray(pixels).save(path)
+        folders = ("--hr_dir", tmp_path / f"hr{turned}", "--lr_dir", tmp_path / f"lr{turned}")
+        report = tmp_path / f"{turned}.json"
+        status, _, err = run_main("evaluate", "--model", place / "model.safetensors", *folders, "--report", report)
+        assert status == 0, err
+        reports.append(json.loads(report.read_text())["images"])
+    assert reports[0] == reports[1]
