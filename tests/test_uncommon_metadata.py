@@ -408,6 +408,14 @@ def test_the_profile_of_a_bmp(kind, tmp_path):
             assert image.info.get("icc_profile") == (None if expected else PROFILE)
 
 
+@pytest.mark.parametrize("density", [0, 2**30, 2**31 - 1, 2**32 - 1])
+def test_a_resolution_of_a_bmp_that_cannot_be(density, capfd):
+    content = saved("BMP")
+    content = content[:38] + struct.pack("<II", density, density) + content[46:]
+    assert read_picture(content).resolution is None
+    assert capfd.readouterr().err == ""  # from libvips
+
+
 @pytest.mark.parametrize(("magic", "most", "pixels"), [
     (b"P6", b" 255\n", PHOTO.tobytes()), (b"P5", b" 65535\n", PHOTO[..., 0].astype(">u2").tobytes()),
     (b"P4", b"\n", bytes(8 * 48)),

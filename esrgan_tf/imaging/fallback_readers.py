@@ -14,6 +14,8 @@ from esrgan_tf.imaging.limits import check_size
 from esrgan_tf.imaging.other_containers import read_pnm_header
 from esrgan_tf.imaging.resolution import opened
 
+_MAX_DENSITY = 1e6  # pixels per millimetre that libvips accepts
+
 
 def read_other(source: Path | bytes, found: ImageFormat) -> pyvips.Image:
     """Reads a format that libvips here cannot: BMP, PNM, and HEIC with pillow-heif.
@@ -47,7 +49,7 @@ def _read_by_pillow(source, found):
             raise UserError(f"a damaged {found.name}; Pillow says: {first_line(error)}") from error
     result = _from_pixels(pixels)
     across, down = (dots / 25.4 for dots in image.info.get("dpi", (0, 0)))
-    if across > 0 and down > 0:
+    if 0 < across <= _MAX_DENSITY and 0 < down <= _MAX_DENSITY:
         result = result.copy(xres=across, yres=down)
         result.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
     return result
