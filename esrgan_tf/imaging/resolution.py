@@ -1,22 +1,19 @@
-"""What an image file says about the size of its pixels on paper.
+"""The resolution of an image file: pixels per millimetre on paper.
 
-libvips takes 72 or 25.4 dots an inch where a file says nothing.
+libvips takes 72 or 25.4 dots per inch if a file has none.
 """
 
-import contextlib
 import io
 import math
 import struct
-import warnings
 from collections.abc import Iterator
-from numbers import Real
 from pathlib import Path
 from typing import BinaryIO
 
 import pyvips
-from PIL import Image
 
-_ACROSS, _DOWN, _UNIT = 282, 283, 296  # tags of TIFF, and so of EXIF
+from esrgan_tf.imaging.tiff_tags import ACROSS, DOWN, UNIT, form_of, read_directory
+
 _PER_MILLIMETRE = {2: 1 / 25.4, 3: 1 / 10}  # by unit: inch, centimetre
 
 
@@ -60,13 +57,21 @@ def _of_png(source):
 
 
 def _of_exif(data):
-    exif = Image.Exif()
-    with warnings.catch_warnings(), contextlib.suppress(SyntaxError, struct.error):
-        warnings.simplefilter("ignore")  # what is damaged says nothing
-        exif.load(data)
-    unit = _PER_MILLIMETRE.get(exif.get(_UNIT, 2))
-    across, down = exif.get(_ACROSS), exif.get(_DOWN)
-    if unit is None or not isinstance(across, Real) or not isinstance(down, Real):
+    try:
+        form, at = form_of(data[:16])
+        tags, _, _ = read_directory(io.BytesIO(data), at, form, lambda tag: tag in (ACROSS, DOWN, UNIT))
+    except ValueError:
         return None
-    across, down = float(across) * unit, float(down) * unit
-    return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
+    unit = _PER_MILLIMETRE.get(tags[UNIT].first(None) if UNIT in tags else 2)
+    across, down = (_number(tags.get(tag)) for tag in (ACROSS, DOWN))
+    return (across * unit, down * unit) if unit and across and down else None
+
+
+def _number(value):
+    """The first number of an entry if it is positive and finite, else None."""
+    if value is None or not (numbers := value.numbers()):
+        return None
+    first = numbers[0]
+    if isinstance(first, tuple):
+        first = first[0] / first[1] if first[1] else 0
+    return float(first) if 0 < first < math.inf else None
