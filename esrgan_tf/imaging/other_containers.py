@@ -1,4 +1,7 @@
-"""Metadata of WebP, GIF, AVIF, HEIC, BMP and PNM files."""
+"""Metadata of WebP, GIF, AVIF, HEIC, BMP and PNM files, and GIF and WebP files without their end made whole.
+
+Sources: GIF89a; the WebP container specification.
+"""
 
 import io
 import re
@@ -6,7 +9,9 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.inventory import Chunk, Inventory
+from esrgan_tf.imaging.jpeg_structure import MISSING
 
 _MAX_BOX = 2**24
 _WEBP_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
@@ -209,3 +214,27 @@ def read_pnm_header(head: bytes) -> re.Match | None:
     """
     number = rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)"
     return re.match(rb"P[1-6]" + number * (2 if head[1:2] in b"14" else 3), head)
+
+
+def whole_gif(data: bytes) -> bytes:
+    """The file with the end of its last block and its own; both are single bytes."""
+    return data + b"\0;"
+
+
+def whole_webp(data: bytes) -> bytes:
+    """The chunks that are complete, in a container of their length.
+
+    Raises:
+        UserError: the pixels are not among them.
+    """
+    chunks, at = {}, 12
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > len(data):
+            break
+        chunks[at] = name, data[at : at + 8 + length] + b"\0" * (length % 2)
+        at += 8 + length + length % 2
+    if not any(name in (b"VP8 ", b"VP8L") for name, _ in chunks.values()):
+        raise UserError(MISSING)
+    body = b"WEBP" + b"".join(chunk for _, chunk in chunks.values())
+    return b"RIFF" + struct.pack("<I", len(body)) + body

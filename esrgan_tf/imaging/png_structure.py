@@ -1,6 +1,6 @@
-"""PNG, GIF and WebP files that lack their end, or whose checksums are wrong beside complete pixels, made whole.
+"""PNG files that lack their end, or have wrong checksums beside complete pixels, made whole.
 
-Sources: the PNG specification, third edition; GIF89a; the WebP container specification.
+Source: the PNG specification, third edition.
 """
 
 import math
@@ -49,30 +49,6 @@ def whole_png(data: bytes) -> bytes:
     return data[:8] + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
-
-
-def whole_gif(data: bytes) -> bytes:
-    """The file with the end of its last block and its own; both are single bytes."""
-    return data + b"\0;"
-
-
-def whole_webp(data: bytes) -> bytes:
-    """The chunks that are complete, in a container of their length.
-
-    Raises:
-        UserError: the pixels are not among them.
-    """
-    chunks, at = {}, 12
-    while at + 8 <= len(data):
-        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if at + 8 + length > len(data):
-            break
-        chunks[at] = name, data[at : at + 8 + length] + b"\0" * (length % 2)
-        at += 8 + length + length % 2
-    if not any(name in (b"VP8 ", b"VP8L") for name, _ in chunks.values()):
-        raise UserError(MISSING)
-    body = b"WEBP" + b"".join(chunk for _, chunk in chunks.values())
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def _png_chunks(data):

@@ -20,8 +20,9 @@ from esrgan_tf.imaging.inventory import Inventory
 from esrgan_tf.imaging.jpeg_structure import MISSING, restarts_in_order, without_harmless_faults
 from esrgan_tf.imaging.limits import check_size
 from esrgan_tf.imaging.metadata import orientation, read_metadata, upright
+from esrgan_tf.imaging.other_containers import whole_gif, whole_webp
 from esrgan_tf.imaging.png_chunks import without_texts
-from esrgan_tf.imaging.png_structure import whole_gif, whole_png, whole_webp
+from esrgan_tf.imaging.png_structure import whole_png
 from esrgan_tf.imaging.resolution import opened, png_chunks, resolution
 
 logging.getLogger("pyvips").setLevel(logging.ERROR)  # its warnings on damaged files, by Python's way
