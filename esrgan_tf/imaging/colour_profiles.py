@@ -1,4 +1,4 @@
-"""ICC profiles: whether one can be kept, and those that say what a few numbers say in PNG, AVIF and HEIC."""
+"""ICC profiles: their faults, and profiles made of the colour numbers of PNG, AVIF and HEIC."""
 
 import struct
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def trimmed(profile: bytes) -> bytes:
 
 
 def of_numbers(gamma: float | None, primaries: Sequence[float] | None, colours: int) -> bytes | None:
-    """What PNG's gAMA and cHRM say, as a profile; None where that is sRGB, or nothing that a profile can hold.
+    """Makes a profile of PNG's gAMA and cHRM; None if they are sRGB, or no profile can hold them.
 
     Args:
         gamma: of the file, 0.45455 for the usual 2.2; None is that of sRGB.
@@ -74,12 +74,12 @@ def of_numbers(gamma: float | None, primaries: Sequence[float] | None, colours: 
 
 
 def is_srgb(code: Sequence[int]) -> bool:
-    """Whether cICP's first two numbers say sRGB, or leave it open."""
+    """Whether cICP's first two numbers mean sRGB or leave the colours open."""
     return code[0] in (1, 2) and code[1] in (2, 13)
 
 
 def of_code(code: Sequence[int], colours: int) -> bytes | None:
-    """What cICP says, as a profile; None for colours that no such profile can hold, as those of HDR."""
+    """Makes a profile of cICP; None for colours that no such profile can hold, such as HDR."""
     primaries, curve = _PRIMARIES.get(code[0]), _CURVES.get(code[1])
     if primaries is None or curve is None:
         return None

@@ -187,7 +187,7 @@ def fits(exif: bytes) -> bool:
 def head_for(
     found: Inventory, result: Result, exif: bytes | None, packet: bytes | None, profile: bytes | None
 ) -> tuple[bytes, list[str]]:
-    """What a result begins with, up to its tables; lines on what is lost."""
+    """Returns the first bytes of a result, up to its tables, and lines on lost metadata."""
     lost = Lost()
     unit, across, down = 0, 1, 1
     if result.resolution:

@@ -130,7 +130,7 @@ def _segment(code, body):
 
 
 def _length(code, data, at):
-    """Of the segment whose length stands at `at`: as its content has it where that is known, else as it states."""
+    """Returns the length of a segment by its content if the content gives it, else the stated length."""
     stated, body = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 2**16]
     if code in _FRAMES and len(body) > 5:
         return 8 + 3 * body[5]
@@ -175,7 +175,7 @@ def _in_range(code, body, frame):
 
 
 def _end_of_scan(data, at):
-    """Where the first marker is that does not belong to a scan; the end of the file if there is none."""
+    """Returns the position of the first marker after a scan, or the end of the file."""
     for marker in _MARKER.finditer(data, at):
         if marker[1][0] not in _RST:
             return marker.start()

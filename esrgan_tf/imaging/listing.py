@@ -15,7 +15,7 @@ ABSENT = "no file or folder"
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds.
+    """Contents of a folder.
 
     Attributes:
         files: the regular files with the extension of an image, sorted. Links to regular files are regular.

@@ -41,7 +41,7 @@ _SUBJECTS = (0x9214, 0xA214)  # area, location
 
 
 def read_metadata(source: Path | bytes, image: pyvips.Image) -> Inventory:
-    """Lists what a file says of itself; nothing in it is an error, as its pixels may be good.
+    """Lists the metadata of a file; no fault of metadata is an error, as the pixels may be good.
 
     Args:
         image: as libvips, or who else reads it, opened it.
@@ -83,7 +83,7 @@ def _field(image, name):
 
 
 def orientation(found: Inventory) -> int:
-    """How the picture is to be turned, 1 to 8: as EXIF says, or XMP where EXIF says nothing."""
+    """Returns the orientation, 1 to 8, of EXIF; of XMP if EXIF has none."""
     if found.upright:
         return 1
     said: Any = found.tiff.get(ORIENTATION)
@@ -100,7 +100,7 @@ def orientation(found: Inventory) -> int:
 
 
 def upright(image: pyvips.Image, found: Inventory) -> pyvips.Image:
-    """Turned as `orientation` says."""
+    """Turns an image upright by its `orientation`."""
     image = image.copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation(found))
     return image.autorot()
@@ -169,7 +169,7 @@ def parts_for(found: Inventory, profile: bytes | None, result: Result) -> Parts:
 
 
 def _profile_for(found, profile, result, lost):
-    """The profile of a result: that of the pixels, or one of what PNG, AVIF and HEIC say in numbers."""
+    """Returns the profile of the pixels, or a profile made of the numbers that PNG, AVIF and HEIC have instead."""
     faulty = profile if profile is not None else found.icc
     if faulty is not None:
         reason = colour_profiles.fault(faulty, result.colours)
@@ -226,7 +226,7 @@ def _resolution_tags(result, unit):
 
 
 def _adjust(exif, result, needed):
-    """Makes EXIF say what is true of a result.
+    """Adjusts EXIF to a result.
 
     Args:
         needed: put a resolution into it that it had not.
@@ -264,7 +264,7 @@ def _alike(old, new):
 
 
 def _moved(numbers, by):
-    """Where a subject is, `(x, y)`, perhaps with a diameter or a width and a height; None if that is no SHORT."""
+    """Moves a subject `(x, y)`, perhaps with a diameter or a width and a height; None if SHORT cannot hold it."""
     if not 2 <= len(numbers) <= 4 or not all(isinstance(number, int) for number in numbers):
         return None
     x, y, *size = numbers

@@ -199,7 +199,7 @@ def _unpacked(data, found):
 
 
 def _take_raws(raws, found):
-    """What ImageMagick writes as hexadecimal digits in texts, for want of chunks at that time."""
+    """Reads metadata that ImageMagick writes as hexadecimal digits in texts."""
     from esrgan_tf.imaging.jpeg_segments import iptc_of
     from esrgan_tf.imaging.xmp import STANDARD
 

@@ -1,4 +1,4 @@
-"""Which chunks a PNG result has, and those of the original that say what it cannot say any more."""
+"""The chunks of a PNG result, and names of the chunks of an original that other formats cannot hold."""
 
 import re
 import struct
@@ -86,7 +86,7 @@ def texts_of(found: Inventory) -> list[str]:
 
 
 def names_without_texts(found: Inventory) -> list[str]:
-    """Names of chunks that say what a PNG alone can say: not of colours, nor what no result needs."""
+    """Names of the chunks that only a PNG can hold, without colours and without what no result needs."""
     passed = (*TEXTS, b"sRGB", b"gAMA", b"cHRM", b"cICP", b"sBIT", b"bKGD")
     return list(dict.fromkeys(printed(chunk.name) for chunk in found.chunks if chunk.name not in passed))
 
@@ -130,7 +130,7 @@ def _scale(data, found, result):
 
 
 def _calibration(data, found, result):
-    """What pixels' values mean stays so with their bits."""
+    """Keeps the meaning of pixel values if their number of bits stays."""
     return data if found.header is not None and found.header[2] == result.depth and found.header[3] != 3 else None
 
 

@@ -303,7 +303,7 @@ def without_hidden_colours(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _filled(colour, known):
-    """What is not known becomes the mean of what is in the smallest aligned square of 2, 4, 8 … pixels around it."""
+    """Fills unknown pixels with the mean of the smallest aligned square of 2, 4, 8 … pixels that has known ones."""
     height, width, bands = colour.shape
     if known.all():
         return colour

@@ -1,4 +1,4 @@
-"""Which tags of a TIFF go into a result, adjusted to its size, and what becomes of them in other formats."""
+"""The tags of a TIFF in a result, adjusted to its size, and their forms in other formats."""
 
 import re
 from typing import Any, BinaryIO
@@ -84,7 +84,7 @@ def _iptc_bytes(value):
 
 
 def exif_tags(found: Inventory, result: Result, lost: Lost) -> dict[int, Any] | None:
-    """Of a TIFF's tags, those for EXIF; lines on the others. None if there are none."""
+    """Returns the tags of a TIFF that EXIF holds, or None; adds lines on the other tags."""
     described = {}
     for tag, value in found.tiff.items():
         if tag in _IN_EXIF:

@@ -50,7 +50,7 @@ Tags = Mapping[int, "Entry | Tags"]
 
 
 def entry(kind: int, *values) -> Entry:
-    """Of numbers; of pairs, for fractions."""
+    """Makes an entry of numbers, or of pairs for fractions."""
     if kind in _TWO_LONGS:
         flat = [each for pair in values for each in pair]
         return Entry(kind, len(values), struct.pack(f"<{len(flat)}{_TWO_LONGS[kind]}", *flat))

@@ -1,4 +1,4 @@
-"""XMP packets: what they say that matters to an upscaled picture, and how JPEG holds long ones."""
+"""XMP packets: properties that matter to an upscaled picture, and long packets in JPEG."""
 
 import hashlib
 import re
@@ -41,7 +41,7 @@ _GONE = {
 
 @dataclass
 class Contents:
-    """What a packet says.
+    """Properties of a packet that matter to a result.
 
     Attributes:
         orientation: as EXIF counts it; None if it says nothing.
@@ -192,7 +192,10 @@ def _times_fraction(value, factor):
 
 
 def segments(packet: bytes) -> list[bytes]:
-    """What JPEG's segments APP1 hold: a packet alone, or one that is continued in others (XMP, part 3, 1.1.3.1)."""
+    """Returns the contents of JPEG's segments APP1: a packet, or its beginning and its continuation.
+
+    Source: XMP, part 3, 1.1.3.1.
+    """
     if len(packet) <= _MAX_STANDARD:
         return [STANDARD + packet]
     # Without the processing instructions around it, as the continuation has to be.
