@@ -1,17 +1,23 @@
-"""Which network a set of named tensors belongs to, and the way from the one to the other."""
+"""The network that a set of named tensors belongs to, and both directions between them.
+
+Keras is imported by what builds or calls a network; recognising takes names and shapes alone.
+"""
 
 import math
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from esrgan_tf.errors import UserError, listed
 from esrgan_tf.models import FAMILIES
 from esrgan_tf.models.family import Family, Options
 from esrgan_tf.models.torch_tensors import BRANCH, Constant, Tensors
+
+if TYPE_CHECKING:
+    import keras
 
 _SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
@@ -147,7 +153,7 @@ def recognise_variables(shapes: Mapping[str, tuple[int, ...]], where: str, in_ch
     )
 
 
-def recognise_model(model: keras.Model) -> Architecture:
+def recognise_model(model: "keras.Model") -> Architecture:
     """Infers the network of a Keras model from its weights.
 
     Raises:
@@ -157,12 +163,14 @@ def recognise_model(model: keras.Model) -> Architecture:
     return recognise_variables(shapes, f"the Keras model {model.name}", model.inputs[0].shape[-1])
 
 
-def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precision: str = "float32") -> keras.Model:
+def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precision: str = "float32") -> "keras.Model":
     """Builds the network, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
 
     It computes in `precision`, one of Keras' policies, whatever the policy of the program: in float32 as a model from a
     file does.
     """
+    import keras
+
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -174,7 +182,7 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precisi
     return model
 
 
-def check_function(model: keras.Model, architecture: Architecture) -> None:
+def check_function(model: "keras.Model", architecture: Architecture) -> None:
     """Whether a model of this architecture's weights computes what the architecture does.
 
     Names and shapes say nothing of what lies between the weights, such as another residual scale.
@@ -189,7 +197,7 @@ def check_function(model: keras.Model, architecture: Architecture) -> None:
         raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but computes something else")
 
 
-def computes_the_same(model: keras.Model, other: keras.Model, size: tuple[int, int] = (6, 5)) -> bool:
+def computes_the_same(model: "keras.Model", other: "keras.Model", size: tuple[int, int] = (6, 5)) -> bool:
     """Whether two networks make the same of an image.
 
     Args:

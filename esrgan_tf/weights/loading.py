@@ -17,7 +17,7 @@ from esrgan_tf.weights.bundled import BLENDED, bundled_models
 from esrgan_tf.weights.equivalence import verify_call
 from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.model_names import find_model
-from esrgan_tf.weights.saved_model_graph import check_operations
+from esrgan_tf.weights.saved_model_graph import check_operations, named_shapes
 from esrgan_tf.weights.torch_files import describe, load_torch_network
 
 
@@ -96,44 +96,21 @@ def _open_keras(path):
 
 
 def _from_saved_model(path):
-    """The published folder holds no Keras model, but names that tell which one its weights belong to.
-
-    Its signatures are not asked for: they are gone where it was loaded, trained on and saved again.
-    """
-    if not (path / "saved_model.pb").is_file():
-        raise UserError(f"{path} holds no SavedModel (saved_model.pb)")
+    """The published folder holds no Keras model, but names that tell which one its weights belong to."""
     check_operations(path)
+    shapes, channels = named_shapes(path)
+    architecture = recognise_variables(shapes, str(path), channels)
     try:
         loaded = tf.saved_model.load(str(path))
-        weights = {v.name.removesuffix(":0"): v.numpy() for v in getattr(loaded, "variables", ())}
-        shape = _image_shape(loaded)
+        weights = {v.name.removesuffix(":0"): v.numpy() for v in loaded.variables}
     except Exception as error:  # whatever a damaged or foreign SavedModel trips over
         raise UserError(f"{path} is not a SavedModel of esrgan-tf: {first_line(error)}") from error
-    lacking = [] if weights else ["no list `variables` of named weights"]
-    lacking += [] if shape else ["no call for float images [B, H, W, C]"]
-    if lacking:
-        raise UserError(
-            f"{path} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}; expected a folder that "
-            "esrgan-tf export or export_saved_model wrote, or that was loaded from there and saved again. "
-            'A Keras model is read from the file that model.save("NAME.keras") writes'
-        )
-    shapes = {name: weight.shape for name, weight in weights.items()}
-    model = build(recognise_variables(shapes, str(path), shape[-1]), weights)
+    model = build(architecture, weights)
     try:
         verify_call(model, loaded)
     except Exception as error:  # its call may be anything
         raise UserError(f"{path} has weights of ours, but computes something else: {first_line(error)}") from error
     return model
-
-
-def _image_shape(loaded):
-    """The shape `[B, H, W, C]` that a loaded SavedModel is called with; None where it cannot be called so."""
-    call = loaded.__call__ if callable(loaded) else None
-    for function in getattr(call, "concrete_functions", ()):
-        for image in function.structured_input_signature[0][:1]:
-            if isinstance(image, tf.TensorSpec) and image.dtype == tf.float32 and image.shape.rank == 4:
-                return image.shape
-    return None
 
 
 def _is_discriminator(model):

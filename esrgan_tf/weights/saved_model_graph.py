@@ -1,4 +1,4 @@
-"""The operations of a SavedModel, read before any of them runs."""
+"""The operations and the named weights of a SavedModel, read before anything of it runs."""
 
 from pathlib import Path
 
@@ -19,15 +19,9 @@ def check_operations(folder: Path) -> None:
     Raises:
         UserError: an operation reads or writes files, say, or is not known; or `saved_model.pb` is damaged.
     """
-    from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.framework import op_def_registry
 
-    file = saved_model_pb2.SavedModel()
-    try:
-        file.ParseFromString((folder / "saved_model.pb").read_bytes())
-    except DecodeError as error:
-        raise UserError(f"{folder} is not a SavedModel of esrgan-tf: its saved_model.pb is damaged") from error
-    for graph in file.meta_graphs:
+    for graph in _parsed(folder).meta_graphs:
         functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
         # What saves and restores checkpoints by file names is no function of an object; the loader does without it.
         waiting = [name for name in graph.object_graph_def.concrete_functions if name in functions]
@@ -44,6 +38,63 @@ def check_operations(folder: Path) -> None:
                         f"{folder} is not a SavedModel of esrgan-tf: its graph has the operation {node.op}, which is "
                         "no part of a network; it was not run"
                     )
+
+
+def named_shapes(folder: Path) -> tuple[dict[str, tuple[int, ...]], int]:
+    """`{path: shape}` of the variables of a SavedModel that this package wrote, and the channels of its images.
+
+    Its signatures are not read: they are gone where it was loaded, trained on and saved again.
+
+    Raises:
+        UserError: it has no list `variables`, or no call for float images; or `saved_model.pb` is damaged.
+    """
+    graphs = _parsed(folder).meta_graphs
+    shapes: dict[str, tuple[int, ...]] = {}
+    channels = None
+    for graph in graphs[:1]:
+        objects = graph.object_graph_def
+        if objects.nodes:
+            children = {child.local_name: objects.nodes[child.node_id] for child in objects.nodes[0].children}
+            variables = children["variables"].children if "variables" in children else ()
+            found = [objects.nodes[child.node_id].variable for child in variables]
+            shapes = {v.name.removesuffix(":0"): tuple(d.size for d in v.shape.dim) for v in found if v.name}
+            if "__call__" in children:
+                channels = _channels(objects, children["__call__"].function.concrete_functions)
+    lacking = [] if shapes else ["no list `variables` of named weights"]
+    lacking += [] if channels else ["no call for float images [B, H, W, C]"]
+    if lacking or channels is None:
+        raise UserError(
+            f"{folder} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}; expected a folder that "
+            "esrgan-tf export or export_saved_model wrote, or that was loaded from there and saved again. "
+            'A Keras model is read from the file that model.save("NAME.keras") writes'
+        )
+    return shapes, channels
+
+
+def _channels(objects, names):
+    """Those of the images `[B, H, W, C]` that one of the functions takes as its first argument; None for none."""
+    from tensorflow.core.framework import types_pb2
+
+    for name in names:
+        arguments = objects.concrete_functions[name].canonicalized_input_signature.tuple_value.values
+        for image in arguments[0].tuple_value.values[:1] if arguments else ():
+            spec = image.tensor_spec_value
+            if spec.dtype == types_pb2.DT_FLOAT and len(spec.shape.dim) == 4:
+                return spec.shape.dim[3].size
+    return None
+
+
+def _parsed(folder):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"{folder} holds no SavedModel (saved_model.pb)")
+    file = saved_model_pb2.SavedModel()
+    try:
+        file.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise UserError(f"{folder} is not a SavedModel of esrgan-tf: its saved_model.pb is damaged") from error
+    return file
 
 
 def _called_by(node):

@@ -48,24 +48,45 @@ def read_network(
     Raises:
         UserError: no candidate, or several of the same right.
     """
+    shapes, (taken, *others) = _remaining(file, where, discriminator)
+    state = _state(file, taken)
+    _check_equal(file, where, taken, state, others)
+    rest = _others(shapes, taken)
+    if rest:
+        average = " (the average)" if taken.is_average else ""
+        say(f"{where}: {taken.label}{average} was taken; the file also holds {listed(rest, 3)}")
+    return taken.architecture, state
+
+
+def recognise_network(file: Tensors, where: str, discriminator: bool = False) -> Architecture:
+    """The architecture of the network that `read_network` reads; tensors are read only to compare several networks.
+
+    Raises:
+        UserError: as `read_network`.
+    """
+    _, (taken, *others) = _remaining(file, where, discriminator)
+    if others:
+        _check_equal(file, where, taken, _state(file, taken), others)
+    return taken.architecture
+
+
+def _remaining(file, where, discriminator):
+    """The shapes, and the candidates without those that another is the average of."""
     # PyTorch counts the batches that its running means have seen; nothing is computed from that.
     shapes = {name: shape for name, shape in file.shapes.items() if not name.endswith(".num_batches_tracked")}
     found = _candidates(shapes, where, discriminator)
     averaged = [candidate.architecture for candidate in found if candidate.is_average]
-    remaining = [c for c in found if c.is_average or c.architecture not in averaged]
-    states = [(candidate, _state(file, candidate)) for candidate in remaining]
-    taken, state = states[0]
-    if not all(_equal(state, other) for _, other in states[1:]):
-        names = [f"{candidate.label} ({candidate.architecture.options.title})" for candidate in remaining]
+    return shapes, [c for c in found if c.is_average or c.architecture not in averaged]
+
+
+def _check_equal(file, where, taken, state, others):
+    if not all(_equal(state, _state(file, other)) for other in others):
+        networks = [taken, *others]
+        names = [f"{candidate.label} ({candidate.architecture.options.title})" for candidate in networks]
         raise UserError(
             f"{where} holds {len(names)} networks: {listed(names)}; save the state dict of the one that you want in a "
             "file, with torch.save(model.state_dict(), …)"
         )
-    others = _others(shapes, taken)
-    if others:
-        average = " (the average)" if taken.is_average else ""
-        say(f"{where}: {taken.label}{average} was taken; the file also holds {listed(others, 3)}")
-    return taken.architecture, state
 
 
 def _candidates(shapes, where, discriminator) -> list[_Candidate]:
