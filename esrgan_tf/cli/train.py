@@ -1,5 +1,7 @@
 """`esrgan-tf train`: trains one phase, resuming by itself."""
 
+import contextlib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,9 +10,10 @@ from absl import flags
 
 from esrgan_tf.cli.common import define_models_dir, find_config, parse
 from esrgan_tf.errors import UserError, as_typed
+from esrgan_tf.quiet import quiet_native, quiet_tensorflow
 from esrgan_tf.runs.folder import checkpoint_steps
 from esrgan_tf.training.stopping import Failed, Stopped, stop_requests
-from esrgan_tf.workflows.train import train
+from esrgan_tf.workflows.plan import plan_training
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_enum("phase", None, ["psnr", "gan"], "What to train: psnr first, then gan.", flag_values=FLAGS)
@@ -47,19 +50,15 @@ def main(argv: list[str]) -> None:
         raise UserError(f"train takes flags only; what is {extra[0]!r}?")
     try:
         with stop_requests(FLAGS.max_hours) as stop:
-            generator = train(
-                find_config(FLAGS.config, Path(FLAGS.run_dir), FLAGS.set, together=False),
-                FLAGS.run_dir,
-                FLAGS.phase,
-                overrides=FLAGS.set,
-                init_from=FLAGS.init_from,
-                discriminator_from=FLAGS.discriminator_from,
-                allow_changes=FLAGS.allow_changes,
-                models_dir=FLAGS.models_dir,
-                stop=stop,
-                command=f"esrgan-tf {shlex.join(argv)}",
-                say=_say,
-            )
+            config = find_config(FLAGS.config, Path(FLAGS.run_dir), FLAGS.set, together=False)
+            with quiet_native() if _names_saved_model() else contextlib.nullcontext():
+                plan = plan_training(
+                    FLAGS.phase, Path(FLAGS.run_dir), config, FLAGS.set, FLAGS.init_from, FLAGS.discriminator_from,
+                    FLAGS.allow_changes, FLAGS.models_dir, os.environ,
+                )  # fmt: skip
+            with quiet_tensorflow():
+                from esrgan_tf.workflows.training_run import run_training
+            generator = run_training(plan, stop=stop, command=f"esrgan-tf {shlex.join(argv)}", say=_say)
         print(f"done: {generator}")
     except Stopped as stopped:
         again = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run knows the rest
@@ -69,6 +68,11 @@ def main(argv: list[str]) -> None:
     except Failed as failed:
         print(f"esrgan-tf: {failed}", file=sys.stderr)
         raise SystemExit(1) from failed
+
+
+def _names_saved_model() -> bool:
+    """Whether a flag names a SavedModel, whose description TensorFlow reads."""
+    return any(name and Path(name, "saved_model.pb").is_file() for name in (FLAGS.init_from, FLAGS.discriminator_from))
 
 
 def _say(line):

@@ -10,7 +10,7 @@ D/<phase>/generator.keras, discriminator.keras, samples/, logs/
 import contextlib
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from esrgan_tf.config import Config, load_config
@@ -45,6 +45,23 @@ def saved_generators(run_dir: Path) -> dict[str, Path]:
     """`{phase: generator}` of the phases that have saved a generator."""
     paths = {phase: generator_path(run_dir, phase) for phase in PHASES}
     return {phase: path for phase, path in paths.items() if path.is_file()}
+
+
+def network_paths(path: Path) -> list[Path]:
+    """The files, or the SavedModel folder, of the generators that a path stands for: of a run, those of its phases.
+
+    Raises:
+        UserError: a run without a generator, or a folder that is neither a run nor a SavedModel.
+    """
+    if is_run(path):
+        saved = saved_generators(path)
+        if not saved:
+            first = as_typed("train", "--phase", "psnr", "--run_dir", path)
+            raise UserError(f"{path} has no generator yet; first run: {first}")
+        return list(saved.values())
+    if path.is_dir() and not (path / "saved_model.pb").is_file():
+        raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
+    return [path]
 
 
 def exported_generators(run_dir: Path, alpha: float) -> dict[str, Path]:
@@ -107,7 +124,7 @@ def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def lock_phase(phase_folder: Path) -> Iterator[None]:
+def lock_phase(phase_folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Locks a phase's folder, made if need be, against a second training; the lock ends with the process.
 
     What was made and stayed empty is removed again.
@@ -132,7 +149,7 @@ def lock_phase(phase_folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            print(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
+            say(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
             break
     try:
         yield

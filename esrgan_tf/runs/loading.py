@@ -4,8 +4,8 @@ from pathlib import Path
 
 import keras
 
-from esrgan_tf.errors import UserError, as_typed
-from esrgan_tf.runs.folder import is_run, run_config, saved_generators
+from esrgan_tf.errors import UserError
+from esrgan_tf.runs.folder import network_paths, run_config
 from esrgan_tf.weights.interpolation import interpolate
 from esrgan_tf.weights.loading import load_generator
 from esrgan_tf.weights.model_names import find_model
@@ -29,25 +29,12 @@ def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
             both phases.
     """
     path = find_model(path)
-    if is_run(path):
-        return _load_run(path, alpha)
-    if alpha is not None:
+    paths, config = network_paths(path), run_config(path)
+    if alpha is not None and config is None:
         raise UserError(f"alpha blends both phases of a run, and {path} is a single network")
-    if path.is_dir() and not (path / "saved_model.pb").is_file():
-        raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
-    return load_generator(path)
-
-
-def _load_run(run_dir, alpha):
-    saved = saved_generators(run_dir)
-    if not saved:
-        first = as_typed("train", "--phase", "psnr", "--run_dir", run_dir)
-        raise UserError(f"{run_dir} has no generator yet; first run: {first}")
-    if alpha is not None and len(saved) == 1:
-        raise UserError(f"alpha blends both phases of a run, and {run_dir} has phase {next(iter(saved))} only")
-    models = [load_generator(path) for path in saved.values()]
-    if len(models) == 1:
+    if alpha is not None and len(paths) == 1:
+        raise UserError(f"alpha blends both phases of a run, and {path} has phase {paths[0].parent.name} only")
+    models = [load_generator(path) for path in paths]
+    if config is None or len(models) == 1:
         return models[0]
-    config = run_config(run_dir)
-    assert config is not None  # it makes the folder a run
     return interpolate(models[0], models[1], config.export.alpha if alpha is None else alpha)

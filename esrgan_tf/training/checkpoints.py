@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -37,8 +37,11 @@ class Checkpoints:
         self._variables = {f"{owner}/{path}": v for owner, branch in tree.items() for path, v in branch.items()}
         self._checkpoint = tf.train.Checkpoint(**tree)
 
-    def restore(self) -> int:
+    def restore(self, say: Callable[[str], None] = lambda line: None) -> int:
         """Restores the newest checkpoint that can be read, if there is any, and returns its step; else 0.
+
+        Args:
+            say: is given a line per damaged checkpoint.
 
         Raises:
             UserError: the checkpoint is of another network or phase, or none can be read.
@@ -52,7 +55,7 @@ class Checkpoints:
             except (tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError):
                 raise
             except (tf.errors.OpError, IndexError) as error:  # whatever is wrong with its files, down to their length
-                print(f"{path} is damaged and passed over: {first_line(error)}")
+                say(f"{path} is damaged and passed over: {first_line(error)}")
             except (AssertionError, ValueError) as error:
                 raise UserError(
                     f"{path} does not fit this configuration ({first_line(error)}); go on with the configuration that "

@@ -30,6 +30,7 @@ def run_phase(
     config: Config,
     strategy: tf.distribute.Strategy,
     stop: StopRequest,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Trains until `phase.config.steps`, from the newest checkpoint below `run_dir / phase.name` if there is one.
 
@@ -40,6 +41,7 @@ def run_phase(
         samples: where the sample pictures are cut from.
         config: the run's, written to `run_dir` once everything fits.
         stop: asked after each step.
+        say: is given lines on where training resumes.
 
     Raises:
         Diverged: losses, gradients or weights are not finite again and again; nothing is saved from then on.
@@ -49,12 +51,12 @@ def run_phase(
             machines do not see the same checkpoints; the run folder cannot be written.
     """
     loop = _Loop(phase, patches, run_dir, config, strategy, stop)
-    start, steps = loop.resumed(), phase.config.steps
+    start, steps = loop.resumed(say), phase.config.steps
     if start >= steps:
-        print(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
+        say(f"phase {phase.name} is complete: {start} steps; raise {phase.name}.steps to go on")
         return
     if start:
-        print(f"resuming phase {phase.name} at step {start}")
+        say(f"resuming phase {phase.name} at step {start}")
     enlarge = upscaler(phase.average)
     monitor = loop.begun(start)  # nothing can be refused any more: from here on the run exists
 
@@ -98,9 +100,9 @@ class _Loop:
         self._last: tf.Tensor | None = None
         self._since = 0.0  # seconds of the monotonic clock, when the window began
 
-    def resumed(self) -> int:
+    def resumed(self, say: Callable[[str], None]) -> int:
         """Restores the newest checkpoint, if there is one, and returns its step; all machines see the same one."""
-        start = self._checkpoints.restore()
+        start = self._checkpoints.restore(say)
         if self._machines > 1:
             with self._device_errors():
                 check_agreement(

@@ -1,0 +1,1 @@
+"""What composes the other rooms: training, from a plan to a network."""

@@ -1,17 +1,26 @@
-"""How a phase of training starts: new, resumed, or from networks that somebody gives. Imports no TensorFlow."""
+"""What a training will do: new, resumed, or from given networks. Imports no TensorFlow."""
 
-import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from esrgan_tf.config import Config, as_plain, keys, load_config, same_value, value_of, with_section
+from esrgan_tf.config import Config, as_plain, keys, same_value, value_of, with_section
 from esrgan_tf.config.consistency import check_consistency
 from esrgan_tf.errors import UserError, as_typed, listed
-from esrgan_tf.runs.folder import PHASES, checkpoint_config, checkpoint_steps, generator_path
+from esrgan_tf.runs.folder import (
+    PHASES,
+    checkpoint_config,
+    checkpoint_steps,
+    generator_path,
+    network_paths,
+    run_config,
+)
 from esrgan_tf.runs.starts import check_same_start, recorded_start
-from esrgan_tf.weights.model_names import path_of_model
+from esrgan_tf.training.workers import Cluster, read_cluster
+from esrgan_tf.weights.architecture import Architecture
+from esrgan_tf.weights.model_names import find_model, path_of_model
+from esrgan_tf.weights.recognition import discriminator_architecture, generator_architecture
 
 # What may differ from the settings of the checkpoint that training goes on from: no number depends on it, or other
 # images tell.
@@ -23,66 +32,48 @@ _FREE = {
 
 
 @dataclass(frozen=True)
-class Start:
-    """How a phase starts.
+class TrainingPlan:
+    """What a training will do, settled from the configuration, the run folder, and names and shapes in files.
 
     Attributes:
         phase: `psnr` or `gan`.
-        run_dir: the run's folder; `folder` is the phase's in it.
-        config: what it runs with. Where networks are given, `with_networks` completes it.
-        overrides: what was set over the configuration, which given networks must not contradict.
-        begun: whether there is a checkpoint to go on from.
+        run_dir: the run's folder; `folder` is the phase's folder in it.
+        config: of the run, with the architectures of given networks.
+        begun: whether a checkpoint is there to resume from.
         init_from, discriminator_from: what the user named.
-        generator, discriminator: where the weights are that it begins with; None for random ones, or where it goes on.
-        allow_changes: whether it may go on with other settings and images.
+        generator, discriminator: the files of the first weights; None for random weights, or to resume.
+        given_generator, given_discriminator: the architectures of the files that the user named.
+        allow_changes: whether the settings and images may differ from those of the checkpoint.
+        cluster: this machine among several; None for one machine.
+        notes: on the configuration, for the user.
     """
 
     phase: str
     run_dir: Path
     config: Config
-    overrides: tuple[str, ...]
     begun: bool
     init_from: str | None = None
     discriminator_from: str | None = None
     generator: Path | None = None
     discriminator: Path | None = None
+    given_generator: Architecture | None = None
+    given_discriminator: Architecture | None = None
     allow_changes: bool = False
+    cluster: Cluster | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
+        """Of the phase."""
         return self.run_dir / self.phase
 
-    @property
-    def given(self) -> bool:
-        """Whether the run gets its networks from files that the user named."""
-        return not self.begun and (self.init_from is not None or self.discriminator_from is not None)
-
-    def notes(self) -> list[str]:
-        """What is worth saying of the configuration."""
-        return list(_notes(self.config, self.phase))
-
-    def with_networks(self, generator, discriminator) -> "Start":
-        """With the architectures of the files given, as `weights.architecture` recognised them; None for none.
-
-        A generator may be given for another scale than the one that was set; the rest of it is the file's.
-
-        Raises:
-            UserError: they do not suit the configuration, or the run.
-        """
-        config = self.config
-        if generator is not None:
-            section = _generator_section(generator, self.generator)
-            if any(override.partition("=")[0].strip() == "generator.scale" for override in self.overrides):
-                section["scale"] = config.generator.scale
-            config = _adopted(config, "generator", section, self.overrides, self.generator)
-        if discriminator is not None:
-            section = _discriminator_section(discriminator, self.discriminator, config.data.hr_patch)
-            config = _adopted(config, "discriminator", section, self.overrides, self.discriminator)
-        _check_networks(config, self.run_dir, self.phase)
-        return dataclasses.replace(self, config=config)
+    def given_networks(self) -> list[str]:
+        """A line per network that the user named."""
+        networks = ((self.generator, self.given_generator), (self.discriminator, self.given_discriminator))
+        return [f"{path}: {architecture}" for path, architecture in networks if architecture is not None]
 
 
-def decide(
+def plan_training(
     phase: str,
     run_dir: Path,
     config: Config,
@@ -91,16 +82,21 @@ def decide(
     discriminator_from: str | None = None,
     allow_changes: bool = False,
     models_dir: str | None = None,
-) -> Start:
-    """Settles all that can be without TensorFlow, while nothing has been written.
+    environment: Mapping[str, str] | None = None,
+) -> TrainingPlan:
+    """Settles a training before TensorFlow starts and before anything is written; downloads a model that is named.
 
     Args:
         config: as read; its keys need not suit one another yet, where the run or a file has the networks.
+        overrides: the `section.key=value` that the user set, which the networks of the run or of files must not
+            contradict.
+        environment: with `TF_CONFIG`, where several machines train.
 
     Raises:
-        UserError: what is wrong with it, and what would be right.
+        UserError: what is wrong, and what would be right.
     """
-    folder = run_dir / phase
+    cluster = read_cluster(environment or {})
+    folder, overrides = run_dir / phase, tuple(overrides)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir {run_dir} is a file; name a folder")
     begun = bool(checkpoint_steps(folder / "checkpoints"))
@@ -113,24 +109,38 @@ def decide(
     discriminator = None
     if not begun and discriminator_from is not None:
         discriminator = _given_file("discriminator_from", discriminator_from)
-    overrides = tuple(overrides)
-    start = Start(
-        phase, run_dir, config, overrides, begun, init_from, discriminator_from, generator, discriminator, allow_changes
-    )
-    # A run that began from a file has that file's networks, whatever a configuration says; a new one will have them.
-    record = run_dir / "config.yaml"
-    if (init_from is None or begun) and record.is_file():
-        before = load_config(record)
-        if any(recorded_start(run_dir / name) for name in PHASES):
-            config = _adopted(config, "generator", as_plain(before.generator), overrides, run_dir)
-        if begun and recorded_start(folder, "discriminator_from"):
-            config = _adopted(config, "discriminator", as_plain(before.discriminator), overrides, run_dir)
-    if not start.given:
+    config = _with_networks_of_run(config, run_dir, folder, begun, init_from, overrides)
+
+    given_generator = given_discriminator = None
+    if begun or (init_from is None and discriminator_from is None):
         check_consistency(config)
-        _check_networks(config, run_dir, phase)
+    if not begun and init_from is not None:
+        generator = find_model(init_from, models_dir)
+        given_generator = generator_architecture(network_paths(generator)[0])
+        config = _with_generator(config, given_generator, generator, overrides)
+    if discriminator is not None:
+        discriminator = find_model(discriminator)
+        given_discriminator = discriminator_architecture(discriminator)
+        config = _with_discriminator(config, given_discriminator, discriminator, overrides)
+    _check_networks(config, run_dir, phase)
     if not allow_changes:
         _check_settings(config, folder)
-    return dataclasses.replace(start, config=config)
+    return TrainingPlan(
+        phase, run_dir, config, begun, init_from, discriminator_from, generator, discriminator, given_generator,
+        given_discriminator, allow_changes, cluster, tuple(_notes(config, phase)),
+    )  # fmt: skip
+
+
+def _with_networks_of_run(config, run_dir, folder, begun, init_from, overrides):
+    """`config` with the networks of a run that began from files: these networks go before any configuration."""
+    before = run_config(run_dir)
+    if before is None or not (init_from is None or begun):
+        return config
+    if any(recorded_start(run_dir / name) for name in PHASES):
+        config = _adopted(config, "generator", as_plain(before.generator), overrides, run_dir)
+    if begun and recorded_start(folder, "discriminator_from"):
+        config = _adopted(config, "discriminator", as_plain(before.discriminator), overrides, run_dir)
+    return config
 
 
 def _initial_generator(phase: str, run_dir: Path, init_from: str | None, models_dir: str | None) -> Path | None:
@@ -174,27 +184,32 @@ def _given_file(flag: str, path: str) -> Path:
     return Path(path)
 
 
-def _generator_section(architecture, path):
-    """The configuration's section `generator` for a recognised network.
+def _with_generator(config, architecture, path, overrides):
+    """`config` with the generator of a given file; a scale that the user set stays.
 
     Raises:
-        UserError: it is not for RGB.
+        UserError: the network is not for RGB, or contradicts the configuration.
     """
     if architecture.options.channels_in_and_out != (3, 3):
         raise UserError(f"--init_from {path}: {architecture}; training is on RGB, 3 channels in and out")
-    return as_plain(architecture.options)
+    section = as_plain(architecture.options)
+    if any(override.partition("=")[0].strip() == "generator.scale" for override in overrides):
+        section["scale"] = config.generator.scale
+    return _adopted(config, "generator", section, overrides, path)
 
 
-def _discriminator_section(architecture, path, hr_patch):
-    """The configuration's section `discriminator` for a recognised network.
+def _with_discriminator(config, architecture, path, overrides):
+    """`config` with the discriminator of a given file.
 
     Raises:
-        UserError: it is for patches of another size.
+        UserError: the network is for patches of another size, or contradicts the configuration.
     """
-    size = getattr(architecture.options, "image_size", hr_patch)
-    if size != hr_patch:
-        raise UserError(f"--discriminator_from {path}: {architecture}; set data.hr_patch={size}, not {hr_patch}")
-    return as_plain(architecture.options)
+    size = getattr(architecture.options, "image_size", config.data.hr_patch)
+    if size != config.data.hr_patch:
+        raise UserError(
+            f"--discriminator_from {path}: {architecture}; set data.hr_patch={size}, not {config.data.hr_patch}"
+        )
+    return _adopted(config, "discriminator", as_plain(architecture.options), overrides, path)
 
 
 def _adopted(config, section, values, overrides, source):
@@ -281,9 +296,9 @@ def _check_networks(config: Config, run_dir: Path, phase: str) -> None:
             f"data.hr_patch: {patch} does not suit the {name} discriminator; it needs a multiple of {multiple}"
         )
     trained = [phase for phase in PHASES if checkpoint_steps(run_dir / phase / "checkpoints")]
-    if not trained or not (run_dir / "config.yaml").is_file():
+    before = run_config(run_dir)
+    if not trained or before is None:
         return
-    before = load_config(run_dir / "config.yaml")
     for section in ("generator", "discriminator") if "gan" in trained else ("generator",):
         old, new = as_plain(getattr(before, section)), as_plain(getattr(config, section))
         for key in old:

@@ -1,17 +1,31 @@
-"""How a phase starts, as a table: what is there, what is asked for, and what is decided. No TensorFlow in it."""
+"""The plan of a training, as a table: what is there, what is asked for, and what is planned. No TensorFlow in it."""
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from esrgan_tf.config import Config, load_config, save_config
 from esrgan_tf.errors import UserError
+from esrgan_tf.models import FAMILIES
+from esrgan_tf.models.rrdb import RRDB
+from esrgan_tf.models.vgg_style import VGG
 from esrgan_tf.runs.starts import record_start
-from esrgan_tf.workflows.plan import decide
+from esrgan_tf.workflows.plan import plan_training
 from tests.conftest import run_process
 
+GENERATOR = RRDB(filters=8, blocks=1, growth=4)
 SMALL = ("generator.filters=8", "psnr.learning_rate=1e-3")
+
+
+def write_networks(place):
+    """Weights of 8 filters, as far as their names and shapes go: no network is built."""
+    for name, options in (("start.pth", GENERATOR), ("other.pth", GENERATOR), ("netD.pth", VGG(filters=4))):
+        family = FAMILIES[options.name]
+        tensors = family.names.tensors(options, family.names.style_to_write(options))
+        save_file({name: np.zeros(shape, np.float32) for name, (_, shape) in tensors.items()}, place / name)
 
 
 def checkpointed(phase, step, *overrides):
@@ -104,23 +118,23 @@ REFUSED = {
 
 
 def asked(there, phase, overrides, arguments, place):
-    for name in ("start.pth", "other.pth", "netD.pth"):
-        (place / name).touch()
+    write_networks(place)
     for write in there:
         write(place / "run")
     arguments = {
         key: str(place / value) if key.endswith("_from") and value else value for key, value in arguments.items()
     }
-    return decide(phase, place / "run", load_config(None, overrides), overrides, **arguments)
+    return plan_training(phase, place / "run", load_config(None, overrides), overrides, **arguments)
 
 
 @pytest.mark.parametrize("name", DECIDED)
 def test_what_is_decided(name, tmp_path):
     *situation, expected = DECIDED[name]
-    start = asked(*situation, tmp_path)
+    plan = asked(*situation, tmp_path)
     for attribute, value in expected.items():
         wanted = tmp_path / value if isinstance(value, str) else value
-        assert getattr(start, attribute) == wanted, attribute
+        found = bool(plan.given_networks()) if attribute == "given" else getattr(plan, attribute)
+        assert found == wanted, attribute
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -138,17 +152,36 @@ def test_a_run_of_given_networks_keeps_them(tmp_path):
     run = tmp_path / "run"
     for write in there:
         write(run)
-    (tmp_path / "start.pth").touch()
-    start = decide("psnr", run, load_config(None, ["psnr.learning_rate=1e-3"]))
-    assert start.config.generator.filters == 8
+    write_networks(tmp_path)
+    plan = plan_training("psnr", run, load_config(None, ["psnr.learning_rate=1e-3"]))
+    assert plan.config.generator.filters == 8
     with pytest.raises(UserError, match=r"--set generator.filters=16: .* has 8; leave the --set out"):
-        decide("psnr", run, Config(), ["generator.filters=16"])
+        plan_training("psnr", run, Config(), ["generator.filters=16"])
+
+
+def test_the_architectures_of_given_files_are_planned(tmp_path):
+    write_networks(tmp_path)
+    arguments = {"init_from": str(tmp_path / "start.pth"), "discriminator_from": str(tmp_path / "netD.pth")}
+    plan = plan_training("gan", tmp_path / "run", Config(), **arguments)
+    assert plan.given_generator.options == GENERATOR
+    assert (plan.config.generator.filters, plan.config.generator.growth, plan.config.generator.scale) == (8, 4, 4)
+    assert plan.config.discriminator.filters == 4
+    assert [line.partition(": ")[0] for line in plan.given_networks()] == list(arguments.values())
+    rescaled = load_config(None, ["generator.scale=2"])
+    plan = plan_training("gan", tmp_path / "run", rescaled, ["generator.scale=2"], **arguments)
+    assert (plan.config.generator.filters, plan.config.generator.scale) == (8, 2)
+    with pytest.raises(UserError, match=r"netD.pth: .* for 128x128 pixels; set data.hr_patch=128, not 64"):
+        plan_training("gan", tmp_path / "run", load_config(None, ["data.hr_patch=64"]), **arguments)
+    swapped = {"init_from": arguments["discriminator_from"], "discriminator_from": arguments["init_from"]}
+    with pytest.raises(UserError, match="that is a discriminator, where a generator is wanted"):
+        plan_training("gan", tmp_path / "run", Config(), **swapped)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_that_is_a_file(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(UserError, match="is a file; name a folder"):
-        decide("psnr", Path(tmp_path / "run"), Config())
+        plan_training("psnr", Path(tmp_path / "run"), Config())
 
 
 def test_it_needs_no_tensorflow():
