@@ -1,4 +1,4 @@
-"""TensorFlow, and what else writes lines that help nobody, without them on the terminal."""
+"""TensorFlow and other native code without their lines on the terminal. For commands: it changes the whole process."""
 
 import contextlib
 import gc

@@ -14,6 +14,7 @@ from esrgan_tf.cli.examples import EXAMPLES, shown
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed, printable
 from esrgan_tf.publish.export_formats import SIGNATURES, format_of
+from esrgan_tf.quiet import quiet_native
 from esrgan_tf.weights.model_names import find_model
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **opt
     facts = facts_of(model, output.stem, origin, options.get("tile"), signatures)
     if litert:
         options.pop("signature", None)
-        runtime, fidelity = "LiteRT", export_litert(model, output, facts=facts, **options)
+        with quiet_native():  # LiteRT's line on what it runs with
+            runtime, fidelity = "LiteRT", export_litert(model, output, facts=facts, **options)
     else:
         options.pop("weights", None)
         runtime, fidelity = "ONNX Runtime", export_onnx(model, output, facts=facts, **options)

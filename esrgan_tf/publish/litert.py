@@ -15,7 +15,6 @@ from esrgan_tf.publish.export_formats import LITERT, SIGNATURES, WEIGHTS
 from esrgan_tf.publish.serving import write_saved_model
 from esrgan_tf.publish.signatures import servable
 from esrgan_tf.publish.verification import Run, fidelity, verify_rounded, verify_signatures
-from esrgan_tf.quiet import quiet_native
 
 METADATA = "esrgan_tf"  # the name of the file's entry that holds `facts`, as JSON
 
@@ -72,9 +71,8 @@ def run_litert(path: str | Path) -> Run:
     Raises:
         UserError: LiteRT is not installed.
     """
-    with quiet_native():
-        interpreter = LITERT.load(path)["ai_edge_litert.interpreter"].Interpreter(str(path))
-        interpreter.allocate_tensors()
+    interpreter = LITERT.load(path)["ai_edge_litert.interpreter"].Interpreter(str(path))
+    interpreter.allocate_tensors()
     runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
     return lambda name, image: np.array(runners[name](image=image)["super_resolution"])
 
