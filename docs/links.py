@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mkdocs.structure.files import File, InclusionLevel
 
+_FROM_THE_TOP = re.compile(r"(?<=\]\()docs/")  # [text](docs/training.md): in a page that is a file of the top folder
 _LINK = re.compile(r"(?<=\]\()(\.\./[^)#\s]+)")  # [text](../config.yaml): out of the page's folder
 
 
@@ -34,6 +35,8 @@ def on_page_markdown(markdown, page, config, files):
             return match[1]
         return posixpath.relpath(f"files/{path}", posixpath.dirname(page.file.src_uri) or ".")
 
+    if posixpath.dirname(page.file.src_uri) == "files":
+        return _FROM_THE_TOP.sub("../", markdown)
     return _LINK.sub(moved, markdown)
 
 

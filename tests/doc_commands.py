@@ -13,6 +13,7 @@ Pages of a file share a folder, in the order of the site: a line that an earlier
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -46,7 +47,8 @@ class Place:
     """
 
     def __init__(self, path: Path, warm, data_dir: Path | None = None):
-        self.path, self._warm, self._done = path, warm, set()
+        self.path, self._warm = path, warm
+        self._done: dict[str, str] = {}  # each step's text and output
         for name in ("train.py", "export.py", "examples", "configs"):
             source = REPOSITORY / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, path / name)
@@ -69,9 +71,11 @@ class Place:
                 together = sum("TF_CONFIG" in step.environment for step in todo)
                 self._run_machines(todo[:together])
             else:
-                self._run_step(todo[0], cold, eagerly)
-            self._done |= {step.text for step in todo[:together]}
+                self._done[todo[0].text] = self._run_step(todo[0], cold, eagerly)
+            self._done |= {step.text: "" for step in todo[:together] if step.text not in self._done}
             todo, cold = todo[together:], False
+        for step in steps(page):
+            assert_prints(step, self._done[step.text])
 
     def has_run(self, trained: Callable[[], Path]) -> None:
         """Makes sure that there is a trained `runs/photos`: a copy of what `trained` gives, if no page trained it."""
@@ -92,8 +96,8 @@ class Place:
         """A command line that is on no page."""
         self._run_step(step_of(line))
 
-    def _run_step(self, step: Step, cold: bool = False, eagerly: bool = False) -> None:
-        """Python's commands with TensorFlow imported already, others as a shell starts them."""
+    def _run_step(self, step: Step, cold: bool = False, eagerly: bool = False) -> str:
+        """Runs Python's commands with TensorFlow imported already, others as a shell does; returns the output."""
         words, environment = list(step.words), dict(step.environment)
         if not words:
             (self.path / "program.py").write_text(step.text)
@@ -108,6 +112,7 @@ class Place:
             eagerly = eagerly and ("train.py" in words or "degrade" in words)
             result = self._warm.run(*words, cwd=self.path, env=environment, eagerly=eagerly)
         assert result.returncode == 0, f"{step.text}\n{result.stdout}\n{result.stderr}"
+        return result.stdout + result.stderr
 
     def _run_machines(self, machines: list[Step]) -> None:
         """The page's hosts are here ports of this one."""
@@ -135,6 +140,20 @@ class Place:
             (folder / name).write_text("\n".join(("#!/bin/bash", *lines, "")))
             (folder / name).chmod(0o755)
         return folder
+
+
+def assert_prints(step: Step, output: str) -> None:
+    """Every line of the output on the page is one of the command's, but for numbers, spaces and what `…` stands for."""
+    lines = [_without_numbers(line) for line in output.splitlines()]
+    for expected in step.output.splitlines():
+        pattern = re.escape(_without_numbers(expected)).replace("…", ".*")
+        assert any(re.fullmatch(pattern, line) for line in lines), f"{step.text}: {expected!r} is not in\n{output}"
+
+
+def _without_numbers(line):
+    line = line.replace(" in bfloat16", "")  # on machines with instructions for it
+    line = re.sub(r"-{2,}", "--", line)
+    return " ".join(re.sub(r"\d[\d.,:]*(e[-+]\d+)?", "0", line).split())
 
 
 def _write_images(path):

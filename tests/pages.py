@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 
@@ -24,11 +24,13 @@ class Step:
         text: as it stands on the page.
         words: of a command; none of a block.
         environment: variables that are set before the command.
+        output: the `text` block below an `sh` block, which the block's last command prints; empty if there is none.
     """
 
     text: str
     words: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, hash=False)
+    output: str = ""
 
 
 def pages() -> list[str]:
@@ -52,12 +54,15 @@ def commands(page: str) -> list[str]:
 
 def steps(page: str) -> list[Step]:
     """What a test runs of a page, in its order."""
-    found = []
+    found, before = [], ""
     for language, text in blocks(page):
         if language == "python":
             found.append(Step(text))
         elif language == "sh":
             found += [step_of(line) for line in _lines(text) if not _NOT_RUN.fullmatch(line)]
+        elif language == "text" and before == "sh":
+            found[-1] = replace(found[-1], output=text)
+        before = language
     return found
 
 
