@@ -5,7 +5,7 @@ import pytest
 from tests.doc_commands import Place
 
 PAGES = (
-    "docs/pytorch.md", "docs/networks.md", "docs/bundled/index.md", "docs/results.md", "docs/api.md",
+    "docs/bundled/index.md", "docs/pytorch.md", "docs/api.md", "docs/networks.md", "docs/results.md",
 )  # fmt: skip
 pytestmark = pytest.mark.journey
 

@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 from tests.doc_commands import Place
 
 PAGES = (
-    *("README.md", "docs/index.md", "docs/upscaling.md", "docs/publishing.md", "docs/runtimes.md"),
-    "docs/evaluation.md",
+    *("README.md", "docs/index.md", "docs/quickstart.md", "docs/questions.md", "docs/upscaling.md"),
+    *("docs/evaluation.md", "docs/publishing.md", "docs/runtimes.md"),
 )
 pytestmark = pytest.mark.journey
 

@@ -1,5 +1,6 @@
 """The README and the pages of docs/: complete, linked, run by a test, and built into a site."""
 
+import ast
 import os
 import re
 import sys
@@ -55,7 +56,7 @@ def test_the_site_has_the_files_that_pages_link_to(site):
 
 
 def test_the_readme_is_short():
-    assert len(text_of("README.md").splitlines()) <= 150
+    assert len(text_of("README.md").splitlines()) <= 100
 
 
 def test_the_links_of_the_readme_lead_somewhere(site):
@@ -75,7 +76,9 @@ def test_the_site_has_all_pages():
 
 @pytest.mark.parametrize("page", pages())
 def test_blocks_are_of_a_kind_that_is_run(page):
-    kinds = {"sh", "python", "yaml"} | ({"kotlin", "swift"} if page == "docs/runtimes.md" else set())  # it says so
+    kinds = {"sh", "python", "yaml", "text"} | (
+        {"kotlin", "swift"} if page == "docs/runtimes.md" else set()
+    )  # it says so
     assert {language for language, _ in blocks(page)} <= kinds
     assert text_of(page).count("```") == 2 * len(blocks(page))  # none that the pattern overlooks
 
@@ -94,3 +97,21 @@ def test_the_commands_of_make():
         planned = run_process("make", "--dry-run", "--always-make", target).stdout
         assert "-m venv" in planned
         assert "pip install --quiet -c constraints.txt" in planned
+
+
+def test_the_messages_of_the_page_on_errors_are_the_programs():
+    messages = re.findall(r"^\| `([^`]+)`", text_of("docs/errors.md"), flags=re.MULTILINE)
+    assert len(messages) > 30
+    written = [words for path in (REPOSITORY / "esrgan_tf").rglob("*.py") for words in _strings(path)]
+    for message in messages:
+        for words in message.split("…"):
+            assert any(words.strip("; ") in text for text in written), f"{words!r} of {message!r}"
+
+
+def _strings(path):
+    """The texts of a file; `…` in the place of what an f-string computes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
