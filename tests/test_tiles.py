@@ -1,6 +1,9 @@
 """Tiles against the whole image: the same pixels, no seams, one compiled function, bounded memory."""
 
+import contextlib
+import dataclasses
 import functools
+import math
 import subprocess
 import sys
 import threading
@@ -15,16 +18,20 @@ import tensorflow as tf
 import esrgan_tf
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.inference import tiles
-from esrgan_tf.inference.receptive_field import receptive_field
+from esrgan_tf.inference.network_facts import network_facts
 from esrgan_tf.inference.tiles import Upscaler, quantise
 from esrgan_tf.models import (
+    GENERATORS,
     compact_generator,
     compact_resnet_generator,
     rcan_generator,
     rrdb_generator,
     srresnet_generator,
 )
+from esrgan_tf.models.compact.options import Compact
+from esrgan_tf.models.compact_resnet.options import CompactResNet
+from esrgan_tf.models.rrdb.options import RRDB
+from tests import graph_facts
 from tests.conftest import REPOSITORY, needs_shared, randomise
 
 upscale = functools.partial(esrgan_tf.upscale, precision="float32")  # whatever the processor can
@@ -115,46 +122,52 @@ def test_receptive_field_is_what_a_changed_pixel_changes(name):
         rows = np.flatnonzero((after != before).any(axis=(0, 2, 3))) // scale
         changed = max(changed, middle - rows[0], rows[-1] - middle - 3)
     assert 3 <= changed < middle - 4
-    assert changed == receptive_field(model, 100)
-    assert receptive_field(model, 2) == 2
+    assert changed == math.ceil(network_facts(model).receptive_field)
 
 
 def test_receptive_fields_of_the_usual_networks():
-    assert receptive_field(compact_generator(blocks=32), 48) == 34
-    assert receptive_field(compact_resnet_generator(), 48) == 21
-    rrdb = rrdb_generator(filters=4, blocks=4, growth=4)
-    assert receptive_field(rrdb, 48) == 48  # in truth 64
-    assert receptive_field(rrdb, 100) == 64
+    assert Compact(blocks=32).receptive_field == 34
+    assert CompactResNet().receptive_field == 21
+    assert math.ceil(RRDB(blocks=4).receptive_field) == 64
 
 
-def _conv(x, size=3):
-    return keras.layers.Conv2D(3, size, padding="same")(x)
+SMALL = {"filters": 5, "growth": 3, "blocks": 2, "groups": 2, "reduction": 2}
+VARIANTS = {"compact_resnet": ({"tail": 7},), "srresnet": ({"batch_norm": False},), "rcan": ({"unshuffle": 2},)}
 
 
-LOOK_FARTHER = {
-    "a layer that is not known": lambda x: keras.layers.DepthwiseConv2D(5, padding="same")(x),
-    "resampled": lambda x: keras.ops.image.resize(x, (8, 8)),
-}
+def every_size(family):
+    for scale in (1, 2, 3, 4, 8, 16):
+        for variant in ({}, *VARIANTS.get(family.name, ())):
+            keys = {field.name for field in dataclasses.fields(family.options)}
+            chosen = {key: value for key, value in SMALL.items() if key in keys}
+            options = family.options(**chosen, scale=scale, **variant)
+            with contextlib.suppress(ValueError):
+                yield options, family.build(**options.arguments)
 
 
-@pytest.mark.parametrize("name", LOOK_FARTHER)
-def test_of_what_is_not_known_the_most_is_told(name):
-    image = keras.Input((None, None, 3))
-    assert receptive_field(keras.Model(image, LOOK_FARTHER[name](image)), 48) == 48
+@pytest.mark.parametrize("name", GENERATORS)
+def test_facts_are_those_of_the_graph(name):
+    compared = 0
+    for options, model in every_size(GENERATORS[name]):
+        assert math.ceil(options.receptive_field - 1e-9) == graph_facts.receptive_field(model, 1000), options
+        assert options.has_global_pooling == graph_facts.has_global_pooling(model), options
+        assert options.peak_channels == pytest.approx(graph_facts.peak_channels(model)), options
+        packing = round(1 / math.sqrt(min(graph_facts.pixel_densities(model).values())))
+        assert options.size_multiple == packing, options
+        assert options.takes_noise_level == (name == "dpsr")
+        assert options.image_channels == 3
+        compared += 1
+    assert compared >= 3
 
 
-def test_products_look_as_far_as_their_factors():
-    image = keras.Input((None, None, 3))
-    product = keras.layers.Multiply()([_conv(image), _conv(image, 21)])
-    assert receptive_field(keras.Model(image, product), 48) == 10
-    assert receptive_field(keras.Model(image, _conv(0.1 * _conv(image))), 48) == 2
-
-
-def test_a_mean_of_the_whole_image_is_no_surroundings():
-    image = keras.Input((None, None, 3))
-    mean = keras.layers.GlobalAveragePooling2D(keepdims=True)(_conv(image, 21))
-    weighed = keras.layers.Multiply()([_conv(image), _conv(mean, 1)])
-    assert receptive_field(keras.Model(image, _conv(weighed)), 48) == 2
+def test_an_unknown_network_has_cautious_facts():
+    image = keras.Input((None, None, 4))
+    model = keras.Model(image, keras.layers.Conv2D(3, 5, padding="same")(image))
+    facts = network_facts(model)
+    assert facts.receptive_field == math.inf
+    assert facts.takes_noise_level
+    assert facts.image_channels == 3
+    assert facts.peak_channels >= 4
 
 
 def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():
@@ -312,10 +325,10 @@ def test_ensemble_is_the_average_of_eight():
 
 def test_default_tile_follows_memory():
     """A network whose last layers work at 16 times the pixels gets smaller tiles than one that works at 1."""
-    compact, rrdb = Upscaler(compact_generator(blocks=1)).tile, Upscaler(rrdb_generator(blocks=0)).tile
+    compact, rrdb = Upscaler(compact_generator(blocks=1)).tile, Upscaler(rrdb_generator(blocks=1)).tile
     assert 64 < rrdb < compact <= 448
     # x2 packs its input: its last layers have only 4 times the pixels, and a tile twice the side costs the same.
-    assert Upscaler(rrdb_generator(2, blocks=0)).tile == pytest.approx(min(448, 2 * rrdb), abs=8)
+    assert Upscaler(rrdb_generator(2, blocks=1)).tile == pytest.approx(min(448, 2 * rrdb), abs=8)
 
 
 @pytest.mark.parametrize(
@@ -434,9 +447,7 @@ def test_the_largest_activations_are_counted(build, most):
     ]
     values = keras.Model(model.input, images)(np.zeros((1, 8, 8, 3), np.float32))
     assert max(value.shape[1] * value.shape[2] * value.shape[3] for value in values) == 64 * most
-    scale = np.asarray(model(np.zeros((1, 8, 8, 3), np.float32))).shape[1] // 8
-    expected = 4 * (tiles._ACTIVATIONS * most + tiles._RESULTS * 3 * scale**2)
-    assert tiles._bytes_per_pixel(model, scale) == pytest.approx(expected)
+    assert network_facts(model).peak_channels == pytest.approx(most)
 
 
 def listed_outputs(operation):

@@ -13,9 +13,8 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.blur_kernels import check_noise
 from esrgan_tf.inference.memory import available_memory
+from esrgan_tf.inference.network_facts import network_facts
 from esrgan_tf.inference.precision import PRECISIONS, forward, forward_bfloat16, native_bfloat16
-from esrgan_tf.inference.receptive_field import has_global_pooling, pixel_densities, receptive_field
-from esrgan_tf.models.noise_level import takes_noise_level
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
 # (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
@@ -87,10 +86,11 @@ class Upscaler:
         if batch < 1:
             raise UserError(f"batch {batch}: the least is 1")
         check_noise(noise)
-        if noise and not takes_noise_level(model):
+        facts = network_facts(model)
+        if noise and not facts.takes_noise_level:
             raise UserError(f"noise {noise:g}: the model takes no noise level, as DPSR's network does")
         self.noise = noise
-        self.channels = model.inputs[0].shape[-1] - takes_noise_level(model)
+        self.channels = facts.image_channels
         self._batch, self._ensemble, self._notice = batch, ensemble, notice
         if precision not in PRECISIONS:
             raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
@@ -98,23 +98,23 @@ class Upscaler:
         self._of_8_bits = native_bfloat16(model, noise / 255) if precision == "auto" else None
         self.precision = "bfloat16" if precision == "bfloat16" or self._of_8_bits else "float32"
         self._lock = threading.Lock()  # held while what threads share is changed
-        self._grid = math.lcm(_GRID, _packing(model))
+        self._grid = math.lcm(_GRID, facts.size_multiple)
         side = 2 * self._grid
         small = (self._of_8_bits or self._forward)(tf.zeros((1, side, side, self.channels)))
         self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
-            overlap = max(min_overlap, receptive_field(model, _MAX_OVERLAP * _packing(model)))
+            overlap = max(min_overlap, math.ceil(min(facts.receptive_field, _MAX_OVERLAP * facts.size_multiple)))
         self._overlap = -(-overlap // self._grid) * self._grid
         least = self._min_tile() if self._overlap_asked or tile is None else 4 * self._grid
         if tile is None:
-            tile = max(least, _affordable_tile(model, self.scale, batch))
+            tile = max(least, _affordable_tile(self._bytes_per_pixel(facts), batch))
         if tile < least:
             raise UserError(
                 f"tile {tile} is too small for an overlap of {self._overlap} on each side; the least is {least}"
             )
         self._set_tile(tile)
-        self._tiles_differ = has_global_pooling(model)
+        self._tiles_differ = facts.has_global_pooling
 
     def tiles(
         self, image: np.ndarray, progress: Callable[[int], None] = lambda pixels: None
@@ -218,6 +218,10 @@ class Upscaler:
                 total = total + np.rot90(upscaled, -turns, axes=(1, 2))
         return total / 8.0
 
+    def _bytes_per_pixel(self, facts):
+        """Memory per input pixel: several copies of the largest activation, and of the result."""
+        return 4 * (_ACTIVATIONS * facts.peak_channels + _RESULTS * self.scale**2 * self._out_channels)
+
     def _min_tile(self):
         return 2 * self._overlap + 4 * self._grid if self._overlap_asked else max(_MIN_TILE, 4 * self._grid)
 
@@ -266,27 +270,10 @@ def _spans(first, length, tile, overlap, grid):
         begin = end
 
 
-def _affordable_tile(model, scale, batch):
+def _affordable_tile(bytes_per_pixel, batch):
     """The side of a tile whose activations fit the budget."""
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     budget = _BUDGET[device]
     if device == "CPU":
         budget = min(budget, available_memory() // 4)
-    return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / _bytes_per_pixel(model, scale))))
-
-
-def _bytes_per_pixel(model, scale):
-    """What the largest activations take for each pixel of the input, from the tensors' channels and enlargements."""
-    densities = pixel_densities(model)
-    tensors = (tensor for operation in model.operations for tensor in _tensors(operation.output))
-    most = max(densities[id(tensor)] * tensor.shape[-1] for tensor in tensors if len(tensor.shape) == 4)
-    return 4 * (_ACTIVATIONS * most + _RESULTS * scale**2 * model.outputs[0].shape[-1])
-
-
-def _packing(model):
-    """How many rows of the input, and columns, the network packs into one."""
-    return round(1 / math.sqrt(min(pixel_densities(model).values())))
-
-
-def _tensors(output):
-    return output if isinstance(output, list) else [output]
+    return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / bytes_per_pixel)))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -64,9 +64,38 @@ class GeneratorOptions(Options):
         return channels, channels
 
     @property
-    def packing(self) -> int:
-        """How many rows of the input, and columns, the network packs into one before it works."""
+    def image_channels(self) -> int:
+        """Channels of the images that the network upscales, without a noise level."""
+        return self.channels_in_and_out[0] - self.takes_noise_level
+
+    @property
+    def takes_noise_level(self) -> bool:
+        """Whether the network is noise-conditioned: the last input channel is the noise's standard deviation."""
+        given, made = self.channels_in_and_out
+        return given == made + 1
+
+    @property
+    def size_multiple(self) -> int:
+        """The pixel unshuffle of the input. Tiles that begin at its multiples compute what the whole image would."""
         return 1
+
+    @property
+    def receptive_field(self) -> float:
+        """Input pixels on each side of a pixel that its result depends on, without global pooling.
+
+        After a pixel unshuffle, on each side of an aligned square of `size_multiple` pixels.
+        """
+        raise NotImplementedError
+
+    @property
+    def has_global_pooling(self) -> bool:
+        """Whether each result depends on a mean over the whole image."""
+        return False
+
+    @property
+    def peak_channels(self) -> float:
+        """Numbers per input pixel in the largest activation."""
+        raise NotImplementedError
 
     def sizes(self) -> list[str]:
         """In words."""
@@ -74,13 +103,22 @@ class GeneratorOptions(Options):
 
     def packed(self) -> list[str]:
         """In words, where pixels are packed."""
-        return [f"input pixel-unshuffled by {self.packing}"] if self.packing > 1 else []
+        return [f"input pixel-unshuffled by {self.size_multiple}"] if self.size_multiple > 1 else []
 
     def description(self, parameters: int) -> str:
         """One line, for people."""
         channels = "{} channels in, {} out".format(*self.channels_in_and_out)
         parts = [f"scale {self.scale}", *self.sizes(), f"{parameters:,} parameters", channels, *self.packed()]
         return f"{self.title}: {', '.join(parts)}"
+
+
+def reach_of_stages(stages: Sequence[int], radius: int = 1) -> float:
+    """Input pixels on each side that a convolution before each upsampling stage adds to the receptive field."""
+    reach, size = 0.0, 1
+    for factor in stages:
+        reach += radius / size
+        size *= factor
+    return reach
 
 
 @dataclass(frozen=True)
@@ -138,4 +176,4 @@ class Family:
         return getattr(importlib.import_module(f"{package}.network"), self.builder)
 
 
-__all__ = ["DiscriminatorOptions", "Family", "GeneratorOptions", "Inferred", "Options", "Positive"]
+__all__ = ["DiscriminatorOptions", "Family", "GeneratorOptions", "Inferred", "Options", "Positive", "reach_of_stages"]

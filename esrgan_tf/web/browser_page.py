@@ -7,13 +7,14 @@
 
 import hashlib
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import check_new, replacing
-from esrgan_tf.inference.receptive_field import receptive_field
+from esrgan_tf.inference.network_facts import network_facts
 from esrgan_tf.publish.litert import export_litert
 from esrgan_tf.publish.provenance import facts_of, origin_of
 from esrgan_tf.weights.bundled import DEFAULT, TIMES_2, bundled_models
@@ -68,7 +69,7 @@ def browser_models() -> list[dict]:
     for record in records:
         network = _network(record)
         record["scale"] = bundled_models()[_of(record)].scale
-        record["tile"], record["overlap"] = TILE, receptive_field(network, TILE // 3)
+        record["tile"], record["overlap"] = TILE, math.ceil(min(network_facts(network).receptive_field, TILE // 3))
     return records
 
 

@@ -19,3 +19,11 @@ class Compact(GeneratorOptions):
     blocks: Annotated[Positive, "convolutions between the first and the last; 16 or 32 in Real-ESRGAN's files"] = 16
     scale: Annotated[int, "upscaling factor", OneOf(1, 2, 3, 4, 8, 16)] = 4
     channels: Annotated[int, Inferred] = 3
+
+    @property
+    def receptive_field(self) -> float:
+        return self.blocks + 2  # 3x3 convolutions
+
+    @property
+    def peak_channels(self) -> float:
+        return max(self.filters, self.channels * self.scale**2)

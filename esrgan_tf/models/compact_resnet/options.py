@@ -32,3 +32,11 @@ class CompactResNet(GeneratorOptions):
 
     def sizes(self) -> list[str]:
         return super().sizes() + ([f"{self.tail} at the output's size"] if self.tail else [])
+
+    @property
+    def receptive_field(self) -> float:
+        return 2 * self.blocks + 3 + (1 / self.scale if self.tail else 0)  # 3x3 convolutions; the last after the tail
+
+    @property
+    def peak_channels(self) -> float:
+        return max(self.filters, (self.tail or self.channels) * self.scale**2)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from esrgan_tf.models.family import GeneratorOptions, Positive
+from esrgan_tf.models.family import GeneratorOptions, Positive, reach_of_stages
 from esrgan_tf.schema import OneOf
 
 STAGES = {2: (2,), 3: (3,), 4: (2, 2)}  # upscaling factor of each stage, by scale
@@ -25,3 +25,12 @@ class DPSR(GeneratorOptions):
     def channels_in_and_out(self) -> tuple[int, int]:
         """RGB and the noise level in, RGB out."""
         return 4, 3
+
+    @property
+    def receptive_field(self) -> float:
+        # The first, the blocks, the body; one before each stage; two at the output's size.
+        return 2 * self.blocks + 2 + reach_of_stages(STAGES[self.scale]) + 2 / self.scale
+
+    @property
+    def peak_channels(self) -> float:
+        return self.filters * self.scale**2

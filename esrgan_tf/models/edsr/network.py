@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from esrgan_tf.models.edsr.options import SCALES
+from esrgan_tf.models.edsr.options import SCALES, STAGES
 from esrgan_tf.models.pixels import pixel_shuffle
 from esrgan_tf.models.rgb_mean import RGB_MEAN
 from esrgan_tf.models.torch_initialisation import conv3x3
@@ -45,7 +45,7 @@ def edsr_generator(
         x = layers.Add(name=f"body_{i}_add")([x, y])
     x = conv3x3(filters, filters, "conv_after_body")(x)
     x = layers.Add(name="body_add")([shallow, x])
-    for n, r in enumerate((2, 2) if scale == 4 else (scale,)):
+    for n, r in enumerate(STAGES[scale]):
         x = conv3x3(r * r * filters, filters, f"upsample_{2 * n}")(x)
         x = pixel_shuffle(x, r, f"shuffle_{2 * n}")  # [B, r * H, r * W, filters], then r * r * H …
     x = conv3x3(3, filters, "conv_last", dtype="float32")(x)  # [B, scale * H, scale * W, 3]

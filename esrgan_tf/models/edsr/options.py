@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive, reach_of_stages
 from esrgan_tf.schema import OneOf
 
-SCALES = (2, 3, 4)
+STAGES = {2: (2,), 3: (3,), 4: (2, 2)}  # upscaling factor of each stage, by scale
+SCALES = tuple(STAGES)
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,12 @@ class EDSR(GeneratorOptions):
     def sizes(self) -> list[str]:
         mean = "" if self.mean else ", no mean colour"
         return [*super().sizes(), f"residual scale {self.residual_scale:g}{mean}"]
+
+    @property
+    def receptive_field(self) -> float:
+        # The first, the blocks, the body; one before each stage; the last at the output's size.
+        return 2 * self.blocks + 2 + reach_of_stages(STAGES[self.scale]) + 1 / self.scale
+
+    @property
+    def peak_channels(self) -> float:
+        return self.filters * self.scale**2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive, reach_of_stages
 from esrgan_tf.schema import OneOf
 
 # Upscaling factor of each stage, by scale.
@@ -29,8 +29,23 @@ class RCAN(GeneratorOptions):
     unshuffle: Annotated[int, Inferred] = 1
 
     @property
-    def packing(self) -> int:
+    def size_multiple(self) -> int:
         return self.unshuffle
+
+    @property
+    def receptive_field(self) -> float:
+        # In unshuffled pixels: the first, two per block and one per group, the body; one before each stage; the last.
+        body = 2 + self.groups * (2 * self.blocks + 1)
+        upsampling = reach_of_stages(STAGES[self.scale * self.unshuffle])
+        return self.unshuffle * (body + upsampling) + 1 / self.scale
+
+    @property
+    def has_global_pooling(self) -> bool:
+        return True  # of the channel attention
+
+    @property
+    def peak_channels(self) -> float:
+        return self.filters * max(self.scale**2, 1 / self.unshuffle**2)
 
     def sizes(self) -> list[str]:
         parts = [f"{self.filters} filters, {self.groups} groups of {self.blocks} blocks, reduction {self.reduction}"]

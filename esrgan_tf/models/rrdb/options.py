@@ -1,5 +1,6 @@
 """Options of RRDBNet."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -45,8 +46,20 @@ class RRDB(GeneratorOptions):
         return self.in_channels, self.out_channels
 
     @property
-    def packing(self) -> int:
+    def size_multiple(self) -> int:
         return self.unshuffle or usual_unshuffle(self.scale)
+
+    @property
+    def receptive_field(self) -> float:
+        # In unshuffled pixels: the first, 15 per block, the body, one after each doubling. At the output's size: two.
+        doublings = int(math.log2(self.scale * self.size_multiple))
+        body = 2 + 15 * self.blocks + sum(0.5**n for n in range(1, 1 + doublings))
+        return self.size_multiple * body + 2 / self.scale
+
+    @property
+    def peak_channels(self) -> float:
+        dense = (self.filters + 4 * self.growth) / self.size_multiple**2
+        return max(dense, self.filters * self.scale**2)
 
     def sizes(self) -> list[str]:
         return [*super().sizes(), f"growth {self.growth}"]

@@ -97,7 +97,7 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
 def tensors(options: RRDB, style_name: str) -> Tensors:
     """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
     filters, growth = options.filters, options.growth
-    inputs = options.in_channels * options.packing**2
+    inputs = options.in_channels * options.size_multiple**2
     names = _layer_names(STYLES[style_name], options.blocks, _stages(options))
     result: Tensors = {}
     for layer, name in names.items():
@@ -118,11 +118,11 @@ def tensors(options: RRDB, style_name: str) -> Tensors:
 
 def packed(options: RRDB) -> dict[str, tuple[int, int, int]]:
     """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
-    return {"conv_first/kernel": (1, options.in_channels, options.packing)}
+    return {"conv_first/kernel": (1, options.in_channels, options.size_multiple)}
 
 
 def _stages(options):
-    return int(math.log2(options.scale * options.packing))
+    return int(math.log2(options.scale * options.size_multiple))
 
 
 def _layer_names(style, blocks, stages):

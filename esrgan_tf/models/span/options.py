@@ -23,3 +23,11 @@ class SPAN(GeneratorOptions):
 
     def sizes(self) -> list[str]:
         return super().sizes() if self.mean else [*super().sizes(), "no mean colour"]
+
+    @property
+    def receptive_field(self) -> float:
+        return 3 * self.blocks + 3  # 3x3 convolutions
+
+    @property
+    def peak_channels(self) -> float:
+        return max(4 * self.filters, self.channels * self.scale**2)

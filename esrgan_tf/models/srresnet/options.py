@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive
+from esrgan_tf.models.family import GeneratorOptions, Inferred, Positive, reach_of_stages
 from esrgan_tf.schema import OneOf
 
+STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # upscaling factor of each stage, by scale
 SCALES = (2, 4, 8)
 SCALES_WITHOUT_BATCH_NORM = (2, 3, 4)
 
@@ -36,3 +37,14 @@ class SRResNet(GeneratorOptions):
                 f"generator.scale: srresnet {'with' if self.batch_norm else 'without'} batch_norm upscales by one of "
                 f"{', '.join(map(str, scales))}, not {self.scale}"
             )
+
+    @property
+    def receptive_field(self) -> float:
+        stages = STAGES[self.scale]
+        if self.batch_norm:  # 9x9 first and last, two per block, the body, one before each stage
+            return 4 + 2 * self.blocks + 1 + reach_of_stages(stages) + 4 / self.scale
+        return 1 + 2 * self.blocks + reach_of_stages(stages) + 2 / self.scale  # two at the output's size
+
+    @property
+    def peak_channels(self) -> float:
+        return self.filters * self.scale**2

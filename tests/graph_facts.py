@@ -1,4 +1,4 @@
-"""How far a network looks: what the surroundings of a tile are chosen by."""
+"""Facts of a network read from its Keras graph, which the facts of its options are compared with."""
 
 import math
 
@@ -13,15 +13,10 @@ _POINTWISE = {
 
 
 def receptive_field(model: keras.Model, most: int) -> int:
-    """The number of input pixels on each side of a pixel that its enlargement depends on, or one more.
+    """Input pixels on each side of a pixel that its result depends on, or one more.
 
-    Where the network packs pixels, on each side of an aligned square of 4x4 pixels. Read from its layers: windows add
-    up along the deepest path. A mean of the whole image, as RCAN's attention takes, is left out: surroundings do not
-    mend that it is another one in tiles.
-
-    Args:
-        model: a functional model of images `[B, H, W, C]` of any size, enlarged by a whole number.
-        most: no more than this is told, for networks that look farther and for layers that are not known.
+    After a pixel unshuffle, on each side of an aligned square of 4x4 pixels. Windows add up along the deepest path;
+    global pooling is left out. `most` stands for more, and for layers that are not known.
     """
     densities = pixel_densities(model)
     reach: dict[int, float] = {}  # by tensor: input pixels on each side
@@ -44,8 +39,14 @@ def receptive_field(model: keras.Model, most: int) -> int:
 
 
 def has_global_pooling(model: keras.Model) -> bool:
-    """Whether what the network makes of a pixel depends on a mean of all that it sees, as with RCAN's attention."""
     return any(isinstance(operation, layers.GlobalAveragePooling2D) for operation in model.operations)
+
+
+def peak_channels(model: keras.Model) -> float:
+    """Numbers per input pixel in the largest tensor."""
+    densities = pixel_densities(model)
+    tensors = (tensor for operation in model.operations for tensor in _tensors(operation.output))
+    return max(densities[id(tensor)] * tensor.shape[-1] for tensor in tensors if len(tensor.shape) == 4)
 
 
 def pixel_densities(model: keras.Model) -> dict[int, float]:

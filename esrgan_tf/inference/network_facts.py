@@ -1,0 +1,50 @@
+"""Facts of a generator that tiles depend on."""
+
+import math
+from typing import Protocol
+
+import keras
+
+from esrgan_tf.errors import UserError
+from esrgan_tf.models.family import GeneratorOptions
+from esrgan_tf.weights.architecture import recognise_model
+
+
+class NetworkFacts(Protocol):
+    """The facts, as `GeneratorOptions` has them beside each network."""
+
+    @property
+    def takes_noise_level(self) -> bool: ...
+    @property
+    def image_channels(self) -> int: ...
+    @property
+    def size_multiple(self) -> int: ...
+    @property
+    def receptive_field(self) -> float: ...
+    @property
+    def has_global_pooling(self) -> bool: ...
+    @property
+    def peak_channels(self) -> float: ...
+
+
+def network_facts(model: keras.Model) -> NetworkFacts:
+    """The options of a recognised network, or cautious facts of another one."""
+    try:
+        options = recognise_model(model).options
+    except UserError:
+        return _UnknownNetwork(model)
+    return options if isinstance(options, GeneratorOptions) else _UnknownNetwork(model)
+
+
+class _UnknownNetwork:
+    size_multiple = 1
+    receptive_field = math.inf
+    has_global_pooling = False
+
+    def __init__(self, model):
+        given, made = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
+        self.takes_noise_level = given == made + 1
+        self.image_channels = given - self.takes_noise_level
+        outputs = (layer.output for layer in model.layers)
+        widths = [x.shape[-1] for x in outputs if not isinstance(x, list) and len(x.shape) == 4]
+        self.peak_channels = 16.0 * max(widths)  # as if the widest activation had the size of a result x4

@@ -1,0 +1,1 @@
+"""Facts of a network measured on its Keras graph, without its options."""
