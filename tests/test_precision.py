@@ -9,8 +9,8 @@ from PIL import Image
 
 from esrgan_tf import load_model
 from esrgan_tf.errors import UserError
-from esrgan_tf.inference import precision
-from esrgan_tf.inference.precision import forward, forward_bfloat16, lists_bfloat16, native_bfloat16
+from esrgan_tf.inference.engines import keras_engine
+from esrgan_tf.inference.engines.keras_engine import forward, forward_bfloat16, lists_bfloat16, native_bfloat16
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models import GENERATORS, compact_generator, compact_resnet_generator
 from tests.conftest import randomise
@@ -74,7 +74,7 @@ def model():
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_depends_on_the_machine_and_the_bits_alone(model, monkeypatch, native):
     """Not on the image's size, nor on what came before."""
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: native)
+    monkeypatch.setattr(keras_engine, "has_bfloat16", lambda: native)
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (side, 2 * side, 3), np.uint8) for side in (3, 40)]
     fine = rng.integers(0, 65536, (20, 20, 3), np.uint16)
@@ -94,7 +94,7 @@ def test_float32_is_not_tensorfloat32(model):
 
 
 def test_foreign_networks_are_computed_in_float32(monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(keras_engine, "has_bfloat16", lambda: True)
     image = keras.Input((None, None, 3))
     foreign = keras.Model(image, keras.layers.Conv2D(3, 5, padding="same")(image))
     assert native_bfloat16(foreign, 0.0) is None

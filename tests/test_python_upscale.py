@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 import esrgan_tf
 from esrgan_tf.config import load_config, save_config
 from esrgan_tf.errors import UserError
-from esrgan_tf.inference import images, precision
+from esrgan_tf.inference import images
+from esrgan_tf.inference.engines import keras_engine
 from esrgan_tf.models import compact_generator, dpsr_generator
 from tests.conftest import randomise
 
@@ -155,7 +156,7 @@ def test_a_link_is_a_model_too(nearest, tmp_path):
 
 @pytest.mark.parametrize("native", [True, False])
 def test_a_model_that_was_trained_since_gives_its_new_result(native, monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: native)
+    monkeypatch.setattr(keras_engine, "has_bfloat16", lambda: native)
     model = randomise(compact_generator(2, filters=4, blocks=1))
     before = esrgan_tf.upscale(PHOTO, model)
     np.testing.assert_array_equal(esrgan_tf.upscale(PHOTO, model), before)

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import pytest
 import skimage.data
-import tensorflow as tf
 
 import esrgan_tf
 from esrgan_tf import load_model
@@ -188,14 +187,14 @@ def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_
 def test_smaller_tiles_after_memory_ran_out_have_smaller_overlaps():
     model = randomise(compact_generator(2, filters=4, blocks=40))
     upscaler = Upscaler(model, 256)
-    forward = upscaler._forward
+    runner = upscaler._runner
 
-    def exhausted(batch):
+    def exhausted(batch, full_precision):
         if max(batch.shape[1:3]) > 64:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-        return forward(batch)
+            raise MemoryError
+        return runner(batch, full_precision)
 
-    upscaler._forward = exhausted
+    upscaler._runner = Replaced(runner, exhausted)
     assert upscaler(PHOTO[:140, :136]).shape == (280, 272, 3)
     assert upscaler.tile == 64
 
@@ -245,10 +244,24 @@ def test_rrdb_in_tiles_of_the_default_overlap(lively_rrdb):
     assert_no_seams(upscaler, PHOTO, tiled, expected)
 
 
+class Replaced:
+    """A runner with another computation."""
+
+    def __init__(self, runner, compute):
+        self.__dict__ |= {"runner": runner, "compute": compute}
+
+    def __getattr__(self, name):
+        return getattr(self.runner, name)
+
+    def __call__(self, images, full_precision=False):
+        return self.compute(images, full_precision)
+
+
 def assert_no_seams(upscaler, photo, tiled, expected):
     """The mean step across each border of tiles is the whole image's there, to a twentieth of a grey level."""
     scale = upscaler.scale
-    upscaler._forward = lambda batch: tf.repeat(tf.repeat(batch, scale, axis=1), scale, axis=2)  # borders alone matter
+    repeated = lambda batch, _: batch.repeat(scale, axis=1).repeat(scale, axis=2)  # noqa: E731  (borders alone matter)
+    upscaler._runner = Replaced(upscaler._runner, repeated)
     places = [(row, column) for row, column, _ in upscaler.tiles(photo)]
     for axis in (0, 1):
         seams = {place[axis] for place in places} - {0}
@@ -279,7 +292,7 @@ def test_one_compiled_function_serves_every_tile_and_image():
     upscaler = Upscaler(model, tile=48, overlap=4)
     for shape in ((100, 130, 3), (47, 61, 3), (300, 20, 3)):
         upscaler(np.zeros(shape, np.uint8))
-    assert upscaler._forward.experimental_get_tracing_count() == 1
+    assert upscaler._runner._float32.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("batch", [2, 3, 100])
@@ -292,8 +305,8 @@ def test_batches_of_tiles_are_the_same(batch):
 def test_no_tile_is_larger_than_asked():
     sizes = []
     upscaler = Upscaler(compact_generator(2, filters=4, blocks=1), tile=50, overlap=7)
-    forward = upscaler._forward
-    upscaler._forward = lambda batch: sizes.append(batch.shape[1:3]) or forward(batch)
+    runner = upscaler._runner
+    upscaler._runner = Replaced(runner, lambda batch, full: sizes.append(batch.shape[1:3]) or runner(batch, full))
     upscaler(PHOTO)
     assert max(max(size) for size in sizes) <= 50
 
@@ -400,15 +413,15 @@ def test_exhausted_memory_halves_the_tile_and_goes_on(exhausting):
 def test_threads_that_run_out_of_memory_together_shrink_the_tiles_once():
     model = randomise(compact_generator(2, filters=4, blocks=1))
     upscaler, together = Upscaler(model, 64, 4, batch=4, notice=lambda line: None), threading.Barrier(2, timeout=60)
-    forward = upscaler._forward
+    runner = upscaler._runner
 
-    def exhausted(batch):
+    def exhausted(batch, full_precision):
         if batch.shape[0] > 1:
             together.wait()  # both have begun their rows
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-        return forward(batch)
+            raise MemoryError
+        return runner(batch, full_precision)
 
-    upscaler._forward = exhausted
+    upscaler._runner = Replaced(runner, exhausted)
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(upscaler, [PHOTO, PHOTO]))
     assert upscaler.tile == 64
@@ -419,11 +432,12 @@ def test_threads_that_run_out_of_memory_together_shrink_the_tiles_once():
 def test_memory_that_is_never_enough_is_said():
     model = compact_generator(2, filters=4, blocks=1)
     upscaler = Upscaler(model, 48, 8)
+    runner = upscaler._runner
 
-    def exhausted(batch):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    def exhausted(batch, full_precision):
+        raise MemoryError
 
-    upscaler._forward = exhausted
+    upscaler._runner = Replaced(runner, exhausted)
     with pytest.raises(UserError, match="memory ran out even for tiles of 32 pixels"):
         upscaler(PHOTO)
 

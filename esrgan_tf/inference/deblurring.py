@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.blur_kernels import check_noise, checked_kernel
-from esrgan_tf.inference.precision import Forward
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 
@@ -70,8 +69,8 @@ class DeblurringUpscaler(Upscaler):
                 f"the kernel has {columns}x{rows} pixels and the image {width}x{height}; it must be smaller"
             )
 
-    def _upscale(self, batch: np.ndarray, function: Forward, part_done: Callable[[float], None]) -> np.ndarray:
-        """Float `[B, h, w, 3]` in [0, 1] to the same enlarged, in [0, 1]; `function` is part of each iteration here."""
+    def _upscale(self, batch: np.ndarray, full_precision: bool, part_done: Callable[[float], None]) -> np.ndarray:
+        """Float `[B, h, w, 3]` in [0, 1] to the same enlarged, in [0, 1]; always in float32."""
         height, width = batch.shape[1:3]
         around = [
             fast_length(side + kernel - 1) for side, kernel in zip((height, width), self._kernel.shape, strict=True)

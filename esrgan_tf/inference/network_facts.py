@@ -1,13 +1,13 @@
 """Facts of a generator that tiles depend on."""
 
 import math
-from typing import Protocol
-
-import keras
+from typing import TYPE_CHECKING, Protocol
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.family import GeneratorOptions
-from esrgan_tf.weights.architecture import recognise_model
+
+if TYPE_CHECKING:
+    import keras
 
 
 class NetworkFacts(Protocol):
@@ -27,8 +27,10 @@ class NetworkFacts(Protocol):
     def peak_channels(self) -> float: ...
 
 
-def network_facts(model: keras.Model) -> NetworkFacts:
+def network_facts(model: "keras.Model") -> NetworkFacts:
     """The options of a recognised network, or cautious facts of another one."""
+    from esrgan_tf.weights.architecture import recognise_model
+
     try:
         options = recognise_model(model).options
     except UserError:

@@ -1,20 +1,20 @@
 """Images of any size through any generator, in memory that the tile bounds and not the image."""
 
-import functools
 import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.blur_kernels import check_noise
 from esrgan_tf.inference.memory import available_memory
-from esrgan_tf.inference.network_facts import network_facts
-from esrgan_tf.inference.precision import PRECISIONS, forward, forward_bfloat16, native_bfloat16
+from esrgan_tf.inference.runner import Runner
+
+if TYPE_CHECKING:
+    import keras
 
 # For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
 # (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
@@ -37,41 +37,39 @@ _GRID = 4
 
 
 class Upscaler:
-    """A generator made ready for whole images: one compiled function, applied to one tile after another.
+    """Upscales images of any size tile by tile, with any engine.
 
-    Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded; at the
-    image's own edges the network sees the edge. Where the overlap reaches as far as the network looks, tiles compute
-    what the whole image would. By default it does, up to 48 pixels (96 or 192 where the network packs 2x2 or 4x4 of
-    them) and a quarter of the tile. Threads may share one.
+    Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded. The image's
+    own edges are the network's. An overlap of the receptive field makes tiles equal to the whole image. By default the
+    overlap is the receptive field, up to 48 pixels and a quarter of the tile. After a pixel unshuffle by 2 or 4, the
+    limit is 96 or 192 pixels. Threads may share an upscaler.
 
     Args:
-        model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with one channel more for the noise level.
+        network: a `Runner`; or a Keras generator of float32 `[B, H, W, C]` in [0, 1], which runs in TensorFlow.
         tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
-        overlap: input pixels of surroundings, rounded up to a multiple of 4 and of what the network packs; None: chosen
+        overlap: input pixels of surroundings, rounded up to a multiple of 4 and of the pixel unshuffle; None: chosen
             by the network, as above.
-        batch: how many tiles are computed at once.
+        batch: number of tiles that are computed at once.
         ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
-        notice: called with a line when memory runs out and smaller tiles are tried, and once when an image is enlarged
-            in tiles by a network that weighs its channels by the whole image.
-        noise: standard deviation of the image's noise, of 255, for generators that take it.
-        min_overlap: the minimum of `overlap` if that is None.
-        precision: what is computed in, `float32` or `bfloat16`; `auto` is float32, but bfloat16 for 8-bit images where
-            the processor or GPU has instructions for it. It does not depend on earlier images.
+        notice: called with a line when memory runs out and smaller tiles are tried. Also called once when a network
+            with global pooling upscales an image in tiles.
+        noise: standard deviation of the image's noise, of 255, for noise-conditioned Keras generators.
+        min_overlap: least overlap if `overlap` is None.
+        precision: of a Keras generator and 8-bit images: `float32`, `bfloat16` or `auto`, as for `KerasRunner`.
 
     Attributes:
-        scale: how many times larger the result is.
+        scale: the upscaling factor.
         channels: of the images that the generator takes, without the noise level.
         tile: as above; smaller once memory has run out.
-        precision: what 8-bit images are computed in, `float32` or `bfloat16`.
+        precision: of 8-bit images, `float32` or `bfloat16`.
 
     Raises:
-        UserError: a tile that its overlap fills, numbers below their least, a noise level for a generator that takes
-            none, or bfloat16 for a network that is none of ours.
+        UserError: a tile that its overlap fills, numbers below their least, or as `KerasRunner`.
     """
 
     def __init__(
         self,
-        model: keras.Model,
+        network: "Runner | keras.Model",
         tile: int | None = None,
         overlap: int | None = None,
         batch: int = 1,
@@ -86,29 +84,23 @@ class Upscaler:
         if batch < 1:
             raise UserError(f"batch {batch}: the least is 1")
         check_noise(noise)
-        facts = network_facts(model)
-        if noise and not facts.takes_noise_level:
-            raise UserError(f"noise {noise:g}: the model takes no noise level, as DPSR's network does")
+        if not isinstance(network, Runner):
+            from esrgan_tf.inference.engines.keras_engine import KerasRunner
+
+            network = KerasRunner(network, precision, noise / 255)
+        facts = network.facts
         self.noise = noise
-        self.channels = facts.image_channels
-        self._batch, self._ensemble, self._notice = batch, ensemble, notice
-        if precision not in PRECISIONS:
-            raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
-        self._prepare = functools.partial(forward_bfloat16 if precision == "bfloat16" else forward, model, noise / 255)
-        self._of_8_bits = native_bfloat16(model, noise / 255) if precision == "auto" else None
-        self.precision = "bfloat16" if precision == "bfloat16" or self._of_8_bits else "float32"
+        self.channels, self.scale, self.precision = facts.image_channels, network.scale, network.precision
+        self._runner, self._batch, self._ensemble, self._notice = network, batch, ensemble, notice
         self._lock = threading.Lock()  # held while what threads share is changed
         self._grid = math.lcm(_GRID, facts.size_multiple)
-        side = 2 * self._grid
-        small = (self._of_8_bits or self._forward)(tf.zeros((1, side, side, self.channels)))
-        self.scale, self._out_channels = small.shape[1] // side, small.shape[3]
         self._overlap_asked = overlap is not None
         if overlap is None:
             overlap = max(min_overlap, math.ceil(min(facts.receptive_field, _MAX_OVERLAP * facts.size_multiple)))
         self._overlap = -(-overlap // self._grid) * self._grid
         least = self._min_tile() if self._overlap_asked or tile is None else 4 * self._grid
         if tile is None:
-            tile = max(least, _affordable_tile(self._bytes_per_pixel(facts), batch))
+            tile = max(least, _affordable_tile(network, batch))
         if tile < least:
             raise UserError(
                 f"tile {tile} is too small for an overlap of {self._overlap} on each side; the least is {least}"
@@ -134,7 +126,7 @@ class Upscaler:
             UserError: other channels than the generator's, or memory runs out for the smallest tile.
         """
         height, width, channels = image.shape
-        if channels != self.channels and (channels, self.channels, self._out_channels) != (1, 3, 3):
+        if channels != self.channels and (channels, self.channels, self._runner.out_channels) != (1, 3, 3):
             raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
         self.check(height, width)
         if self._tiles_differ and max(height, width) > self.tile:
@@ -143,23 +135,22 @@ class Upscaler:
                 f"the network weighs its channels by all that it sees, here tiles of {self.tile} pixels: the result is "
                 "not quite that of the whole image, though no worse"
             )
-        function = self._forward_of(image)
         top = 0
         while top < height:
             before = self.tile, self._batch
             try:
                 bottom = top
-                for piece, (row, column), bottom in self._row_of_tiles(image, function, top, progress):
+                for piece, (row, column), bottom in self._row_of_tiles(image, top, progress):
                     yield row * self.scale, column * self.scale, piece
                     done = column * self.scale + piece.shape[1]
                     progress(top * width + (bottom - top) * done // self.scale)
                 top = bottom
-            except tf.errors.ResourceExhaustedError as error:
+            except MemoryError as error:
                 self._shrink(before, error)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
-        channels = 1 if image.shape[2] == 1 else self._out_channels
+        channels = 1 if image.shape[2] == 1 else self._runner.out_channels
         shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, channels)
         result = np.empty(shape, image.dtype)  # first: should it not fit, no time is lost
         for row, column, piece in self.tiles(image):
@@ -169,15 +160,7 @@ class Upscaler:
     def check(self, height: int, width: int) -> None:
         """Raises UserError where an image of this size cannot be enlarged."""
 
-    @functools.cached_property
-    def _forward(self):
-        """What images of more than 8 bits go through, and others where nothing is faster."""
-        return self._prepare()
-
-    def _forward_of(self, image):
-        return (self._of_8_bits if image.dtype == np.uint8 else None) or self._forward
-
-    def _row_of_tiles(self, image, function, top, progress):
+    def _row_of_tiles(self, image, top, progress):
         """Yields `(piece, its place in the input, the row below it)` from left to right."""
         height, width = image.shape[:2]
         with self._lock:  # another thread may be shrinking the tiles
@@ -194,7 +177,7 @@ class Upscaler:
             before, pixels = top * width + (y[2] - top) * same[0][1], (y[2] - top) * (same[-1][2] - same[0][1])
             upscaled = self._upscale(
                 batch.astype(np.float32) / np.iinfo(image.dtype).max,
-                function,
+                image.dtype != np.uint8,
                 lambda part, before=before, pixels=pixels: progress(before + round(part * pixels)),
             )
             upscaled = upscaled.mean(axis=3, keepdims=True) if gray else upscaled
@@ -204,23 +187,19 @@ class Upscaler:
                 )
                 yield piece[rows, keep], (y[1], x[1]), y[2]
 
-    def _upscale(self, batch, function, part_done):
+    def _upscale(self, batch, full_precision, part_done):
         """Float `[B, h, w, C]` in [0, 1] to the same enlarged; `part_done` may be told the share that is done."""
         if not self._ensemble:
-            return function(tf.constant(batch)).numpy()
-        total = 0.0
+            return self._runner(batch, full_precision)
+        total = np.zeros((), np.float32)
         for turns in range(4):
             for flip in (False, True):
                 turned = np.rot90(batch, turns, axes=(1, 2))
                 turned = turned[:, :, ::-1] if flip else turned
-                upscaled = function(tf.constant(np.ascontiguousarray(turned))).numpy()
+                upscaled = self._runner(np.ascontiguousarray(turned), full_precision)
                 upscaled = upscaled[:, :, ::-1] if flip else upscaled
                 total = total + np.rot90(upscaled, -turns, axes=(1, 2))
         return total / 8.0
-
-    def _bytes_per_pixel(self, facts):
-        """Memory per input pixel: several copies of the largest activation, and of the result."""
-        return 4 * (_ACTIVATIONS * facts.peak_channels + _RESULTS * self.scale**2 * self._out_channels)
 
     def _min_tile(self):
         return 2 * self._overlap + 4 * self._grid if self._overlap_asked else max(_MIN_TILE, 4 * self._grid)
@@ -270,10 +249,8 @@ def _spans(first, length, tile, overlap, grid):
         begin = end
 
 
-def _affordable_tile(bytes_per_pixel, batch):
-    """The side of a tile whose activations fit the budget."""
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    budget = _BUDGET[device]
-    if device == "CPU":
-        budget = min(budget, available_memory() // 4)
-    return min(_LARGEST_TILE[device], math.isqrt(int(budget / batch / bytes_per_pixel)))
+def _affordable_tile(runner, batch):
+    """The side of a tile whose activations fit the budget: copies of the largest, and of the result."""
+    numbers = _ACTIVATIONS * runner.facts.peak_channels + _RESULTS * runner.scale**2 * runner.out_channels
+    budget = min(_BUDGET[runner.device], available_memory() // 4 if runner.device == "CPU" else sys.maxsize)
+    return min(_LARGEST_TILE[runner.device], math.isqrt(int(budget / batch / 4 / numbers)))

@@ -1,5 +1,6 @@
-"""In what numbers a generator computes when it enlarges: float32, or bfloat16 where that is faster."""
+"""The engine of Keras and TensorFlow, for any generator and for GPUs."""
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from esrgan_tf.errors import UserError
+from esrgan_tf.inference.network_facts import network_facts
+from esrgan_tf.inference.runner import Runner
 from esrgan_tf.models.build_targets import BuildTarget, build_for
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 from esrgan_tf.weights.architecture import build, check_function, recognise_model
@@ -17,6 +20,48 @@ PRECISIONS = ("float32", "bfloat16", "auto")
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as Linux names them
 
 Forward = Callable[[tf.Tensor], tf.Tensor]
+
+
+class KerasRunner(Runner):
+    """A generator as one compiled function of TensorFlow.
+
+    Args:
+        model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with a channel for the noise level.
+        precision: of 8-bit images, `float32` or `bfloat16`. `auto` is bfloat16 if the processor or the GPU has
+            instructions for it, else float32.
+        noise: standard deviation of the image's noise in [0, 1], for noise-conditioned networks.
+
+    Raises:
+        UserError: a noise level for a network that takes none, another precision, or bfloat16 for an unknown network.
+    """
+
+    engine = "TensorFlow"
+
+    def __init__(self, model: keras.Model, precision: str = "float32", noise: float = 0.0):
+        if precision not in PRECISIONS:
+            raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
+        self.facts = network_facts(model)
+        if noise and not self.facts.takes_noise_level:
+            raise UserError(f"noise {255 * noise:g}: the model takes no noise level, as DPSR's network does")
+        self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        self._prepare = functools.partial(forward, model, noise)
+        rounded = forward_bfloat16 if precision == "bfloat16" else native_bfloat16 if precision == "auto" else None
+        self._bfloat16 = rounded and rounded(model, noise)
+        self.precision = "bfloat16" if self._bfloat16 else "float32"
+        side = 2 * self.facts.size_multiple
+        small = self(np.zeros((1, side, side, self.facts.image_channels), np.float32))
+        self.scale, self.out_channels = small.shape[1] // side, small.shape[3]
+
+    def __call__(self, images: np.ndarray, full_precision: bool = False) -> np.ndarray:
+        function = self._float32 if full_precision or self._bfloat16 is None else self._bfloat16
+        try:
+            return function(tf.constant(images)).numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(str(error)) from error
+
+    @functools.cached_property
+    def _float32(self):
+        return self._prepare()
 
 
 def forward(model: keras.Model, noise: float = 0.0) -> Forward:
