@@ -1,4 +1,4 @@
-"""ESRGAN for TensorFlow 2 and Keras 3: train it, publish it as a SavedModel, enlarge images with it."""
+"""ESRGAN for TensorFlow 2 and Keras 3: train it, publish it as a SavedModel, upscale images with it."""
 
 import importlib
 import importlib.metadata
@@ -20,13 +20,13 @@ __all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str):
-    # Imported on first use: the command line reports a mistake before TensorFlow's seconds of loading.
+    # Imported on first use, so that the command line reports a mistake before TensorFlow loads, which takes seconds.
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name == "__version__":
         try:
             return importlib.metadata.version("esrgan-tf")
-        except importlib.metadata.PackageNotFoundError:  # a clone that nobody installed
+        except importlib.metadata.PackageNotFoundError:  # a clone without an installed package
             return "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,4 +1,4 @@
-"""The one exception that means "you can fix this": the command line prints it as one line and exits 2."""
+"""The exception for mistakes that the user can correct; the command line prints it as one line and exits with 2."""
 
 import shlex
 import sys
@@ -8,23 +8,23 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake in a flag, a configuration, a path or a file; its message says what is wrong and what is right."""
+    """A mistake in a flag, a configuration, a path or a file; the message names the mistake and the correction."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of somebody else's says, cut for a one-line message; its type where it says nothing."""
+    """The first line of an exception's message, at most 160 characters; the type of an exception without message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{lines[0]:.160}" if lines else type(error).__name__
 
 
 def as_typed(command: str, *arguments: object) -> str:
-    """A command line to suggest, in the form that this process was started in.
+    """A command line to suggest, in the form in which the user started this process.
 
-    `esrgan-tf COMMAND …`, `python -m esrgan_tf COMMAND …`, or `python train.py …` with its neighbour `export.py`.
+    The form is `esrgan-tf COMMAND …`, `python -m esrgan_tf COMMAND …`, or `python train.py …` (also `export.py`).
     """
     program = Path(sys.argv[0])
     scripts = ("train", "export")
-    # Such a script puts its command before what was typed; a program of somebody else's may have its name.
+    # train.py and export.py insert their command into sys.argv; another program of that name does not.
     if program.stem in scripts and program.suffix == ".py" and sys.argv[1:2] == [program.stem] and command in scripts:
         start = f"python {shlex.quote(str(program.with_stem(command)))}"
     elif program.parts[-2:] == ("esrgan_tf", "__main__.py"):
@@ -35,7 +35,7 @@ def as_typed(command: str, *arguments: object) -> str:
 
 
 def listed(names: Collection[object], limit: int = 5) -> str:
-    """Joins `names` for a one-line message, cutting a long list: `a, b, c and 17 more`."""
+    """Joins `names` for a one-line message and shortens a long list: `a, b, c and 17 more`."""
     texts = [str(name) for name in names]
     if len(texts) <= limit:
         return ", ".join(texts)
@@ -43,15 +43,15 @@ def listed(names: Collection[object], limit: int = 5) -> str:
 
 
 def printable(text: object) -> str:
-    """`text` as one line that every UTF-8 terminal shows: what a name has of other bytes or of controls is escaped.
+    """`text` as one line that every UTF-8 terminal shows.
 
-    A byte that is no UTF-8 becomes `\\xe9`, a line break `\\n`.
+    Control characters and undecodable bytes are escaped: a byte that is not UTF-8 as `\\xe9`, a line break as `\\n`.
     """
     return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in str(text))
 
 
 def _escaped(character):
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that it cannot decode
+    if 0xDC80 <= code <= 0xDCFF:  # Python's surrogate escape of a byte that it cannot decode
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""Files and folders that are, at every moment, either the old ones or the new ones."""
+"""Atomic replacement of files and folders, locks, and checks of output paths."""
 
 import contextlib
 import errno
@@ -17,22 +17,23 @@ from filelock import FileLock
 
 from esrgan_tf.errors import UserError
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # how disks say that they have none
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # errors of file systems without locks
 _WINDOWS_LOOP = 1921  # ERROR_CANT_RESOLVE_FILENAME
 _TOKEN = 16  # hexadecimal digits that make a name unique
-_FOREIGN = 7 * 24 * 3600.0  # seconds
+_REMOTE_LOCK_AGE = 7 * 24 * 3600.0  # seconds
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write a file or a folder to.
+    """Yields a temporary path beside `target`, to which the caller writes a file or a folder.
 
-    At the end it is flushed to the disk and takes the place of `target`, or of what that links to. A folder replaces
-    nothing, or an empty one. On an error nothing is left of it; what a process that was killed left goes with the next.
-    Any number of threads, processes and machines may write the same target: the last one to end wins.
+    At the end the temporary file is flushed to the disk and replaces `target`, or the file to which `target` links. A
+    folder replaces only a missing or an empty folder. On an error the temporary file is deleted; the next call for
+    `target` deletes temporary files of killed processes. Any number of threads, processes and machines may write to
+    `target` at once: the last writer wins.
     """
     target = Path(os.path.realpath(target))
-    # A name may be as long as the disk allows; its end is what writers look at.
+    # The name may be as long as the file system allows; writers read the extension, so the end of the name is kept.
     name = os.fsencode(target.name)[-160:].decode(errors="ignore")
     for lock in target.parent.glob(f".*.{'?' * _TOKEN}.{glob.escape(name)}.lock"):
         _delete_leftover(lock)
@@ -49,42 +50,43 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def _delete_leftover(lock_file):
-    """Deletes what a lock file stands for, unless it is in use; with the lock held, since its owner may be about to."""
+    """Deletes the temporary file of a lock file that is not in use; holds the lock, since the owner may delete too."""
     if is_in_use(lock_file):
         return
-    with contextlib.suppress(OSError):  # held by now, or deleted by another who looks after leftovers
+    with contextlib.suppress(OSError):  # another process holds or has deleted the lock file by now
         with file_lock(lock_file, timeout=0):
             delete(lock_file.with_name(lock_file.name.removesuffix(".lock")))
             if os.name != "nt":
                 lock_file.unlink()
-        if os.name == "nt":  # where no open file can be deleted
+        if os.name == "nt":  # Windows deletes no open file
             lock_file.unlink(missing_ok=True)
 
 
 def unique_name() -> str:
-    """This machine's name, a dot, and random digits."""
+    """This machine's name, a dot and random hexadecimal digits."""
     return f"{_machine()}.{secrets.token_hex(_TOKEN // 2)}"
 
 
 def file_lock(path: Path, timeout: float = -1) -> FileLock:
-    """A lock on a file, exclusive among threads, processes and, where the disk does it, machines.
+    """A lock on a file, exclusive among threads, processes and, if the file system supports it, machines.
 
-    To acquire it raises TimeoutError after so many seconds (never, if negative), and OSError with one of `NO_LOCKS`
-    where the disk has no locks. The system releases it when the process ends.
+    `acquire` raises TimeoutError after `timeout` seconds (never, if negative). On a file system without locks it raises
+    OSError with an error number of `NO_LOCKS`. The system releases the lock when the process ends.
 
     Raises:
         OSError: the file cannot be written.
     """
-    with open(
-        path, "a", encoding="utf-8"
-    ):  # filelock takes some reasons why it cannot for a lock that is held, and waits
+    # filelock waits on some of the errors that this raises.
+    with open(path, "a", encoding="utf-8"):
         pass
     return FileLock(path, timeout=timeout, poll_interval=0.02, fallback_to_soft=False)
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether somebody holds the lock of a file, which need not be writable. None where that cannot be told: without
-    locks, or without permission to read."""
+    """Whether a process holds the lock of a file, which need not be writable.
+
+    None if the file system has no locks, or if the file may not be read.
+    """
     try:
         if sys.platform != "win32":
             import fcntl
@@ -111,8 +113,8 @@ def is_locked(path: Path) -> bool | None:
 
 @contextlib.contextmanager
 def in_use(lock_file: Path) -> Iterator[None]:
-    """Holds a lock file of a `unique_name`, by which `is_in_use` knows; it is deleted at the end."""
-    lock = file_lock(lock_file, timeout=60)  # it is new, and nobody else's
+    """Holds the lock of a file with a `unique_name` in its name, and deletes the file at the end."""
+    lock = file_lock(lock_file, timeout=60)  # a new file, so no other process holds it for long
     try:
         lock.acquire()
     except OSError as error:
@@ -122,23 +124,23 @@ def in_use(lock_file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        with contextlib.suppress(OSError):  # on Windows another process may be looking at it
+        with contextlib.suppress(OSError):  # on Windows another process may have the file open
             lock_file.unlink(missing_ok=True)
 
 
 def is_in_use(lock_file: Path) -> bool:
-    """Whether a lock file is held, as far as can be told.
+    """Whether a lock file is held or may be held.
 
-    Another machine's lock counts as held for a week after it was made: locks of some shared disks are one machine's
-    alone.
+    A lock of another machine counts as held for a week after its creation, because some shared file systems do not
+    share locks between machines.
     """
     if is_locked(lock_file) is not False:
         return True
     if f".{_machine()}." in lock_file.name:
         return False
     try:
-        return time.time() - lock_file.stat().st_mtime < _FOREIGN
-    except OSError:  # it was just deleted
+        return time.time() - lock_file.stat().st_mtime < _REMOTE_LOCK_AGE
+    except OSError:  # another process has just deleted it
         return False
 
 
@@ -147,7 +149,7 @@ def _machine():
 
 
 def _replace(staging, target):
-    """`os.replace`; on Windows again and again for two seconds, while another process has the target open."""
+    """`os.replace`; on Windows it retries for two seconds while another process has the target open."""
     for attempt in range(40):
         try:
             os.replace(staging, target)
@@ -159,7 +161,7 @@ def _replace(staging, target):
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder. Cut in between, it leaves a hidden name and not half a folder under its own."""
+    """Deletes a file or a folder; an interruption leaves a hidden remainder, which the next call deletes."""
     for leftover in path.parent.glob(f".removed.*.{glob.escape(path.name)}"):
         delete(leftover)
     hidden = path.with_name(f".removed.{secrets.token_hex(_TOKEN // 2)}.{path.name}")
@@ -168,7 +170,7 @@ def remove(path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    """Deletes a file, a folder with all that is in it, or nothing where there is nothing."""
+    """Deletes a file, or a folder with its content; does nothing if `path` does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -176,34 +178,34 @@ def delete(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Waits until a file or a folder is on the disk, where a power cut cannot undo it."""
-    windows = os.name == "nt"  # flushes what is open for writing, and opens no folders
+    """Waits until a file or a folder is on the disk, so that it survives a power cut."""
+    windows = os.name == "nt"  # flushes only files that are open for writing, and opens no folders
     if windows and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks do not know it, for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot flush folders
             raise
     finally:
         os.close(descriptor)
 
 
 def check_new(target: Path) -> None:
-    """Refuses a place to write to where there is something, or that no folder can hold.
+    """Refuses an output path that exists or cannot be created.
 
     Raises:
-        UserError: `target` exists, lies below a file, or is what elsewhere stands for standard output.
+        UserError: `target` exists, has a file among its parent folders, or is `-` (standard output).
     """
     if target == Path("-"):
-        raise UserError("-: standard output takes none of what is written here; name a file or a folder")
+        raise UserError("-: this output cannot go to standard output; name a file or a folder")
     check_absent(target)
     check_folder(target)
 
 
 def check_absent(path: Path) -> None:
-    """Refuses to write over something.
+    """Refuses to overwrite a file or a folder.
 
     Raises:
         UserError: `path` exists.
@@ -213,10 +215,10 @@ def check_absent(path: Path) -> None:
 
 
 def check_folder(target: Path) -> None:
-    """Refuses a place to write to that no folder can hold.
+    """Refuses an output path that has a file, or a broken link, among its parent folders.
 
     Raises:
-        UserError: `target` lies below a file, or below a link that leads nowhere.
+        UserError: a parent of `target` is a file, a broken link, or a link to itself.
     """
     for parent in target.absolute().parents:
         try:
@@ -235,5 +237,5 @@ def check_folder(target: Path) -> None:
 
 
 def is_loop(error: OSError) -> bool:
-    """Whether a name could not be followed because links lead to one another."""
+    """Whether the error is a loop of symbolic links."""
     return error.errno == errno.ELOOP or getattr(error, "winerror", None) == _WINDOWS_LOOP

@@ -1,4 +1,4 @@
-"""The training losses, under the name that programs import them by."""
+"""The training losses under their public import path."""
 
 from esrgan_tf.training.losses import (
     perceptual_loss,

@@ -1,4 +1,4 @@
-"""PSNR and SSIM, under the name that programs import them by."""
+"""PSNR and SSIM under their public import path."""
 
 from esrgan_tf.evaluation.metrics import psnr, ssim
 

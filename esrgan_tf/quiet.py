@@ -1,4 +1,4 @@
-"""TensorFlow and other native code without their lines on the terminal. For commands: it changes the whole process."""
+"""Suppression of native libraries' log lines on the terminal, such as TensorFlow's at its import."""
 
 import contextlib
 import gc
@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keeps TensorFlow's start-up lines, which no flag turns off, out of the terminal while it is imported.
+    """Suppresses TensorFlow's start-up lines, which no flag turns off, during its import.
 
-    They come from native code, so the file descriptor is redirected. They are shown after all where they matter: on an
-    error, and where there is an NVIDIA device that TensorFlow does not see.
+    Native code writes the lines, so the file descriptor of standard error is redirected. The lines are printed
+    afterwards on an error, and if the machine has an NVIDIA device that TensorFlow does not detect.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_native() as show:
-        gc.disable()  # it would look through TensorFlow's objects again and again: a second of every command
+        gc.disable()  # repeated collections over TensorFlow's objects take a second per command
         try:
-            with _absent("matplotlib"):  # Keras looks for it at its start, for pictures that nobody asks it for: 0.6 s
+            with _hidden_module("matplotlib"):  # Keras imports it for plots that are not used here: 0.6 s
                 import tensorflow as tf
             yield
             if not tf.config.list_physical_devices("GPU") and os.path.exists("/dev/nvidia0"):
@@ -31,9 +31,9 @@ def quiet_tensorflow() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_native() -> Iterator[Callable[[], None]]:
-    """Keeps what is written to standard error, by native code too, out of the terminal.
+    """Suppresses output to standard error, native code's included.
 
-    It is shown after all on an error, or if the function that is given is called.
+    The output is printed afterwards on an error, or if the caller calls the function that this yields.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -60,8 +60,8 @@ def quiet_native() -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """What is imported meanwhile does not find the module, unless it is imported already."""
+def _hidden_module(module: str) -> Iterator[None]:
+    """Hides a module from imports, unless it is imported already."""
     if module in sys.modules:
         yield
         return

@@ -1,7 +1,7 @@
-"""What a key of the configuration may hold and what it means, which both stand in its annotation.
+"""Bounds, choices and meanings of configuration keys, which annotations hold.
 
-A section is a frozen dataclass. Each field is a key, `steps: Annotated[int, AtLeast(1), "its meaning"] = 1000`, but
-those that are marked `Inferred`, which files and other sections tell.
+A section is a frozen dataclass. Each field is a key, such as `steps: Annotated[int, AtLeast(1), "meaning"] = 1000`.
+Fields that are marked `Inferred` are no keys: files and other sections determine their values.
 """
 
 import dataclasses
@@ -18,19 +18,19 @@ from esrgan_tf.errors import UserError
 
 @dataclass(frozen=True)
 class Between:
-    """The least and the most that a number, or each of several, may be; None is no limit."""
+    """The least and the greatest allowed value of a number, or of each number in a list; None is no limit."""
 
     least: float | None
     most: float | None
 
 
 def AtLeast(least: float) -> Between:
-    """No number below `least`."""
+    """The bounds of a number that is `least` or greater."""
     return Between(least, None)
 
 
 class OneOf:
-    """The only values that there are, the last of them with a word on each: `OneOf("div2k", folder="your images")`."""
+    """The allowed values of a key. A keyword argument explains its value: `OneOf("div2k", folder="your images")`."""
 
     def __init__(self, *choices, **explained: str):
         self._choices = {**dict.fromkeys(choices, ""), **explained}
@@ -55,7 +55,7 @@ Weights = dict[str, float]
 
 
 def keys_of(section: type) -> dict[str, tuple]:
-    """`{key: (its type, its marks: bounds, choices, meaning)}` of a section, in order."""
+    """`{key: (type, annotations)}` of a section, in order; the annotations are bounds, choices and meanings."""
     return _keys_of(section)
 
 
@@ -75,7 +75,7 @@ def _keys_of(section):
 def meaning_of(section: type, key: str) -> list[str | OneOf]:
     """The texts and choices that explain a key, in order.
 
-    A section that only changes the default of a key of its base has the base's.
+    A section inherits them from its base class if it only changes the key's default.
     """
     bases = [cls for cls in section.__mro__ if dataclasses.is_dataclass(cls) and key in keys_of(cls)]
     explained = [[mark for mark in keys_of(cls)[key][1] if isinstance(mark, str | OneOf)] for cls in bases]
@@ -83,13 +83,13 @@ def meaning_of(section: type, key: str) -> list[str | OneOf]:
 
 
 def converted(section: type, key: str, value, title: str):
-    """A value as YAML has it, in the type of its key.
+    """Converts a value that YAML has read to the type of its key.
 
     Args:
-        title: of the section, for messages.
+        title: the section's name, for messages.
 
     Raises:
-        UserError: another type, or out of bounds.
+        UserError: the value has another type, or is out of bounds.
     """
     wanted, marks = keys_of(section)[key]
     name = f"{title}.{key}"
@@ -97,7 +97,7 @@ def converted(section: type, key: str, value, title: str):
     if result is _WRONG:
         default = getattr(section(), key)
         example = list(default) if isinstance(default, tuple) else default
-        like = f", like {yaml.safe_dump(example, default_flow_style=True).strip()}" if wanted in _SHOWN else ""
+        like = f", like {yaml.safe_dump(example, default_flow_style=True).strip()}" if wanted in _WITH_EXAMPLE else ""
         raise UserError(f"{name}: {value!r} is not {_TYPE_NAMES[wanted]}{like}")
     for mark in marks:
         if isinstance(mark, OneOf) and result not in mark:
@@ -109,9 +109,9 @@ def converted(section: type, key: str, value, title: str):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a message on an unknown name: the one that was meant, or all."""
+    """The last part of a message on an unknown name: the nearest name, or all names."""
     names = list(names)
-    # A key given without its section is the commonest slip: look for its last part first.
+    # The commonest mistake is a key without its section, so the last parts are compared first.
     last = name.split(".")[-1]
     same = [candidate for candidate in names if candidate.split(".")[-1] == last]
     close = same or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
@@ -119,7 +119,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def as_plain(values: typing.Any) -> typing.Any:
-    """All keys of a section, or of sections in one, as YAML knows them: dictionaries, lists, texts and numbers."""
+    """All keys of a section, or of nested sections, as YAML's types: dictionaries, lists, texts and numbers."""
     if dataclasses.is_dataclass(values):
         name = getattr(values, "name", None)
         return ({} if name is None else {"name": name}) | {
@@ -151,7 +151,7 @@ _TYPE_NAMES = {
     Pair: "a list of two numbers, the smaller first",
     Weights: "a mapping of names to weights",
 }
-_SHOWN = (tuple[int, ...], Pair, Weights)  # by the key's own default
+_WITH_EXAMPLE = (tuple[int, ...], Pair, Weights)  # types for which messages show the key's default
 
 
 def _to_type(wanted, value):
@@ -168,7 +168,7 @@ def _to_type(wanted, value):
     if wanted is float:
         return _to_float(value)
     if wanted is int:
-        if isinstance(value, str | float):  # 1e6 is a fair way to write a number of steps
+        if isinstance(value, str | float):  # users write a number of steps as 1e6
             number = _to_float(value)
             value = int(number) if number is not _WRONG and number == int(number) else _WRONG
         return value if isinstance(value, int) and not isinstance(value, bool) else _WRONG

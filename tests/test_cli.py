@@ -209,7 +209,7 @@ MISTAKES = {
     ),
     "convert to standard output": (
         ("convert", "{tmp}/gray.safetensors", "-"),
-        "-: standard output takes none of what is written here; name a file or a folder",
+        "-: this output cannot go to standard output; name a file or a folder",
     ),
     "interpolate to standard output": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "0.5", "--output", "-"),

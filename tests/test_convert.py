@@ -165,14 +165,14 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
         ("x4.TFLITE", "a LiteRT model, which is written but not read"),
         ("x4.weights.h5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
         ("x4.hdf5", "an HDF5 file, as Keras 2 wrote models and Keras 3 writes weights alone"),
-        ("saved_model.pb", "a TensorFlow graph; of a SavedModel, name the folder"),
+        ("saved_model.pb", "a TensorFlow graph; for a SavedModel, name the folder"),
         ("variables.data-00000-of-00001", "part of a TensorFlow checkpoint"),
         ("x4.gguf", "a GGUF model"),
         ("x4.npz", "an archive of NumPy arrays"),
-        ("config.yaml", "a configuration; of a run, name the folder"),
+        ("config.yaml", "a configuration; for a run, name the folder"),
         ("model.tar.gz", "an archive; unpack it"),
-        ("photo.png", "not a file of weights that is known"),
-        ("x4", "not a file of weights that is known"),
+        ("photo.png", "not a weights file of a known format"),
+        ("x4", "not a weights file of a known format"),
     ],
 )
 def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_main):
@@ -316,7 +316,7 @@ def test_a_saved_model_that_touches_files_is_not_run(kind, saved, tmp_path, run_
     (tmp_path / "mark").unlink(missing_ok=True)
     status, _, err = run_main("convert", tmp_path / "evil", tmp_path / "new.keras")
     assert status == 2
-    assert "which is no part of a network; it was not run" in err
+    assert "which is no part of a network; expected a SavedModel" in err
     assert not (tmp_path / "mark").exists()
 
 
@@ -454,7 +454,7 @@ def test_a_start_that_computes_something_else_is_refused(tiny_config, tmp_path, 
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run")
     status, _, err = run_main(*command, "--init_from", tmp_path / "other.keras")
     assert status == 2
-    assert "layer body_0_rdb1_scale is set otherwise" in err
+    assert "layer body_0_rdb1_scale has another configuration" in err
     assert not (tmp_path / "run").exists()
 
 

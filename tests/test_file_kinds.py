@@ -78,13 +78,13 @@ FOREIGN = {
     "web page in UTF-16": ("\ufeff<html><body>no</body></html>".encode("utf-16-le"), "a web page"),
     "answer in XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML text, not weights"),
     "network of OpenVINO": (b'<?xml version="1.0"?>\n<net name="x4" version="11">', "a network of OpenVINO"),
-    "answer in JSON": (b'{"error": "Repository not found"}', "a JSON text, such as the answer of a server"),
+    "answer in JSON": (b'{"error": "Repository not found"}', "a JSON text, such as a server's response"),
     "Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 67\n",
-        "a Git LFS pointer, not the file that it stands for; run git lfs pull",
+        "a Git LFS pointer to a file, not the file; run git lfs pull",
     ),
     "nothing": (b"", "an empty file"),
-    "zero bytes": (bytes(9000), "a file of zero bytes, as an unfinished download leaves"),
+    "zero bytes": (bytes(9000), "a file of zero bytes, probably an unfinished download"),
     "text": (b"please put the weights here\n", "a text file, not weights" + EXPECTED),
     "YAML": (b"# options\nname: x4\nscale: 4\n", "a YAML text, not weights" + EXPECTED),
     "PNG": (pictured("PNG"), f"a PNG {PICTURE}"),
@@ -110,7 +110,7 @@ FOREIGN = {
     "7z": (b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24), "an archive (7z); unpack it"),
     "rar": (b"Rar!\x1a\x07\x01\0" + bytes(24), "an archive (rar); unpack it"),
     "zstd": (b"\x28\xb5\x2f\xfd\x04\0" + bytes(20), "an archive (zstd); unpack it"),
-    "PyTorch's tar": (tarred("sys_info", "pickle", "storages", "tensors"), "of PyTorch's oldest format (tar)"),
+    "PyTorch's tar": (tarred("sys_info", "pickle", "storages", "tensors"), "in PyTorch's oldest format (tar)"),
     "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x052.0.1:\x90\x01", "an ONNX model, which is written but not read"),
     "LiteRT": (b"\x1c\0\0\0TFL3\x14\0 \0", "a LiteRT model, which is written but not read" + EXPECTED),
     "GGUF": (b"GGUF\3\0\0\0" + bytes(20), "a GGUF model" + EXPECTED),
@@ -118,7 +118,7 @@ FOREIGN = {
     "NumPy": (b"\x93NUMPY\1\0v\0{'descr': '<f4'", "a NumPy array" + EXPECTED),
     "network of ncnn": (b"7767517\n43 60\nInput data 0 1 data\n", "a network of ncnn" + EXPECTED),
     "PDF": (b"%PDF-1.7\n%", "a PDF document, not weights" + EXPECTED),
-    "file of macOS": (b"\0\x05\x16\x07\0\2\0\0Mac OS X", "a file of macOS on another file"),
+    "file of macOS": (b"\0\x05\x16\x07\0\2\0\0Mac OS X", "macOS metadata of another file"),
 }  # fmt: skip
 
 
@@ -265,17 +265,17 @@ def test_the_average_is_taken_and_a_line_says_so(case, tmp_path):
         assert_holds(load_torch_network(path, say_choice=lines.append), AVERAGE)
         (line,) = lines
         begin, _, end = line.partition("; the file also holds ")
-        assert begin == f"{path}: {taken} (the average) was taken"
+        assert begin == f"{path}: {taken} (the average) was selected"
         assert set(end.split(", ")) == set(others.split(", "))
 
 
 def test_every_command_says_which_network_was_taken(photos, tmp_path, run_main, capfd):
     torch.save({"params": COMPACT, "params_ema": AVERAGE}, tmp_path / "x.pth")
-    line = f"{tmp_path / 'x.pth'}: params_ema (the average) was taken; the file also holds params\n"
+    line = f"{tmp_path / 'x.pth'}: params_ema (the average) was selected; the file also holds params\n"
     status, out, err = run_main("convert", tmp_path / "x.pth", tmp_path / "x.safetensors")
     assert (status, err) == (0, "")
     assert f"note: {line}" in out
-    assert "was taken" not in run_main("convert", tmp_path / "x.safetensors", tmp_path / "y.safetensors")[1]
+    assert "was selected" not in run_main("convert", tmp_path / "x.safetensors", tmp_path / "y.safetensors")[1]
     status, _, err = run_main(
         "upscale", photos / "coffee.png", "--output", tmp_path / "x.png", "--model", tmp_path / "x.pth"
     )
@@ -296,15 +296,15 @@ def test_a_discriminator_is_taken_where_one_is_wanted(tmp_path):
 REFUSED = {
     "two generators": (
         {"net_a": COMPACT, "net_b": AVERAGE},
-        "holds 2 networks: net_a (SRVGGNetCompact), net_b (SRVGGNetCompact); save the state dict of the one",
+        "holds 2 networks (net_a (SRVGGNetCompact), net_b (SRVGGNetCompact)); save the state dict of the network",
     ),
     "two averages": (
         {"a_ema": COMPACT, "b_ema": AVERAGE, "a": AVERAGE},
-        "holds 2 networks: a_ema (SRVGGNetCompact), b_ema (SRVGGNetCompact); ",
+        "holds 2 networks (a_ema (SRVGGNetCompact), b_ema (SRVGGNetCompact)); ",
     ),
     "an average of another network": (
         {"x_ema": COMPACT, "y": RESIDUAL},
-        "holds 2 networks: x_ema (SRVGGNetCompact), y (RRDBNet); ",
+        "holds 2 networks (x_ema (SRVGGNetCompact), y (RRDBNet)); ",
     ),
     "an incomplete generator beside a discriminator": (
         {"net_g": {name: RESIDUAL[name] for name in RESIDUAL if name != "conv_hr.bias"}, "net_d": UNET},
@@ -312,12 +312,12 @@ REFUSED = {
     ),
     "an optimizer's state": (
         {"epoch": 3, "iter": 9, "optimizers": [OPTIMIZER], "schedulers": [{}]},
-        "holds the state of an optimizer, to resume a training, and no network; the network is in another file",
+        "holds an optimizer's state and no network; the network is in another file",
     ),
-    "an optimizer alone": (OPTIMIZER, "holds the state of an optimizer, to resume a training, and no network"),
+    "an optimizer alone": (OPTIMIZER, "holds an optimizer's state and no network"),
     "an optimizer of Lightning": (
         {"optimizer_states": [OPTIMIZER], "scale": torch.ones(1)},
-        "holds the state of an optimizer",
+        "holds an optimizer's state",
     ),
     "a whole network": (
         reference.Compact(2, 4, 1),
@@ -502,10 +502,10 @@ def test_a_program_in_a_keras_model_never_runs_under_another_name(tmp_path):
 
 def test_pickles_that_are_not_read_are_one_line(tmp_path):
     torch.save(COMPACT, tmp_path / "x.pth", pickle_protocol=4)
-    with pytest.raises(UserError, match=r"x\.pth was saved with a pickle protocol that is not read; save it again"):
+    with pytest.raises(UserError, match=r"x\.pth was saved with an unsupported pickle protocol; save it again"):
         load_network(tmp_path / "x.pth")
     (tmp_path / "x.pth").write_bytes(pickle.dumps({"a": 1}, protocol=4))
-    with pytest.raises(UserError, match=r"x\.pth is not a PyTorch file, but a pickle that something else wrote; save"):
+    with pytest.raises(UserError, match=r"x\.pth is not a PyTorch file, but a pickle of another program; save"):
         load_network(tmp_path / "x.pth")
 
 
@@ -514,7 +514,7 @@ GIVEN = {
     **{f"R17/pointer.{end}": "is a Git LFS pointer" for end in ("pth", "safetensors", "keras")},
     **{f"R17/empty.{end}": "is an empty file" for end in ("pth", "safetensors", "keras")},
     "R17/picture.pth": "is a PNG picture",
-    "R18/9.state": "holds the state of an optimizer",
+    "R18/9.state": "holds an optimizer's state",
 }
 # With the prefix under which PyTorch and safetensors find the weights.
 GIVEN_WEIGHTS = {

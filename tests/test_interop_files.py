@@ -205,10 +205,10 @@ NOT_RECOGNISED = {
         changed(BASICSR, conv_up20000__weight=torch.zeros(1)),
         "it has an up-sampling stage number 20000",
     ),
-    "a name of two lines": (prefixed(BASICSR, "first\nsecond."), "the names of its tensors cannot be printed"),
+    "a name of two lines": (prefixed(BASICSR, "first\nsecond."), "its tensors' names have control characters"),
     "two networks": (
         {"net_a": BASICSR, "net_b": COMPACT},
-        "holds 2 networks: net_a (RRDBNet), net_b (SRVGGNetCompact); save the state dict of the one that you want",
+        "holds 2 networks (net_a (RRDBNet), net_b (SRVGGNetCompact)); save the state dict of the network that you want",
     ),
     "NaN": (changed(BASICSR, conv_hr__bias=NAN), "values that are not finite in conv_hr.bias"),
     "infinity": (changed(BASICSR, conv_hr__bias=1 / torch.zeros(8)), "values that are not finite in conv_hr.bias"),
@@ -413,6 +413,6 @@ def test_a_pytorch_that_cannot_be_imported_is_one_line(trouble, tmp_path, monkey
         with pytest.raises(UserError) as error:
             open_tensors(path) if path.exists() else check_torch(path)
         assert str(error.value) == (
-            f"{path}: this format needs PyTorch, and the torch that is installed cannot be imported (libtorch_cpu.so: "
+            f"{path}: this format needs PyTorch, and the installed package torch cannot be imported (libtorch_cpu.so: "
             "cannot open shared object file:); pip install --force-reinstall torch, or use .safetensors"
         )

@@ -1,1 +1,1 @@
-"""Networks by name: those in the package, and those that others have published."""
+"""Models by name (bundled and downloadable ones), and weights files of all readable formats."""

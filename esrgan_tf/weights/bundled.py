@@ -1,25 +1,25 @@
-"""The trained networks that travel in the package: a weights file and a card each. Imports no TensorFlow."""
+"""The bundled models: trained networks in the package, each a weights file and a card. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import safe_open
 
-DEFAULT = "photo"  # what people enlarge is noisy and compressed; docs/bundled has the reasons
-TIMES_2 = "photo-x2"  # instead of DEFAULT, where twice as large is enough
-BLENDED = ("faithful", "sharp")  # between which alpha blends, from 0 to 1
+DEFAULT = "photo"  # users' images are mostly noisy and compressed; docs/bundled has the reasons
+TIMES_2 = "photo-x2"  # replaces DEFAULT if ×2 is enough
+BLENDED = ("faithful", "sharp")  # the models at alpha 0 and 1
 _FOLDER = Path(__file__).with_name("bundled_weights")
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """A trained network in the package.
+    """A bundled model.
 
     Attributes:
-        name: as `--model` takes it.
-        path: its weights, `.safetensors` in float16.
-        card: what it was trained on, for how long, and how well it does, in Markdown.
-        facts: what its file says of itself: `architecture`, `scale`, `parameters`, `licence`, `made_for`.
+        name: the value of `--model`.
+        path: the weights file, `.safetensors` in float16.
+        card: the model card in Markdown, with training data, duration and metrics.
+        facts: the metadata of the weights file: `architecture`, `scale`, `parameters`, `licence`, `made_for`.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Bundled:
 
     @property
     def scale(self) -> int:
-        """How many times larger it makes an image."""
+        """The upscaling factor."""
         return int(self.facts["scale"])
 
 
 def bundled_models() -> dict[str, Bundled]:
-    """All of them by name."""
+    """All bundled models by name."""
     models = {}
     for path in sorted(_FOLDER.glob("*.safetensors")):
         with safe_open(path, framework="numpy") as file:
@@ -43,5 +43,5 @@ def bundled_models() -> dict[str, Bundled]:
 
 
 def default_model(times: float | None = None) -> Bundled:
-    """What enlarges when nobody names a network; None is as many times as the network will."""
+    """The model that upscales by default; `times` is the wanted factor, or None for the model's own scale."""
     return bundled_models()[TIMES_2 if times is not None and times <= 2 else DEFAULT]

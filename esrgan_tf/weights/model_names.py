@@ -1,4 +1,4 @@
-"""From what a user calls a model to its file. Imports no TensorFlow."""
+"""Resolution of a model's name to its file. Imports no TensorFlow."""
 
 import difflib
 import sys
@@ -12,24 +12,24 @@ from esrgan_tf.weights.downloadable import Downloadable, downloadable_models, fe
 
 
 def report(line: str) -> None:
-    """Says something on standard error, beside whatever results go to standard output."""
+    """Prints a line on standard error, since results may go to standard output."""
     print(f"esrgan-tf: {line}", file=sys.stderr, flush=True)
 
 
 def find_model(name: str | Path, models_dir: str | Path | None = None, say: Callable[[str], None] = report) -> Path:
-    """The file or folder of a model: a path that exists, else a packaged model, else a published one.
+    """The file or folder of a model: an existing path, else a bundled model, else a downloadable model.
 
-    A published model is downloaded on its first use, and its file checked on each. Of any other file, the first bytes
-    are checked.
+    A downloadable model is downloaded at its first use, and its file is checked at each use. For other files the first
+    bytes are checked.
 
     Args:
-        models_dir: where downloaded models lie; else `$ESRGAN_TF_MODELS`, else the user's cache.
-        say: is given lines that tell of a download; else they go to standard error.
+        models_dir: the folder of downloaded models; by default `$ESRGAN_TF_MODELS`, or else the user's cache.
+        say: is called with lines on a download; by default they are printed on standard error.
 
     Raises:
-        UserError: nothing of that name; or it cannot be had, or not be read; or no file of weights.
+        UserError: no model has the name, the model cannot be downloaded or read, or the file is no weights file.
     """
-    found = _looked_up(name)
+    found = _resolve(name)
     if isinstance(found, Downloadable):
         return fetch(found, models_folder(models_dir), say)
     if found.is_file():
@@ -38,34 +38,34 @@ def find_model(name: str | Path, models_dir: str | Path | None = None, say: Call
 
 
 def path_of_model(name: str | Path, models_dir: str | Path | None = None) -> Path:
-    """What `find_model` returns, but nothing is downloaded or checked.
+    """The path that `find_model` returns, without a download or a check.
 
     Raises:
-        UserError: nothing of that name.
+        UserError: no file, folder or model has the name.
     """
-    found = _looked_up(name)
+    found = _resolve(name)
     return models_folder(models_dir) / found.file if isinstance(found, Downloadable) else found
 
 
 def scale_of(name: str) -> int | None:
-    """How many times larger the packaged or published model of that name makes images; None where a file tells."""
+    """The scale of a bundled or downloadable model; None for a file, a folder or an unknown name."""
     found = None if Path(name).exists() else _by_name(name)
     return None if found is None else found.scale
 
 
 def find_by_name(name: str) -> Bundled | Downloadable:
-    """The model of that name, in upper or lower case, whatever files there are.
+    """The bundled or downloadable model `name`, in upper or lower case; files of this name are ignored.
 
     Raises:
-        UserError: none, with the nearest names.
+        UserError: no model has the name; the message has the nearest names.
     """
     found = _by_name(name)
     if found is None:
-        raise UserError(f"no model of the name {name}{_nearest(name)}")
+        raise UserError(f"no model {name}{_nearest(name)}")
     return found
 
 
-def _looked_up(name) -> Path | Downloadable:
+def _resolve(name) -> Path | Downloadable:
     if str(name) and Path(name).exists():
         return Path(name)
     found = _by_name(str(name))
@@ -80,7 +80,7 @@ def _by_name(name):
 
 
 def _nearest(name):
-    """The end of a message: models with a name that holds what was given, else with one like it, three at most."""
+    """The last part of a message: at most three models with names that contain `name`, or else resemble it."""
     wanted = Path(name).name.lower()
     names = {known.lower(): known for known in bundled_models()}
     for model in downloadable_models().values():

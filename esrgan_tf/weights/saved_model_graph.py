@@ -1,4 +1,4 @@
-"""The operations and the named weights of a SavedModel, read before anything of it runs."""
+"""Operations and named weights of a SavedModel, read before the SavedModel is loaded."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from esrgan_tf.errors import UserError
 
-# Operations with effects that a network has. All others read or write files, talk to other machines, or keep a state.
+# Stateful operations of networks. All other stateful operations access files, the network, or a state.
 _HARMLESS = {
     *("VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "StatefulPartitionedCall", "PartitionedCall", "NoOp"),
     *("Placeholder", "StatefulIf", "StatefulWhile"),
@@ -14,29 +14,29 @@ _HARMLESS = {
 
 
 def check_operations(folder: Path) -> None:
-    """Refuses graphs with effects outside of the network, in whatever is run when it is loaded or called.
+    """Refuses a SavedModel with operations that have side effects, in any function that loading or a call runs.
 
     Raises:
-        UserError: an operation reads or writes files, say, or is not known; or `saved_model.pb` is damaged.
+        UserError: an operation is unknown or has side effects, such as file access; or `saved_model.pb` is damaged.
     """
     from tensorflow.python.framework import op_def_registry
 
     for graph in _parsed(folder).meta_graphs:
         functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
-        # What saves and restores checkpoints by file names is no function of an object; the loader does without it.
-        waiting = [name for name in graph.object_graph_def.concrete_functions if name in functions]
-        seen = set(waiting)
-        while waiting:
-            for node in functions[waiting.pop()]:
-                called = [node.op, *_called_by(node)]
-                waiting += [name for name in called if name in functions and name not in seen]
+        # The functions that save and restore checkpoints belong to no object; the loader does not run them.
+        unchecked = [name for name in graph.object_graph_def.concrete_functions if name in functions]
+        seen = set(unchecked)
+        while unchecked:
+            for node in functions[unchecked.pop()]:
+                called = [node.op, *_called_functions(node)]
+                unchecked += [name for name in called if name in functions and name not in seen]
                 seen.update(called)
                 definition = op_def_registry.get(node.op)
                 known = node.op in functions or definition is not None
                 if not known or (definition is not None and definition.is_stateful and node.op not in _HARMLESS):
                     raise UserError(
-                        f"{folder} is not a SavedModel of esrgan-tf: its graph has the operation {node.op}, which is "
-                        "no part of a network; it was not run"
+                        f"{folder} was not run, since its graph has the operation {node.op}, which is no part of a "
+                        "network; expected a SavedModel of esrgan-tf"
                     )
 
 
@@ -97,7 +97,7 @@ def _parsed(folder):
     return file
 
 
-def _called_by(node):
+def _called_functions(node):
     for value in node.attr.values():
         if value.HasField("func"):
             yield value.func.name

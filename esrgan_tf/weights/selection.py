@@ -1,4 +1,4 @@
-"""The network among the tensors of a file: a training's checkpoint holds several, under any prefix."""
+"""Selection of a network from a file's tensors; a training checkpoint holds several networks, each under a prefix."""
 
 import contextlib
 import re
@@ -11,13 +11,13 @@ from esrgan_tf.errors import UserError, listed
 from esrgan_tf.weights.architecture import Architecture, UnknownArchitecture, recognise
 from esrgan_tf.weights.state_dicts import Tensors
 
-_DEEPEST = 30  # parts of a prefix
+_MAX_DEPTH = 30  # parts of a prefix
 _AVERAGE = re.compile(r"(?<![a-z])(ema|swa|avg|averaged?|shadow)|(ema|avg)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A network in the file: the tensors of these names, which begin with `prefix`."""
+    """A network in the file: the tensors `names`, each of which begins with `prefix`."""
 
     prefix: str
     names: tuple[str, ...]
@@ -35,27 +35,27 @@ class _Candidate:
 def read_network(
     file: Tensors, where: str, say: Callable[[str], None], discriminator: bool = False
 ) -> tuple[Architecture, dict[str, np.ndarray]]:
-    """The network that a file holds, and its tensors by the architecture's own names.
+    """The network in a file, and its tensors by the architecture's own names.
 
-    Any prefix under which all tensors together are a known network names a candidate. A moving average is preferred to
-    the network that it is of, and a generator to a discriminator.
+    Each prefix under which all tensors form a known network is a candidate. An average of weights (EMA, SWA) is
+    preferred to the network itself, and a generator to a discriminator.
 
     Args:
-        where: what messages begin with, such as the file's name.
-        say: is given a line where there was a choice.
+        where: the start of messages, such as the file's name.
+        say: is called with a line if the file holds other networks too.
         discriminator: prefer a discriminator.
 
     Raises:
-        UserError: no candidate, or several of the same right.
+        UserError: no candidate, or several different candidates of equal preference.
     """
-    shapes, (taken, *others) = _remaining(file, where, discriminator)
-    state = _state(file, taken)
-    _check_equal(file, where, taken, state, others)
-    rest = _others(shapes, taken)
+    shapes, (selected, *others) = _remaining(file, where, discriminator)
+    state = _read_state(file, selected)
+    _check_equal(file, where, selected, state, others)
+    rest = _other_kernels(shapes, selected)
     if rest:
-        average = " (the average)" if taken.is_average else ""
-        say(f"{where}: {taken.label}{average} was taken; the file also holds {listed(rest, 3)}")
-    return taken.architecture, state
+        average = " (the average)" if selected.is_average else ""
+        say(f"{where}: {selected.label}{average} was selected; the file also holds {listed(rest, 3)}")
+    return selected.architecture, state
 
 
 def recognise_network(file: Tensors, where: str, discriminator: bool = False) -> Architecture:
@@ -64,70 +64,70 @@ def recognise_network(file: Tensors, where: str, discriminator: bool = False) ->
     Raises:
         UserError: as `read_network`.
     """
-    _, (taken, *others) = _remaining(file, where, discriminator)
+    _, (selected, *others) = _remaining(file, where, discriminator)
     if others:
-        _check_equal(file, where, taken, _state(file, taken), others)
-    return taken.architecture
+        _check_equal(file, where, selected, _read_state(file, selected), others)
+    return selected.architecture
 
 
 def _remaining(file, where, discriminator):
     """The shapes, and the candidates without those that another is the average of."""
     # PyTorch counts the batches that its running means have seen; nothing is computed from that.
     shapes = {name: shape for name, shape in file.shapes.items() if not name.endswith(".num_batches_tracked")}
-    found = _candidates(shapes, where, discriminator)
+    found = _find_candidates(shapes, where, discriminator)
     averaged = [candidate.architecture for candidate in found if candidate.is_average]
     return shapes, [c for c in found if c.is_average or c.architecture not in averaged]
 
 
-def _check_equal(file, where, taken, state, others):
-    if not all(_equal(state, _state(file, other)) for other in others):
-        networks = [taken, *others]
+def _check_equal(file, where, selected, state, others):
+    if not all(_equal(state, _read_state(file, other)) for other in others):
+        networks = [selected, *others]
         names = [f"{candidate.label} ({candidate.architecture.options.title})" for candidate in networks]
         raise UserError(
-            f"{where} holds {len(names)} networks: {listed(names)}; save the state dict of the one that you want in a "
-            "file, with torch.save(model.state_dict(), …)"
+            f"{where} holds {len(names)} networks ({listed(names)}); save the state dict of the network that you want "
+            "in a file, with torch.save(model.state_dict(), …)"
         )
 
 
-def _candidates(shapes, where, discriminator) -> list[_Candidate]:
-    """The networks of the wanted kind; of the other, where there are none and nothing is like one."""
+def _find_candidates(shapes, where, discriminator) -> list[_Candidate]:
+    """The networks of the wanted kind; those of the other kind if no tensors resemble the wanted kind."""
     found: list[_Candidate] = []
-    closest: UserError | None = None  # of the shortest prefix whose tensors resemble a network
+    closest: UserError | None = None  # the error of the shortest prefix with tensors that resemble a network
     unknown: UserError | None = None
-    passed: list[tuple[str, list[str]]] = []
+    rejected: list[tuple[str, list[str]]] = []
     level = [("", list(shapes))]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         deeper = []
         for prefix, names in level:
             try:
-                found.append(_candidate(prefix, names, shapes, where))
+                found.append(_create_candidate(prefix, names, shapes, where))
                 continue
             except UnknownArchitecture as error:
                 unknown = unknown or error
             except UserError as error:
                 closest = closest or error
-            passed.append((prefix, names))
-            deeper += _parts(prefix, names)
+            rejected.append((prefix, names))
+            deeper += _longer_prefixes(prefix, names)
         level = deeper
-    for prefix, names in passed if found else ():  # a network may have others under the prefix of its own
+    for prefix, names in rejected if found else ():  # a network may have other networks under its own prefix
         inner = {name for candidate in found for name in candidate.names}
         rest = [name for name in names if name not in inner]
         if 0 < len(rest) < len(names):
             with contextlib.suppress(UserError):
-                found.append(_candidate(prefix, rest, shapes, where))
+                found.append(_create_candidate(prefix, rest, shapes, where))
     wanted = [c for c in found if c.architecture.family.is_generator != discriminator]
     if wanted or (found and closest is None):
         return wanted or found
     raise closest or unknown or UserError(f"{where} holds no tensors")
 
 
-def _candidate(prefix, names, shapes, where):
+def _create_candidate(prefix, names, shapes, where):
     architecture = recognise({name[len(prefix) :]: shapes[name] for name in names}, where)
     return _Candidate(prefix, tuple(names), architecture)
 
 
-def _parts(prefix, names):
-    """The next longer prefixes, with their names."""
+def _longer_prefixes(prefix, names):
+    """The prefixes with one more part, and the tensors' names under each."""
     parts: dict[str, list[str]] = {}
     for name in names:
         part, dot, _ = name[len(prefix) :].partition(".")
@@ -136,7 +136,7 @@ def _parts(prefix, names):
     return parts.items()
 
 
-def _state(file, candidate):
+def _read_state(file, candidate):
     return {name[len(candidate.prefix) :]: tensor for name, tensor in file.read(candidate.names).items()}
 
 
@@ -144,13 +144,13 @@ def _equal(state: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> 
     return state.keys() == other.keys() and all(np.array_equal(state[name], other[name]) for name in state)
 
 
-def _others(shapes, candidate):
-    """What else there is of kernels, by the parts of their names up to the first that is not in its prefix."""
-    taken, names, others = candidate.prefix.split("."), set(candidate.names), []
+def _other_kernels(shapes, candidate):
+    """The kernels outside of the candidate, each name cut after the first part that differs from its prefix."""
+    prefix, names, others = candidate.prefix.split("."), set(candidate.names), []
     for name, shape in shapes.items():
         if len(shape) > 1 and name not in names:
             parts = name.split(".")
-            pairs = enumerate(zip(parts, taken, strict=False))
+            pairs = enumerate(zip(parts, prefix, strict=False))
             first = next((i for i, (part, other) in pairs if part != other), len(parts))
             others.append(".".join(parts[: first + 1]))
     return list(dict.fromkeys(others))

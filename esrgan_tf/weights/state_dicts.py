@@ -1,11 +1,11 @@
-"""Weights files: named tensors in, named tensors out, and never a line of a file's own code run."""
+"""Reading and writing of weights files as named tensors, without running code that a file holds."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (teaches NumPy the name bfloat16, which safetensors asks for)
+import ml_dtypes  # noqa: F401  (registers NumPy's bfloat16, which safetensors uses)
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
@@ -17,7 +17,7 @@ from esrgan_tf.weights.torch_import import import_torch
 
 WRITABLE = (".safetensors", ".pth")
 
-_DEEPEST = 30  # dictionaries in one another
+_MAX_DEPTH = 30  # nested dictionaries
 _PLAIN = "expected plain tensors of float16, bfloat16, float32 or float64"
 
 
@@ -26,9 +26,9 @@ class Tensors:
     """The tensors of a weights file.
 
     Attributes:
-        shapes: `{name: shape}`; the keys of dictionaries around a tensor are part of its name, joined by dots.
-        read: the tensors of these names; half-precision tensors and doubles come as float32, other types as they are.
-            Raises UserError at one that is not plain.
+        shapes: `{name: shape}`; a tensor's name begins with the keys of the dictionaries around it, joined by dots.
+        read: returns the tensors of the given names. Floats of 16 and 64 bits become float32; other types are kept.
+            Raises UserError on sparse, quantized and other special tensors.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -36,11 +36,11 @@ class Tensors:
 
 
 def open_tensors(path: str | Path) -> Tensors:
-    """Opens the tensors of a file that PyTorch or safetensors wrote, whatever its name.
+    """Opens the tensors of a PyTorch or safetensors file; the file's name does not matter.
 
     Raises:
-        UserError: no such file; another kind of file; damaged; no tensors; an object that loading would run; no
-            PyTorch to read it with.
+        UserError: the file is missing, damaged, of another kind, without tensors, or would run code; or PyTorch is
+            needed and not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,7 +50,7 @@ def open_tensors(path: str | Path) -> Tensors:
         raise UserError(f"{path} is {kind.value}; {EXPECTED}")
     tensors = _open_safetensors(path) if kind is FileKind.SAFETENSORS else _open_pickled(path)
     if not all(name.isprintable() for name in tensors.shapes):
-        raise UserError(f"{path}: the names of its tensors cannot be printed")
+        raise UserError(f"{path}: its tensors' names have control characters; expected printable names")
     return tensors
 
 
@@ -58,10 +58,10 @@ def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper:
     """Writes float32 tensors as `.safetensors`, or as `.pth` inside a dictionary under the key `wrapper`.
 
     Raises:
-        UserError: the name has another extension, or there is no PyTorch to write a `.pth` with.
+        UserError: the path has another extension, or PyTorch, which writes `.pth`, is not installed.
     """
     path = Path(path)
-    # What is not contiguous would be written in another order than it is read.
+    # safetensors writes an array's memory as it is, so arrays must be contiguous.
     state = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
     if path.suffix == ".safetensors":
         path.write_bytes(save(state, metadata={"format": "pt"}))
@@ -71,7 +71,7 @@ def write_state_dict(state: Mapping[str, np.ndarray], path: str | Path, wrapper:
         with open(path, "wb") as file:
             torch.save(tensors if wrapper is None else {wrapper: tensors}, file)
     else:
-        raise UserError(f"{path}: PyTorch weights are written to {' and '.join(WRITABLE)} files")
+        raise UserError(f"{path}: PyTorch weights are written to {' or '.join(WRITABLE)} files")
 
 
 def _open_safetensors(path):
@@ -84,9 +84,9 @@ def _open_safetensors(path):
             return {name: _widened(file.get_tensor(name)) for name in names}
 
     try:
-        with safe_open(path, "np") as file:  # closed again: a file that is open can be neither moved nor replaced
+        with safe_open(path, "np") as file:  # closed afterwards: Windows cannot move or replace an open file
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+    except Exception as error:  # parsers raise any exception on damaged bytes
         raise UserError(f"{path} is not a safetensors file, or is cut short: {first_line(error)}") from error
     if not shapes:
         raise UserError(f"{path} holds no tensors")
@@ -96,11 +96,11 @@ def _open_safetensors(path):
 def _open_pickled(path):
     torch = import_torch(path)
     content = load_pickled(path)
-    tensors, has_optimizer = _flattened(content, torch)
+    tensors, has_optimizer = _flatten(content, torch)
     if has_optimizer and not any(tensor.dim() > 1 for tensor in tensors.values()):
         raise UserError(
-            f"{path} holds the state of an optimizer, to resume a training, and no network; the network is in another "
-            "file of that training, such as models/net_g_….pth"
+            f"{path} holds an optimizer's state and no network; the network is in another file of the training, such "
+            "as models/net_g_….pth"
         )
     if not tensors:
         check_objects(content, path)
@@ -123,18 +123,18 @@ def _open_pickled(path):
     return Tensors(shapes, read)
 
 
-def _flattened(content, torch):
-    """`{keys joined by dots: tensor}` but for optimizers' states, and whether there are such states."""
+def _flatten(content, torch):
+    """`{keys joined by dots: tensor}` without optimizers' states, and whether the file holds an optimizer's state."""
     tensors: dict[str, Any] = {}
     has_optimizer = False
-    seen = set()  # a pickle may hold itself, or one dictionary twice
+    seen = set()  # a pickle may hold itself, or a dictionary twice
     stack: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while stack:
         keys, value = stack.pop()
         if isinstance(value, torch.Tensor):
             if keys:
                 tensors[".".join(keys)] = value
-        elif isinstance(value, Mapping | list | tuple) and len(keys) < _DEEPEST:
+        elif isinstance(value, Mapping | list | tuple) and len(keys) < _MAX_DEPTH:
             if isinstance(value, Mapping) and "param_groups" in value and "state" in value:
                 has_optimizer = True
                 continue
@@ -148,5 +148,5 @@ def _flattened(content, torch):
 
 def _widened(tensor):
     floating = tensor.dtype.kind == "f" or tensor.dtype.name == "bfloat16"
-    with np.errstate(over="ignore"):  # infinity is found, and told, later
+    with np.errstate(over="ignore"):  # a later check reports infinite values
         return tensor.astype(np.float32) if floating else tensor
