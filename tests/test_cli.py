@@ -226,11 +226,11 @@ MISTAKES = {
     ),
     "export with another format's name": (
         (*EXPORT, "--format", "onnx"),
-        "{new} is not a name for the format onnx; end it in .onnx",
+        "{new} is not a name for the format onnx; use the extension .onnx",
     ),
     "export of a file as a folder": (
         ("export", "--model", "photo", "--format", "saved_model", "--output", "{new}.tflite"),
-        "{new}.tflite is not a name for the format saved_model; a SavedModel is a folder without an ending",
+        "{new}.tflite is not a name for the format saved_model; a SavedModel is a folder without extension",
     ),
     "export in an unknown format": ((*EXPORT, "--format", "coreml"), "should be one of <saved_model|litert|onnx>"),
     "export to a file of weights": (

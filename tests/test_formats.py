@@ -92,7 +92,7 @@ def test_what_cannot_be_converted_is_told_in_a_line(tmp_path):
     with pytest.raises(UserError, match="has operations that LiteRT lacks"):
         export_litert(model, tmp_path / "a.tflite")
     for export, name in ((export_litert, "a.tflite"), (export_onnx, "a.onnx")):
-        with pytest.raises(UserError, match="that is a discriminator, where a generator is wanted"):
+        with pytest.raises(UserError, match="is a discriminator; expected a generator"):
             export(vgg_discriminator(32, 4), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -142,7 +142,7 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     assert facts["name"] == "small"
     assert facts["licence"] == "Apache-2.0"
     assert facts["scale"] == "4"
-    assert facts["source"].startswith("packaged with esrgan-tf, made for clean images")
+    assert facts["source"].startswith("bundled with esrgan-tf, made for clean images")
     assert facts["image"] == "[B, H, W, 3], values from 0 to 255, channels last, RGB"
     assert facts["signatures"].count(" to ") == 2
 
@@ -151,7 +151,7 @@ def test_what_a_file_says_of_itself(tmp_path, run_main):
     assert "written, run in ONNX Runtime and compared: " in out
     model = onnx.load(tmp_path / "half.onnx")
     onnx.checker.check_model(model, full_check=True)
-    assert model.doc_string.startswith("half: enlarges images 4 times. Compact ResNet")
+    assert model.doc_string.startswith("half: upscales images by a factor of 4. Compact ResNet")
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert properties["source"] == "faithful and sharp, alpha 0.5"
     assert properties["licence"] == "Apache-2.0"
@@ -184,8 +184,8 @@ def test_a_file_that_computes_something_else_is_not_left(export, name, tmp_path,
 
 def test_a_file_of_wrong_rounded_weights_is_not_left(tmp_path, monkeypatch):
     other = randomise(compact_resnet_generator(2, 4, 1), 1)
-    converted = litert._converted
-    monkeypatch.setattr(litert, "_converted", lambda _, weights, tile: converted(other, weights, tile))
+    convert = litert._convert
+    monkeypatch.setattr(litert, "_convert", lambda _, weights, tile: convert(other, weights, tile))
     with pytest.raises(RuntimeError, match="the exported serving_default differs from the model by"):
         export_litert(randomise(compact_resnet_generator(2, 4, 1)), tmp_path / "a.tflite", "dynamic")
     assert list(tmp_path.iterdir()) == []
@@ -194,8 +194,8 @@ def test_a_file_of_wrong_rounded_weights_is_not_left(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("extension", "module", "line"),
     [
-        ("tflite", "ai_edge_litert", "LiteRT needs packages that are not there; pip install 'esrgan-tf[litert]'"),
-        ("onnx", "tf2onnx", "ONNX needs packages that are not there; pip install 'esrgan-tf[onnx]'"),
+        ("tflite", "ai_edge_litert", "LiteRT needs packages that are not installed; pip install 'esrgan-tf[litert]'"),
+        ("onnx", "tf2onnx", "ONNX needs packages that are not installed; pip install 'esrgan-tf[onnx]'"),
     ],
 )
 def test_a_missing_package_is_named_in_one_line(extension, module, line, tmp_path, run_main, monkeypatch):

@@ -1,1 +1,1 @@
-"""From a network to what others load: a SavedModel with its card."""
+"""Export of generators: SavedModel, LiteRT, ONNX, model cards and releases."""

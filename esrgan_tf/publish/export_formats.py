@@ -1,4 +1,4 @@
-"""The formats that a generator is published in, and what each needs. Imports no TensorFlow."""
+"""The export formats of generators and the packages that each format needs. Imports no TensorFlow."""
 
 import importlib
 import importlib.util
@@ -8,19 +8,19 @@ from typing import Any
 
 from esrgan_tf.errors import UserError, first_line
 
-FORMATS = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}  # and the ending of their files; a folder has none
+FORMATS = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}  # format: extension, "" for a folder
 SIGNATURES = ("serving_default", "uint8")
-WEIGHTS = ("float32", "float16", "dynamic")  # of LiteRT
+WEIGHTS = ("float32", "float16", "dynamic")  # types of weights in LiteRT files
 
 
 @dataclass(frozen=True)
 class Extra:
-    """What one format needs beside TensorFlow: packages that an extra of this one brings.
+    """An extra of this package, which installs the packages that a format needs beside TensorFlow.
 
     Attributes:
-        name: as in `pip install 'esrgan-tf[name]'`.
-        format: what people call it.
-        modules: that must be there.
+        name: the extra's name in `pip install 'esrgan-tf[name]'`.
+        format: the format's name for users.
+        modules: the modules that the format imports.
     """
 
     name: str
@@ -28,33 +28,33 @@ class Extra:
     modules: tuple[str, ...]
 
     def check(self, path: str | Path) -> None:
-        """Refuses what cannot be written, before anything long has begun.
+        """Refuses a path if a module is missing, before long computations.
 
         Raises:
-            UserError: a module is not there, with what to install.
+            UserError: a module is missing; the message has the command that installs it.
         """
         if not self.is_there:
-            raise UserError(self._line(path))
+            raise UserError(self._message(path))
 
     @property
     def is_there(self) -> bool:
-        """Whether all modules are installed, whole or not."""
+        """Whether all modules are installed; damaged installations count as installed."""
         return all(importlib.util.find_spec(module.partition(".")[0]) is not None for module in self.modules)
 
     def load(self, path: str | Path) -> dict[str, Any]:
-        """The modules by name, for the file at `path`.
+        """Imports the modules, for the file at `path`, and returns them by name.
 
         Raises:
-            UserError: one is not there or cannot be imported, with what to install.
+            UserError: a module is missing or cannot be imported; the message has the command that installs it.
         """
         self.check(path)
         try:
             return {module: importlib.import_module(module) for module in self.modules}
-        except Exception as error:  # libraries that are damaged or do not fit this machine say so in many ways
-            raise UserError(f"{self._line(path)} ({first_line(error)})") from error
+        except Exception as error:  # damaged or incompatible native libraries raise any exception
+            raise UserError(f"{self._message(path)} ({first_line(error)})") from error
 
-    def _line(self, path):
-        return f"{path}: {self.format} needs packages that are not there; pip install 'esrgan-tf[{self.name}]'"
+    def _message(self, path):
+        return f"{path}: {self.format} needs packages that are not installed; pip install 'esrgan-tf[{self.name}]'"
 
 
 LITERT = Extra("litert", "LiteRT", ("ai_edge_litert.interpreter",))
@@ -63,14 +63,14 @@ EXTRAS = {"litert": LITERT, "onnx": ONNX}
 
 
 def format_of(output: str | Path, wanted: str | None = None) -> str:
-    """The one of `FORMATS` that the ending of the file's name tells, where none is `wanted`.
+    """The format (of `FORMATS`) of an output path: `wanted`, or the format that the path's extension selects.
 
     Raises:
-        UserError: the ending is not that of the `wanted` one.
+        UserError: the extension is not that of the wanted format.
     """
     extension = Path(output).suffix.lower()
     by_extension = next((name for name, known in FORMATS.items() if known and known == extension), "saved_model")
     if wanted is None or wanted == by_extension:
         return by_extension
-    right = f"end it in {FORMATS[wanted]}" if FORMATS[wanted] else "a SavedModel is a folder without an ending"
-    raise UserError(f"{output} is not a name for the format {wanted}; {right}")
+    remedy = f"use the extension {FORMATS[wanted]}" if FORMATS[wanted] else "a SavedModel is a folder without extension"
+    raise UserError(f"{output} is not a name for the format {wanted}; {remedy}")

@@ -1,4 +1,4 @@
-"""A generator as a LiteRT file (`.tflite`), for phones and for programs without TensorFlow."""
+"""Export of a generator as a LiteRT file (`.tflite`), for phones and for programs without TensorFlow."""
 
 import json
 import tempfile
@@ -16,7 +16,7 @@ from esrgan_tf.publish.serving import write_saved_model
 from esrgan_tf.publish.signatures import servable
 from esrgan_tf.publish.verification import Run, fidelity, verify_rounded, verify_signatures
 
-METADATA = "esrgan_tf"  # the name of the file's entry that holds `facts`, as JSON
+METADATA = "esrgan_tf"  # the name of the metadata entry that holds `facts` as JSON
 
 
 def export_litert(
@@ -26,28 +26,29 @@ def export_litert(
     tile: int | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> float:
-    """Writes `model` as a LiteRT file, runs it in LiteRT, compares it with `model`, and only then puts it at `path`.
+    """Writes `model` as a LiteRT file at `path`, after a comparison of the file's results with the model's.
 
-    It has the signatures of the SavedModel, for images of any number and size, of which a runtime allocates the given:
+    The file has the signatures of the SavedModel, for any number and size of images:
 
-    - `serving_default`: `image`, float32 `[B, H, W, 3]` (or as many channels as `model` takes) in [0, 255], to
+    - `serving_default`: `image`, float32 `[B, H, W, 3]` (or the model's number of channels) in [0, 255], to
       `super_resolution`, float32 `[B, scale * H, scale * W, 3]`, not clipped;
-    - `uint8`: the same in uint8 pixels, clipped and rounded.
+    - `uint8`: uint8 pixels to uint8 pixels, clipped and rounded.
 
     Args:
         model: a generator of float32 RGB in [0, 1].
-        weights: how they are stored: `float32`; `float16`, half as large, computed in float32; `dynamic`, a quarter as
-            large, 8-bit integers with which convolutions compute, faster, and not the same image.
-        tile: the width and height of all images, which then come one by one, for runtimes that allow no other sizes.
-        facts: what the file says of itself beside its description: name, licence, source …
+        weights: the stored type. `float16` halves the file's size and computes in float32. `dynamic` stores and
+            multiplies 8-bit integers, a quarter of the size; it is faster and changes the result.
+        tile: the width and height of all images, one image per call, for runtimes with fixed sizes; None is for any
+            sizes.
+        facts: the file's metadata, such as description, name, licence and source.
 
     Returns:
-        The PSNR, in dB, of what the file makes of a photo to what `model` makes of it.
+        The PSNR in dB between the file's result and the model's result of a photo.
 
     Raises:
-        UserError: `path` exists, the model cannot be converted, or
-            LiteRT is not installed (`pip install 'esrgan-tf[litert]'`).
-        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+        UserError: `path` exists, the model cannot be converted, or LiteRT is not installed
+            (`pip install 'esrgan-tf[litert]'`).
+        RuntimeError: the file's results differ from the model's; nothing is left at `path`.
     """
     path = Path(path)
     if weights not in WEIGHTS:
@@ -56,7 +57,7 @@ def export_litert(
     LITERT.check(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
-        staging.write_bytes(_described(_converted(model, weights, tile), dict(facts or {})))
+        staging.write_bytes(_add_metadata(_convert(model, weights, tile), dict(facts or {})))
         run = run_litert(staging)
         if weights == "float32":
             verify_signatures(model, run, SIGNATURES, tile)
@@ -66,7 +67,7 @@ def export_litert(
 
 
 def run_litert(path: str | Path) -> Run:
-    """The file's signatures: a name and an image `[B, H, W, C]` to its enlargement, in LiteRT.
+    """A function that runs the file in LiteRT: a signature's name and an image `[B, H, W, C]` to the upscaled image.
 
     Raises:
         UserError: LiteRT is not installed.
@@ -78,7 +79,7 @@ def run_litert(path: str | Path) -> Run:
 
 
 def read_facts(path: str | Path) -> dict[str, str]:
-    """What a file that `export_litert` wrote says of itself."""
+    """The metadata of a file that `export_litert` wrote; empty for other LiteRT files."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model(str(path))
@@ -88,9 +89,9 @@ def read_facts(path: str | Path) -> dict[str, str]:
     return {}
 
 
-def _converted(model, weights, tile):
+def _convert(model, weights, tile):
     published = servable(model, tile)
-    with tempfile.TemporaryDirectory() as folder:  # the converter knows signatures from SavedModels only
+    with tempfile.TemporaryDirectory() as folder:  # the converter reads signatures only from a SavedModel
         write_saved_model(published, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURES))
         if weights != "float32":
@@ -99,14 +100,14 @@ def _converted(model, weights, tile):
             converter.target_spec.supported_types = [tf.float16]
         try:
             return converter.convert()
-        except Exception as error:  # the converter's own kinds are private
-            if published.network is not model:  # of ours, this is our mistake
+        except Exception as error:  # the converter's exception classes are private
+            if published.network is not model:  # a network of this package must be convertible
                 raise
             raise UserError(f"{model.name} has operations that LiteRT lacks: {first_line(error)}") from error
 
 
-def _described(content, facts):
-    """The file with what it says of itself, which the converter leaves empty."""
+def _add_metadata(content, facts):
+    """The file's content with a description and a metadata entry."""
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -1,4 +1,4 @@
-"""A generator as an ONNX file, for everybody else's runtime."""
+"""Export of a generator as an ONNX file, for runtimes such as ONNX Runtime and OpenVINO."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from esrgan_tf.publish.export_formats import ONNX, SIGNATURES
 from esrgan_tf.publish.signatures import servable
 from esrgan_tf.publish.verification import Run, fidelity, verify_signatures
 
-OPSET = 18  # of December 2022, which every runtime of today has
+OPSET = 18  # of December 2022, supported by all current runtimes
 
 
 def export_onnx(
@@ -21,23 +21,25 @@ def export_onnx(
     tile: int | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> float:
-    """Writes `model` as an ONNX file, runs it in ONNX Runtime, compares it, and only then puts it at `path`.
+    """Writes `model` as an ONNX file at `path`, after a comparison of the file's results with the model's.
 
-    It maps `image` to `super_resolution`, channels last, as the SavedModel does. A file holds one signature.
+    The file maps `image`, `[B, H, W, 3]` (or the model's number of channels), to `super_resolution`,
+    `[B, scale * H, scale * W, 3]`, channels last. A file holds one signature.
 
     Args:
         model: a generator of float32 RGB in [0, 1].
-        signature: `serving_default`, float32 in [0, 255] to float32, not clipped; or `uint8`, pixels to pixels.
-        tile: the width and height of all images, which then come one by one; None is for any B, H, W.
-        facts: what the file says of itself beside its description: name, licence, source …
+        signature: `serving_default`, float32 in [0, 255] to float32, not clipped; or `uint8`, uint8 pixels to uint8
+            pixels, clipped and rounded.
+        tile: the width and height of all images, one image per call; None is for any sizes.
+        facts: the file's metadata, such as description, name, licence and source.
 
     Returns:
-        The PSNR, in dB, of what the file makes of a photo to what `model` makes of it.
+        The PSNR in dB between the file's result and the model's result of a photo.
 
     Raises:
-        UserError: `path` exists, the model cannot be converted, or
-            what is needed is not installed (`pip install 'esrgan-tf[onnx]'`).
-        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+        UserError: `path` exists, the model cannot be converted, or a package is missing
+            (`pip install 'esrgan-tf[onnx]'`).
+        RuntimeError: the file's results differ from the model's; nothing is left at `path`.
     """
     path = Path(path)
     if signature not in SIGNATURES:
@@ -50,8 +52,8 @@ def export_onnx(
         content, _ = modules["tf2onnx"].convert.from_function(
             function, input_signature=function.input_signature, opset=OPSET
         )
-    except Exception as error:  # it raises whatever an operation without a counterpart leads to
-        if published.network is not model:  # of ours, this is our mistake
+    except Exception as error:  # unsupported operations raise various exceptions
+        if published.network is not model:  # a network of this package must be convertible
             raise
         raise UserError(f"{model.name} has operations that ONNX lacks: {first_line(error)}") from error
     facts = dict(facts or {})
@@ -67,10 +69,11 @@ def export_onnx(
 
 
 def run_onnx(path: str | Path) -> Run:
-    """The file: the name of its signature and an image `[B, H, W, C]` to its enlargement, in ONNX Runtime.
+    """A function that runs the file in ONNX Runtime: the signature's name and an image `[B, H, W, C]` to the upscaled
+    image.
 
     Raises:
-        UserError: what is needed is not installed.
+        UserError: a package is missing; the message has the command that installs it.
     """
     session = ONNX.load(path)["onnxruntime"].InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda name, image: session.run(["super_resolution"], {"image": image})[0]

@@ -1,4 +1,4 @@
-"""What a published file says of itself: facts by name, all of them words."""
+"""Metadata of exported files as texts by name: network, shapes, licence and source."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,22 +21,24 @@ def facts_of(
     tile: int | None = None,
     signatures: Sequence[str] = SIGNATURES,
 ) -> dict[str, str]:
-    """The facts of the generator `model`, published as `name`.
+    """The metadata of the generator `model`, exported as `name`.
 
     Args:
-        origin: its licence and source, as `origin_of` tells them, or others.
-        tile: the width and height of all images, where the file takes no other.
-        signatures: those that the file has.
+        model: a generator.
+        name: the name in the file.
+        origin: the licence and the source, such as those of `origin_of`.
+        tile: the width and height of all images if the file has fixed sizes; else None.
+        signatures: the file's signatures.
     """
-    network, taken, made = describe(model), model.inputs[0].shape[-1], model.outputs[0].shape[-1]
-    scale = model(keras.ops.zeros((1, 8, 8, taken))).shape[1] // 8
+    network, inputs, outputs = describe(model), model.inputs[0].shape[-1], model.outputs[0].shape[-1]
+    scale = model(keras.ops.zeros((1, 8, 8, inputs))).shape[1] // 8
     return {
         "name": name,
-        "description": f"{name}: enlarges images {scale} times. {network}",
+        "description": f"{name}: upscales images by a factor of {scale}. {network}",
         "network": network,
         "scale": str(scale),
-        "image": f"{_shape(tile, 1, taken)}, values from 0 to 255, channels last{', RGB' if taken == 3 else ''}",
-        "super_resolution": f"{_shape(tile, scale, made)}, values from 0 to 255",
+        "image": f"{_shape(tile, 1, inputs)}, values from 0 to 255, channels last{', RGB' if inputs == 3 else ''}",
+        "super_resolution": f"{_shape(tile, scale, outputs)}, values from 0 to 255",
         "signatures": "; ".join(f"{name}: {_KINDS[name]}" for name in signatures),
         **(origin or {}),
         "made_by": f"esrgan-tf {esrgan_tf.__version__}",
@@ -46,22 +48,22 @@ def facts_of(
 def _shape(tile, scale, channels):
     if tile is not None:
         return f"[1, {scale * tile}, {scale * tile}, {channels}]"
-    times = "" if scale == 1 else f"{scale} * "
-    return f"[B, {times}H, {times}W, {channels}]"
+    factor = "" if scale == 1 else f"{scale} * "
+    return f"[B, {factor}H, {factor}W, {channels}]"
 
 
 def origin_of(model: str | Path) -> dict[str, str]:
-    """Licence and source of what `--model` was given, as far as they are known. Of a file, its name is the source."""
+    """The licence and the source of a model by name; for a file, only the source, which is the file's name."""
     if Path(model).exists():
         for bundled in bundled_models().values():
             if bundled.path == Path(model):
-                return _of_bundled(bundled)
+                return _origin_of_bundled(bundled)
         return {"source": Path(model).name}
     found = find_by_name(str(model))
     if isinstance(found, Bundled):
-        return _of_bundled(found)
+        return _origin_of_bundled(found)
     return {**({"licence": found.licence} if found.licence else {}), "source": f"{found.author}, {found.url}"}
 
 
-def _of_bundled(model):
-    return {"licence": model.facts["licence"], "source": f"packaged with esrgan-tf, made for {model.facts['made_for']}"}
+def _origin_of_bundled(model):
+    return {"licence": model.facts["licence"], "source": f"bundled with esrgan-tf, made for {model.facts['made_for']}"}

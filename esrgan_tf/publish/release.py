@@ -1,11 +1,13 @@
-"""What a release consists of beside the wheel: every packaged model in every format, as each place wants it.
+"""The files of a release beside the wheel: all bundled models in all formats, for three distribution sites.
 
-python -m esrgan_tf.publish.release release
+    python -m esrgan_tf.publish.release release
 
-release/NAME.tar.gz, .tflite, .onnx, .safetensors    for a page of downloads; `hub.load` takes the first over HTTP
-release/huggingface/NAME/                            the same, and a card with Hugging Face's front matter
-release/kaggle/NAME/                                 a folder for each framework of Kaggle Models, and the card
-release/SHA256SUMS                                   of all files, as `sha256sum --check` reads it
+The command writes these files:
+
+    release/NAME.tar.gz, .tflite, .onnx, .safetensors    for a page of downloads; `hub.load` reads the .tar.gz over HTTP
+    release/huggingface/NAME/                            these files, and a card with Hugging Face's front matter
+    release/kaggle/NAME/                                 a folder per framework of Kaggle Models, and the card
+    release/SHA256SUMS                                   the checksums of all files, for `sha256sum --check`
 """
 
 import hashlib
@@ -25,17 +27,17 @@ from esrgan_tf.publish.serving import archive, export_saved_model
 from esrgan_tf.weights.bundled import Bundled, bundled_models
 from esrgan_tf.weights.loading import load_generator
 
-TILE = 128  # of the file for phones and browsers, which want one size
+TILE = 128  # width and height of images in the file for phones and browsers, which need fixed sizes
 _TAGS = ["super-resolution", "image-upscaling", "esrgan", "tensorflow", "keras", "litert", "onnx"]
 _FILES = """
 ## Files
 
 | | |
 | --- | --- |
-| `{name}.safetensors` | the weights, for `esrgan-tf` (`--model {name}.safetensors`) and PyTorch's programs |
+| `{name}.safetensors` | the weights, for `esrgan-tf` (`--model {name}.safetensors`) and PyTorch programs |
 | `{name}.tar.gz` | a SavedModel, for `hub.load` and TensorFlow Serving |
 | `{name}.tflite` | LiteRT, images of any size, both signatures |
-| `{name}_{tile}.tflite` | LiteRT, images of {tile}x{tile} pixels, 8-bit weights: for phones and browsers |
+| `{name}_{tile}.tflite` | LiteRT, images of {tile}x{tile} pixels, 8-bit weights, for phones and browsers |
 | `{name}.onnx` | ONNX |
 
 SavedModel, LiteRT and ONNX map `image`, `[B, H, W, 3]` from 0 to 255, to `super_resolution`,
@@ -46,19 +48,20 @@ SavedModel, LiteRT and ONNX map `image`, `[B, H, W, 3]` from 0 to 255, to `super
 def build_release(
     folder: str | Path, names: Iterable[str] | None = None, say: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Writes the release of packaged models into `folder`, and checksums of all that then lies there.
+    """Writes the release of bundled models, and the checksums of all files in `folder`.
 
     Args:
-        names: of the models; None is all.
-        say: is given a line for each model.
+        folder: the output folder, which may exist.
+        names: the models' names; None is all bundled models.
+        say: is called with a line per model.
 
     Raises:
-        UserError: a file is there already, or a runtime that checks the files is not installed.
+        UserError: a file exists, or a runtime that checks the files is not installed.
     """
     folder = Path(folder)
     for name in bundled_models() if names is None else names:
         say(f"{name}: SavedModel, LiteRT, ONNX")
-        _release(bundled_models()[name], folder)
+        _write_model(bundled_models()[name], folder)
     sums = folder / "SHA256SUMS"
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != sums)
     sums.write_text(
@@ -66,7 +69,7 @@ def build_release(
     )
 
 
-def _release(bundled: Bundled, folder: Path) -> None:
+def _write_model(bundled: Bundled, folder: Path) -> None:
     name, model = bundled.name, load_generator(bundled.path)
     origin = origin_of(name)
     facts = facts_of(model, name, origin)
@@ -100,7 +103,7 @@ def _release(bundled: Bundled, folder: Path) -> None:
             shutil.copyfile(path, kaggle / framework / path.name)
     purpose = bundled.facts["made_for"].partition(":")[0]
     metadata = {
-        "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's own word for what its owner fills in
+        "ownerSlug": "INSERT_OWNER_SLUG_HERE",  # Kaggle's placeholder for the owner's name
         "title": f"esrgan_tf {name}",
         "slug": f"esrgan-tf-{name}",
         "subtitle": f"Upscales images by {bundled.scale}; for {purpose}",  # 80 characters at most

@@ -1,4 +1,4 @@
-"""A generator as the published SavedModel, whose images are RGB in [0, 255]."""
+"""Export of a generator as a SavedModel for RGB images in [0, 255]."""
 
 import tarfile
 from pathlib import Path
@@ -13,23 +13,23 @@ from esrgan_tf.publish.verification import verify_signatures
 
 
 def export_saved_model(model: keras.Model, path: str | Path, card: str | None = None) -> None:
-    """Writes `model` as a SavedModel, reloads it, compares it with `model`, and only then puts it at `path`.
+    """Writes `model` as a SavedModel at `path`, after a comparison of the reloaded SavedModel with the model.
 
-    The loaded object has, for float32 `[B, H, W, 3]` (or as many channels as `model` takes) in [0, 255], any B, H, W:
+    The loaded object takes float32 `x`, `[B, H, W, 3]` (or the model's number of channels) in [0, 255], any B, H, W:
 
-    - itself and `.call`: to float32 `[B, scale * H, scale * W, 3]`, not clipped;
-    - `.signatures["serving_default"](image=x)["super_resolution"]`: the same;
-    - `.signatures["uint8"](image=x)["super_resolution"]`: uint8 to uint8, clipped and rounded;
-    - `.variables`, `.trainable_variables`, `.regularization_losses`, for fine-tuning.
+    - `loaded(x)` and `loaded.call(x)` return float32 `[B, scale * H, scale * W, 3]`, not clipped.
+    - `loaded.signatures["serving_default"](image=x)["super_resolution"]` is equal to `loaded(x)`.
+    - `loaded.signatures["uint8"](image=x)["super_resolution"]` takes and returns uint8, clipped and rounded.
+    - `.variables`, `.trainable_variables` and `.regularization_losses` are for fine-tuning.
 
     Args:
         model: a generator of float32 RGB in [0, 1].
-        path: a folder that does not exist yet.
-        card: Markdown to lay beside it as `MODEL_CARD.md`.
+        path: the new folder.
+        card: the model card in Markdown, written as `MODEL_CARD.md`.
 
     Raises:
         UserError: `path` exists.
-        RuntimeError: what was written does not compute what `model` computes; nothing is left at `path`.
+        RuntimeError: the SavedModel's results differ from the model's; nothing is left at `path`.
     """
     path = Path(path)
     check_absent(path)
@@ -42,7 +42,7 @@ def export_saved_model(model: keras.Model, path: str | Path, card: str | None = 
 
 
 def verify(model: keras.Model, path: str | Path) -> None:
-    """Loads the SavedModel at `path` and compares output and weights with `model`.
+    """Loads the SavedModel at `path` and compares its results and weights with those of `model`.
 
     Raises:
         RuntimeError: they differ.
@@ -63,7 +63,7 @@ def verify(model: keras.Model, path: str | Path) -> None:
 
 
 def archive(path: str | Path, archive_path: str | Path) -> None:
-    """Packs the SavedModel folder `path` as TF Hub serves it: a `.tar.gz` with `saved_model.pb` at its root.
+    """Packs the SavedModel folder `path` in TF Hub's format: a `.tar.gz` with `saved_model.pb` at its root.
 
     Raises:
         UserError: `archive_path` exists.
@@ -77,10 +77,10 @@ def archive(path: str | Path, archive_path: str | Path) -> None:
 
 
 def write_saved_model(published: Servable, path: str | Path) -> None:
-    """Writes the SavedModel, unchecked.
+    """Writes the SavedModel without a check.
 
-    The Keras model itself stays out of the saved object, in the functions' closure: tracked, it saves to something that
-    `saved_model_cli` cannot run. Its raw variables stand in, so that each weight is stored once.
+    The saved object tracks the model's variables, not the Keras model: `saved_model_cli` cannot run a SavedModel that
+    tracks the Keras model. Each weight is stored once.
     """
     root = tf.train.Checkpoint()
     root.variables = [v.value for v in published.network.weights]

@@ -1,4 +1,4 @@
-"""What every published file computes, whatever its format: a generator of images in [0, 255]."""
+"""The functions that all export formats share: a generator for images in [0, 255]."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from esrgan_tf.weights.architecture import build, computes_the_same, recognise_m
 
 @dataclass(frozen=True)
 class Servable:
-    """A generator to be published.
+    """A generator for export.
 
     Attributes:
-        network: computes what the generator does, of operations that other runtimes have.
+        network: an equivalent network of operations that other runtimes support.
         enlarge: float32 `[B, H, W, C]` in [0, 255] to float32 `[B, scale * H, scale * W, C]`, not clipped.
-        signatures: those of `SIGNATURES` by name: the same to `{"super_resolution": …}`, and uint8 to uint8, clipped
-            and rounded.
+        signatures: functions by the names of `SIGNATURES`, which return `{"super_resolution": …}`. `serving_default`
+            computes `enlarge`; `uint8` maps uint8 to uint8, clipped and rounded.
     """
 
     network: keras.Model
@@ -31,21 +31,22 @@ class Servable:
 
 
 def servable(model: keras.Model, tile: int | None = None) -> Servable:
-    """The generator `model`, of float32 RGB in [0, 1], as it is published.
+    """Builds the export functions of a generator.
 
     Args:
-        tile: the width and height of all images, which then come one by one; None is for any B, H, W.
+        model: a generator of float32 RGB in [0, 1].
+        tile: the width and height of all images, one image per call; None is for any B, H, W.
 
     Raises:
         UserError: `model` is a discriminator.
     """
-    network = _for_export(model)
+    network = _build_for_export(model)
     channels = model.inputs[0].shape[-1]
     shape = (None, None, None, channels) if tile is None else (1, tile, tile, channels)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
     def enlarge(image):
-        """Float32 in [0, 255], enlarged, not clipped."""
+        """Upscales float32 in [0, 255]; the result is not clipped."""
         return 255.0 * network(image / 255.0, training=False)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="image")], autograph=False)
@@ -60,14 +61,14 @@ def servable(model: keras.Model, tile: int | None = None) -> Servable:
     return Servable(network, enlarge, dict(zip(SIGNATURES, (serving_default, uint8), strict=True)))
 
 
-def _for_export(model):
-    """The network built anew for export; `model` itself where that computes something else, or is none of ours."""
+def _build_for_export(model):
+    """The network rebuilt for export; `model` itself if its architecture is unknown or the rebuilt network differs."""
     try:
         architecture = recognise_model(model)
     except UserError:
         return model
     if not architecture.family.is_generator:
-        raise UserError(f"{architecture}; that is a discriminator, where a generator is wanted")
+        raise UserError(f"{architecture} is a discriminator; expected a generator")
     with build_for(BuildTarget.EXPORT):
         network = build(architecture, {v.path: np.asarray(v) for v in model.weights})
     return network if computes_the_same(network, model) else model
