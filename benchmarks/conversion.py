@@ -2,7 +2,7 @@
 
     python benchmarks/conversion.py
 
-Each conversion is a process of its own; the table has its wall time, start-up included, and its peak memory.
+Each conversion runs in a new process. The table has wall times, start-up included, and peak memory.
 """
 
 import os
@@ -32,7 +32,7 @@ def main():
         model = rrdb_generator()
         for name in ("esrgan.safetensors", "esrgan.pth"):
             save_torch(model, Path(folder) / name)
-        print(f"{'from':<20} {'to':<22} {'seconds':>8} {'MB at most':>11}")
+        print(f"{'from':<20} {'to':<22} {'seconds':>8} {'peak MB':>11}")
         for source, target in CONVERSIONS:
             seconds, peak = measure(program, "convert", source, target, cwd=folder)
             print(f"{source:<20} {target:<22} {seconds:8.1f} {peak:11,.0f}")

@@ -1,12 +1,11 @@
-"""DPSR's loop on blurred photos: PSNR with it, without it and of bicubic, by kernel; and a picture.
+"""PSNR of DPSR's loop, of the network alone and of bicubic on blurred photos, by blur kernel; and a picture.
 
     python -m benchmarks.deblurring --model MODEL --hr_dir Set14/hr [--hr_dir kodak] [--images N] [--output F.png]
     python -m benchmarks.deblurring --model MODEL --hr_dir Set14/hr --images 2 --overlaps 0 8 16 24 32
 
-Photos are reduced by bicubic, convolved with a kernel (`scipy.ndimage.convolve`, edges mirrored), and given noise of
-1 % (2.55 of 255). PSNR is of luma, 4 pixels of border removed, the mean over images. The picture shows photos of
-scikit-image. With `--overlaps`, the loop in tiles, 48 pixels of each kept, is compared with the loop on the whole
-image.
+Photos are downscaled by bicubic and convolved with a blur kernel (`scipy.ndimage.convolve`, mirrored edges). Gaussian
+noise of 1 % is added. PSNR is the mean luma PSNR over the images, without 4 border pixels. The picture shows photos of
+scikit-image. `--overlaps` compares the loop in tiles, of which 48 pixels are kept, with the loop on the whole image.
 """
 
 import argparse
@@ -33,7 +32,7 @@ from esrgan_tf.inference.blur_kernels import checked_kernel
 from esrgan_tf.inference.deblurring import DeblurringUpscaler
 from esrgan_tf.inference.tiles import Upscaler
 
-NOISE = 2.55
+NOISE = 2.55  # standard deviation in grey levels of 255
 SIDE = 200
 
 
@@ -43,27 +42,27 @@ def gaussian(size=13, sigma=1.6):
     return np.outer(line, line)
 
 
-def disk(radius=2.5, fine=11):
-    """How much of each pixel lies in the disk, from `fine` points across."""
+def disk(radius=2.5, samples=11):
+    """The part of each pixel inside the disk, from `samples` by `samples` points per pixel."""
     size = 2 * int(np.ceil(radius)) + 1
-    points = (np.arange(size * fine) + 0.5) / fine - size / 2
+    points = (np.arange(size * samples) + 0.5) / samples - size / 2
     inside = np.hypot(*np.meshgrid(points, points)) <= radius
-    return inside.reshape(size, fine, size, fine).mean(axis=(1, 3))
+    return inside.reshape(size, samples, size, samples).mean(axis=(1, 3))
 
 
 def motion(seed, size=15, length=12.0, steps=400):
-    """A path that turns at random, drawn with the weight of the time spent at each pixel."""
+    """The kernel of a camera shake along a random path; weights are the time at each pixel."""
     rng = np.random.default_rng(seed)
     direction = rng.uniform(0, 2 * np.pi) + np.cumsum(0.12 * rng.standard_normal(steps))
     path = np.cumsum(np.stack([np.sin(direction), np.cos(direction)]), axis=1) * length / steps
     path += (size - 1) / 2 - (path.min(axis=1, keepdims=True) + path.max(axis=1, keepdims=True)) / 2
     kernel = np.zeros((size + 1, size + 1))
-    whole = np.floor(path).astype(int)
-    part = path - whole
+    corner = np.floor(path).astype(int)
+    fraction = path - corner
     for i in (0, 1):
         for j in (0, 1):
-            weight = (part[0] if i else 1 - part[0]) * (part[1] if j else 1 - part[1])
-            np.add.at(kernel, (whole[0] + i, whole[1] + j), weight)
+            weight = (fraction[0] if i else 1 - fraction[0]) * (fraction[1] if j else 1 - fraction[1])
+            np.add.at(kernel, (corner[0] + i, corner[1] + j), weight)
     return kernel[:size, :size]
 
 
@@ -90,7 +89,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--hr_dir", type=Path, action="append", default=[])
-    parser.add_argument("--images", type=int, help="only the first so many of each folder")
+    parser.add_argument("--images", type=int, help="number of images per folder; by default all")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--overlaps", nargs="+", type=int)
     arguments = parser.parse_args()
@@ -107,9 +106,9 @@ def main():
         for name, kernel in KERNELS.items():
             scores = {}
             for hr in tqdm(photos, desc=name, leave=False):
-                for who, image in results(hr, kernel, model, scale).items():
-                    scores.setdefault(who, []).append(psnr(hr, image, border=scale))
-            means = {who: statistics.mean(values) for who, values in scores.items()}
+                for method, image in results(hr, kernel, model, scale).items():
+                    scores.setdefault(method, []).append(psnr(hr, image, border=scale))
+            means = {method: statistics.mean(values) for method, values in scores.items()}
             gain = means["loop"] - means["network alone"]
             print(f"| {name} | {' | '.join(f'{mean:.2f}' for mean in means.values())} | {gain:+.2f} |", flush=True)
     if arguments.output:
@@ -117,17 +116,20 @@ def main():
 
 
 def print_tiles(photos, model, scale, overlaps):
-    print("| kernel | overlap | PSNR, against the whole | against the truth | the whole's |\n" + "| --- " * 5 + "|")
+    print("PSNR in dB of the loop in tiles to the loop on the whole image and to the ground truth:\n")
+    print(
+        "| kernel | overlap | tiles to whole | tiles to ground truth | whole to ground truth |\n" + "| --- " * 5 + "|"
+    )
     for name, kernel in KERNELS.items():
         lrs = [blurred(hr, kernel, scale) for hr in photos]
-        wholes = [DeblurringUpscaler(model, kernel, NOISE, max(lr.shape) + 4, overlap=0)(lr) for lr in lrs]
-        best = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, wholes, strict=True))
+        untiled = [DeblurringUpscaler(model, kernel, NOISE, max(lr.shape) + 4, overlap=0)(lr) for lr in lrs]
+        best = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, untiled, strict=True))
         for overlap in overlaps:
             upscaler = DeblurringUpscaler(model, kernel, NOISE, 48 + 2 * overlap, overlap)
             tiled = [upscaler(lr) for lr in lrs]
-            like = statistics.mean(psnr(*pair, border=scale) for pair in zip(wholes, tiled, strict=True))
-            true = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, tiled, strict=True))
-            print(f"| {name} | {overlap} | {like:.1f} | {true:.2f} | {best:.2f} |", flush=True)
+            to_untiled = statistics.mean(psnr(*pair, border=scale) for pair in zip(untiled, tiled, strict=True))
+            to_truth = statistics.mean(psnr(*pair, border=scale) for pair in zip(photos, tiled, strict=True))
+            print(f"| {name} | {overlap} | {to_untiled:.1f} | {to_truth:.2f} | {best:.2f} |", flush=True)
 
 
 def write_picture(path, model, scale):
@@ -136,15 +138,15 @@ def write_picture(path, model, scale):
         hr = crop_to_multiple(getattr(skimage.data, photo)(), scale)
         began = time.perf_counter()
         images = {"blurred": blurred(hr, KERNELS[name], scale).repeat(scale, axis=0).repeat(scale, axis=1)}
-        images |= {who: image for who, image in results(hr, KERNELS[name], model, scale).items() if who != "bicubic"}
+        images |= {key: image for key, image in results(hr, KERNELS[name], model, scale).items() if key != "bicubic"}
         print(f"{photo}, {name}: {time.perf_counter() - began:.1f} s")
         kernel = KERNELS[name] / KERNELS[name].max() * 255
-        for who in images:
-            images[who] = images[who].copy()[top : top + SIDE, left : left + SIDE]
-        large = kernel.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)[:60, :60, None]
-        images["blurred"][: large.shape[0], : large.shape[1]] = large
+        for key in images:
+            images[key] = images[key].copy()[top : top + SIDE, left : left + SIDE]
+        magnified = kernel.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)[:60, :60, None]
+        images["blurred"][: magnified.shape[0], : magnified.shape[1]] = magnified
         rows.append([*images.values(), hr[top : top + SIDE, left : left + SIDE]])
-    titles = ("blurred, and its kernel", "the network alone", "DPSR's loop with it", "truth")
+    titles = ("blurred, with the kernel", "network alone", "DPSR's loop", "ground truth")
     Image.fromarray(side_by_side(rows, titles)).save(path)
     print(f"picture: {path}")
 

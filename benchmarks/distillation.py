@@ -1,17 +1,17 @@
-"""Trains an upscaler on a teacher's results, stage after stage; the same command resumes where it was stopped.
+"""Distils a teacher into an upscaler in several stages; the command resumes an interrupted run.
 
     python -m benchmarks.distillation runs/next --photos photos --kodak kodak \
       --teacher RealESRGAN_x4plus.safetensors --vgg19 vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5
 
-It makes the data of a stage (`benchmarks.distillation_data`), then trains the stage by `esrgan-tf train`, from the
-network of the stage before. Every two hours a snapshot of the generator goes to `runs/next/snapshots`. Ctrl-C, or
-SIGINT to the process group, ends it after the current step, with a checkpoint. `--status` prints where it stands;
-`--keep FILE` writes the newest generator there, in float16, so that a lost disk does not cost all of it:
+The program writes a stage's data (`benchmarks.distillation_data`), then trains the stage with `esrgan-tf train`, from
+the network of the previous stage. Every two hours it copies the generator to `runs/next/snapshots`. Ctrl-C, or SIGINT
+to the process group, ends it after the current step, with a checkpoint. `--status` prints the steps per stage. `--keep
+FILE` writes the newest generator to a file in float16, as a backup:
 
     python -m benchmarks.distillation runs/next --keep benchmarks/next_photo.safetensors
 
-On another machine, `--resume_from benchmarks/next_photo.safetensors` leaves out the stages before that file's, and
-begins the file's stage from its weights.
+On another machine, `--resume_from benchmarks/next_photo.safetensors` skips the stages before the file's stage, and
+starts the file's stage from its weights.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from esrgan_tf.runs.folder import checkpoint_steps, read_metrics
 
 CONFIG = Path(__file__).parent.parent / "configs" / "bundled_next.yaml"
 SNAPSHOT_HOURS = 2
-VALIDATION_CROPS = 47  # all that Kodak's photos give
+VALIDATION_CROPS = 47  # all crops of Kodak's photos
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run: its phase, how many crops it learns from, what differs from the configuration, photos as targets."""
+    """One run: phase, steps, number of crops, settings beside the configuration, and whether photos are targets too."""
 
     name: str
     phase: str
@@ -49,7 +49,7 @@ STAGES = [
     Stage("pixels", "psnr", 12_000, 800, {"psnr.decay_steps": [7_000, 9_000, 11_000]}),
     Stage("pixels_2", "psnr", 50_000, 4_000, {"data.hr_patch": 192, "psnr.decay_steps": [30_000, 40_000]}),
     Stage("pixels_3", "psnr", 40_000, 12_000, {"data.hr_patch": 192, "psnr.schedule": "cosine"}),
-    # VGG19's features without a discriminator: its weight is 0, so that the smallest one will do.
+    # VGG19's features without a discriminator: the adversarial weight is 0, and the discriminator is the smallest.
     Stage("features", "gan", 15_000, 12_000, {"gan.adversarial_weight": 0.0, "discriminator.filters": 1}),
     Stage("adversarial", "gan", 30_000, 12_000, truth=True),
 ]
@@ -61,10 +61,10 @@ def main():
     parser.add_argument("--photos", type=Path, help="folder of training photos")
     parser.add_argument("--kodak", type=Path, help="folder of Kodak's photos, for validation")
     parser.add_argument("--teacher", help="a file, or a name of `esrgan-tf models`")
-    parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; else downloaded by Keras")
+    parser.add_argument("--vgg19", default="imagenet", help="Keras' notop .h5 file; by default Keras downloads it")
     parser.add_argument("--precision", default="mixed_bfloat16", help="runtime.precision of the stages")
-    parser.add_argument("--resume_from", type=Path, help="a file of --keep, where the runs are lost")
-    parser.add_argument("--status", action="store_true", help="print where it stands")
+    parser.add_argument("--resume_from", type=Path, help="a file of --keep, if the runs are lost")
+    parser.add_argument("--status", action="store_true", help="print the steps and the newest validation per stage")
     parser.add_argument("--keep", type=Path, help="write the newest generator to this .safetensors file")
     arguments = parser.parse_args()
     if arguments.keep:
@@ -75,7 +75,7 @@ def main():
         return
     if not (arguments.photos and arguments.kodak and arguments.teacher):
         parser.error("--photos, --kodak and --teacher are needed")
-    # The programs run in the repository's folder.
+    # The programs run in the repository's folder, so relative paths become absolute.
     for name in ("runs", "photos", "kodak", "teacher", "vgg19", "resume_from"):
         value = getattr(arguments, name)
         if name == "runs" or (value is not None and Path(value).exists()):
@@ -83,11 +83,11 @@ def main():
     run = _Run(arguments)
     signal.signal(signal.SIGINT, run.stop)
     signal.signal(signal.SIGTERM, run.stop)
-    run.all_stages()
+    run.run_stages()
 
 
 class _Run:
-    """Runs one program after another. A signal to stop goes to the process group, so that the program has it too."""
+    """Runs the programs of all stages in turn. A stop signal reaches the running program through the process group."""
 
     def __init__(self, arguments):
         self._arguments = arguments
@@ -97,35 +97,37 @@ class _Run:
         """The signals' handler."""
         self._stopping = True
 
-    def all_stages(self) -> None:
-        given = self._arguments
-        kept = None if given.resume_from is None else _stage_of(given.resume_from)
-        first = 0 if kept is None else [stage.name for stage in STAGES].index(kept)
-        self._data(given.kodak, "validation", VALIDATION_CROPS)
+    def run_stages(self) -> None:
+        """Runs the stages that are not done, until a signal stops it."""
+        arguments = self._arguments
+        resumed = None if arguments.resume_from is None else _stage_of(arguments.resume_from)
+        first = 0 if resumed is None else [stage.name for stage in STAGES].index(resumed)
+        self._write_data(arguments.kodak, "validation", VALIDATION_CROPS)
         for i, stage in enumerate(STAGES):
             if i < first or _done(self._runs, stage):
                 continue
-            self._data(given.photos, "pairs", stage.crops)
+            self._write_data(arguments.photos, "pairs", stage.crops)
             if stage.truth:
-                self._call("-m", "benchmarks.distillation_data", "truth", str(given.photos), str(self._runs / "pairs"))
+                pairs = str(self._runs / "pairs")
+                self._call("-m", "benchmarks.distillation_data", "truth", str(arguments.photos), pairs)
             start = self._generator(STAGES[i - 1]) if i else None
-            if stage.name == kept:
-                start = given.resume_from
+            if stage.name == resumed:
+                start = arguments.resume_from
             while not self._stopping and not _done(self._runs, stage):
                 self._train(stage, start)
                 snapshot(self._runs, stage)
             if self._stopping:
                 return
 
-    def _data(self, photos, name, crops) -> None:
-        """So many pairs in `runs/NAME`; variants of the photos are begun as they are needed."""
+    def _write_data(self, photos, name, crops) -> None:
+        """Writes pairs to `runs/NAME` until it has `crops` pairs, with as many variants of the photos as needed."""
         pairs, tool = self._runs / name, "benchmarks.distillation_data"
         variant = 0
         while not self._stopping and _count(pairs / "hr") < crops:
             if (before := _count(pairs / "degraded")) < crops:
                 self._call("-m", tool, "inputs", str(photos), str(pairs), "--variants", str(variant))
                 if variant > 100 and _count(pairs / "degraded") == before:
-                    raise SystemExit(f"{photos} gives {before} crops; {crops} are needed")
+                    raise SystemExit(f"{photos} yields {before} crops; {crops} are needed, so add photos")
                 variant += 1
                 continue
             self._call("-m", tool, "teach", str(pairs), "--model", str(self._arguments.teacher), "--crops", str(crops))
@@ -177,7 +179,7 @@ def snapshot(runs: Path, stage: Stage) -> None:
 
 
 def keep(runs: Path, file: Path) -> None:
-    """Writes the newest stage's generator with float16 weights, under PyTorch's names; `upscale --model` takes it."""
+    """Writes the newest stage's generator as float16 weights with PyTorch's names, a file for `upscale --model`."""
     from safetensors.numpy import load_file, save_file
 
     from esrgan_tf.files import replacing
@@ -196,7 +198,7 @@ def keep(runs: Path, file: Path) -> None:
 
 
 def print_status(runs: Path) -> None:
-    """A line per stage: steps, and the newest validation."""
+    """Prints a line per stage: the steps and the newest validation PSNR."""
     for stage in STAGES:
         steps = _steps(runs, stage)
         rows = [row for row in read_metrics(runs / stage.name / stage.phase) if row.get("psnr")]

@@ -1,26 +1,25 @@
-"""Training pairs for a distilled upscaler: LR crops as people have them, and a teacher's result of each.
+"""Training pairs for a distilled upscaler: degraded LR crops, and a teacher's result per crop.
 
     python -m benchmarks.distillation_data inputs photos pairs --variants 0 1
     python -m benchmarks.distillation_data teach pairs --model RealESRGAN_x4plus
     python -m benchmarks.distillation_data targets pairs
     python train.py --phase psnr … --set data.hr_dir=pairs/hr --set data.lr_dir=pairs/lr
 
-Each step skips the files that exist, so that it resumes after a stop, and adds what later variants need.
+Each command skips existing files, so that an interrupted run resumes and later variants are added.
 
-`inputs` cuts crops from photos, at random scales, and writes them to `pairs/clean`; degraded copies go to
-`pairs/degraded`. A variant and the photo's path seed everything, so that another machine makes the same files.
+`inputs` crops photos at random scales and writes the crops to `pairs/clean`, and degraded copies to `pairs/degraded`.
+The random seed is the variant and the photo's path, so that all machines write equal files.
 
 `teach` writes the teacher's ×4 result of each degraded crop to `pairs/teacher`.
 
-`truth` adds pairs whose target is a photo, for a discriminator that sees true images among the real ones.
+`truth` adds pairs with photos as targets, so that the discriminator's real images include photos.
 
-`show` draws what a target takes from where, on ten of scikit-image's photos, and measures it against the ground truth:
+`show` draws the parts of targets for ten of scikit-image's photos, and measures them against the ground truth:
 
     python -m benchmarks.distillation_data show docs/development/targets.jpg --model RealESRGAN_x4plus
 
-`targets` writes the pairs, without the margin that the teacher needs: `pairs/lr` and `pairs/hr`. A target is the
-teacher's result, corrected towards the clean crop where the crop determines it (back-projection: Irani and Peleg,
-1991).
+`targets` writes the pairs to `pairs/lr` and `pairs/hr`, without the teacher's margin. A target is the teacher's result,
+corrected towards the clean crop by back-projection (Irani and Peleg, 1991).
 """
 
 import argparse
@@ -46,27 +45,27 @@ from esrgan_tf.imaging.reading import read_rgb
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
 SCALE = 4
-CROP = 128  # LR pixels per side that the teacher sees
-MARGIN = 8  # LR pixels per side that the targets leave out: the teacher lacks context there
-PIXELS_PER_CROP = 160_000  # of a photo: larger photos give more crops
+CROP = 128  # LR pixels per side of the teacher's input
+MARGIN = 8  # LR pixels per side that targets omit, since the teacher lacks context at edges
+PIXELS_PER_CROP = 160_000  # photo pixels per crop
 MOST_CROPS = 8  # per photo and variant
-TRUTH, LEAST_TRUTH = "truth_", 256  # how names of pairs of photos begin; pixels on both sides of such photos
+TRUTH, LEAST_TRUTH = "truth_", 256  # prefix of the files of `truth`; least pixels per side of its photos
 LEAST_SCALE = 0.25  # of a photo before it is cropped
-FLAT, FLAT_SKIPPED = 6.0, 0.75  # crops with less detail than FLAT teach little: this share of them is skipped
+FLAT, FLAT_SKIPPED = 6.0, 0.75  # threshold of detail in grey levels; share of crops below it that is skipped
 
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR)
 # Probabilities of the degradations, applied in this order. Sizes are LR pixels, noise is in grey levels of 255.
-CLEAN = 0.15  # no degradation at all
+CLEAN = 0.15  # no degradation
 BLUR, BLUR_SIGMA = 0.5, (0.3, 1.1)
 NOISE, NOISE_SIGMA = 0.45, (1.0, 10.0)
 SHARPEN, SHARPEN_RADIUS, SHARPEN_PERCENT = 0.2, (0.6, 2.0), (40, 160)
 COMPRESSION = {"none": 0.2, "jpeg": 0.45, "webp": 0.15, "jpeg twice": 0.2}
 QUALITY = (30, 95)
-COARSE_SIGMA = 2.0  # LR pixels: coarser differences between teacher and clean crop are removed in full
-GRAIN = 6.0  # grey levels: finer differences are taken for the photo's own noise up to here, and shrunk by as much
-FINE = 0.3  # share of what is left of the finer differences that is removed
+COARSE_SIGMA = 2.0  # LR pixels; coarser differences between teacher and clean crop are removed completely
+GRAIN = 6.0  # grey levels by which finer differences are shrunk, as the photo's noise
+FINE = 0.3  # share of the shrunk finer differences that is removed
 
-# What `show` draws: the left and top of 160x160 pixels. Every second input is degraded.
+# Left and top of the crops of 160x160 pixels that `show` draws. Every second input is degraded.
 SHOWN = {
     "astronaut.png": (150, 20), "chelsea.png": (80, 60), "coffee.png": (330, 180), "rocket.jpg": (90, 260),
     "motorcycle_left.png": (320, 180), "page.png": (60, 20), "hubble_deep_field.jpg": (300, 500), "ihc.png": (60, 40),
@@ -84,7 +83,7 @@ def main():
     teach = commands.add_parser("teach")
     teach.add_argument("pairs", type=Path)
     teach.add_argument("--model", required=True, help="a file, or a name of `esrgan-tf models`")
-    teach.add_argument("--crops", type=int, help="stop after so many results, those that exist included")
+    teach.add_argument("--crops", type=int, help="number of results, existing results included; by default all")
     teach.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto")
     commands.add_parser("targets").add_argument("pairs", type=Path)
     truth = commands.add_parser("truth")
@@ -107,7 +106,7 @@ def main():
 
 
 def write_inputs(photos: Path, pairs: Path, variants: list[int]) -> None:
-    """Writes `clean/NAME` and `degraded/NAME` for each variant of each photo that is large enough."""
+    """Writes `clean/NAME` and `degraded/NAME` for each variant of each photo of at least CROP pixels per side."""
     for folder in ("clean", "degraded"):
         (pairs / folder).mkdir(parents=True, exist_ok=True)
     work = [(path, photos, pairs, variant) for variant in variants for path in list_images(photos).files]
@@ -136,14 +135,14 @@ def _write_photo(work) -> int:
 
 
 def detail(image: np.ndarray) -> float:
-    """Mean absolute difference of vertical neighbours, plus that of horizontal ones, in grey levels of 255."""
+    """The mean absolute differences of vertical and of horizontal neighbours, summed, in grey levels of 255."""
     gray = image.astype(np.float32).mean(axis=-1)
     return float(sum(np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1)))
 
 
 def degraded_crop(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A clean crop at a random scale, and its degraded copy; both uint8 `[CROP, CROP, 3]`."""
-    # Degradations see up to 16 pixels more, so that JPEG's blocks begin anywhere in the crop.
+    # Degradations are applied to up to 16 more pixels, so that JPEG's blocks have random offsets in the crop.
     wanted = min(CROP + 16, min(photo.size))
     least = max(LEAST_SCALE, wanted / min(photo.size))
     scale = np.exp(rng.uniform(np.log(least), 0.0))
@@ -158,32 +157,32 @@ def degraded_crop(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndar
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What cameras, editors and web pages do to a photo: blur, noise, sharpening, compression; uint8 in and out."""
+    """Degrades a uint8 image as cameras, editors and web pages do, by blur, noise, sharpening and compression."""
     values = image.astype(np.float32)
     if rng.random() < BLUR:
         sigma = rng.uniform(*BLUR_SIGMA) * np.array([1.0, rng.uniform(0.7, 1.0), 0.0])
         values = gaussian_filter(values, sigma)
     if rng.random() < NOISE:
-        values = _with_camera_noise(values, rng)
+        values = _add_camera_noise(values, rng)
     result = Image.fromarray(np.uint8(np.clip(values, 0, 255).round()))
     if rng.random() < SHARPEN:
         radius, percent = rng.uniform(*SHARPEN_RADIUS), int(rng.integers(*SHARPEN_PERCENT))
         result = result.filter(ImageFilter.UnsharpMask(radius, percent, int(rng.integers(0, 4))))
     kind = rng.choice(list(COMPRESSION), p=list(COMPRESSION.values()))
     if kind == "webp":
-        result = _through_file(result, rng, "WEBP")
+        result = _compress(result, rng, "WEBP")
     elif kind != "none":
-        result = _through_file(result, rng, "JPEG")
-    if kind == "jpeg twice":  # edited between: other blocks
+        result = _compress(result, rng, "JPEG")
+    if kind == "jpeg twice":  # the second compression has shifted blocks, as after an edit
         dy, dx = rng.integers(0, 8, 2)
         shifted = np.roll(np.asarray(result), (dy, dx), (0, 1))
-        shifted = np.asarray(_through_file(Image.fromarray(shifted), rng, "JPEG"))
+        shifted = np.asarray(_compress(Image.fromarray(shifted), rng, "JPEG"))
         result = Image.fromarray(np.roll(shifted, (-dy, -dx), (0, 1)))
     return np.asarray(result)
 
 
-def _with_camera_noise(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shot noise in brighter pixels, read noise in all; colours partly correlated, as demosaicing leaves them."""
+def _add_camera_noise(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Adds shot noise and read noise, partly correlated between colours, as after demosaicing."""
     sigma = rng.uniform(*NOISE_SIGMA)
     shot = rng.random()  # share of the variance
     level = sigma * np.sqrt(shot * values / 128 + 1 - shot)
@@ -197,7 +196,7 @@ def _with_camera_noise(values: np.ndarray, rng: np.random.Generator) -> np.ndarr
     return values + level * noise
 
 
-def _through_file(image: Image.Image, rng: np.random.Generator, kind: str) -> Image.Image:
+def _compress(image: Image.Image, rng: np.random.Generator, kind: str) -> Image.Image:
     file = io.BytesIO()
     options = {"quality": int(rng.integers(*QUALITY, endpoint=True))}
     if kind == "JPEG":
@@ -207,7 +206,7 @@ def _through_file(image: Image.Image, rng: np.random.Generator, kind: str) -> Im
 
 
 def write_teacher_results(pairs: Path, model: str, crops: int | None, precision: str) -> None:
-    """Writes `teacher/NAME` for each `degraded/NAME`, or for the first `crops` of them."""
+    """Writes `teacher/NAME` for each `degraded/NAME`, or for the first `crops` files."""
     from esrgan_tf.inference.tiles import Upscaler
     from esrgan_tf.runs.loading import load_model
 
@@ -239,7 +238,7 @@ def _write_target(pairs: Path, name: str) -> None:
 
 
 def write_truth(photos: Path, pairs: Path) -> None:
-    """Writes `lr/truth_NAME` and `hr/truth_NAME` for each photo of `LEAST_TRUTH` pixels on both sides."""
+    """Writes `lr/truth_NAME` and `hr/truth_NAME` for each photo of at least `LEAST_TRUTH` pixels per side."""
     with ProcessPoolExecutor() as pool:
         work = partial(_write_true_pair, photos, pairs)
         for _ in tqdm(
@@ -270,9 +269,9 @@ def true_pair(photo: Image.Image, rng: np.random.Generator) -> tuple[np.ndarray,
 def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE, grain: float = GRAIN) -> np.ndarray:
     """The teacher's result, uint8 `[4h, 4w, 3]`, moved towards the clean LR image, uint8 `[h, w, 3]`.
 
-    The difference between the clean image and the result's downscaled copy is upscaled and added. Its coarse part,
-    which is the teacher's drift of brightness and colour, is added in full. `fine` of the rest is added, shrunk by
-    `grain` levels: detail that the teacher smoothed or exaggerated, but not the noise that it removed.
+    The difference between the clean image and the result's downscaled copy is upscaled and added. The coarse part of
+    the difference, a drift of brightness and colour, is added completely. The fine part is shrunk by `grain` levels,
+    which excludes noise, and multiplied by `fine`. It restores detail that the teacher smoothed or exaggerated.
     """
     values = teacher.astype(np.float32)
     difference = clean - _resized(values, clean.shape[:2])
@@ -284,7 +283,7 @@ def target(teacher: np.ndarray, clean: np.ndarray, fine: float = FINE, grain: fl
 
 
 def show_targets(picture: Path, model: str) -> None:
-    """Draws the degraded input, bicubic, teacher, target and ground truth of parts of ten photos; prints PSNR."""
+    """Draws input, bicubic, teacher, target and ground truth for crops of ten photos, and prints PSNR."""
     import skimage
 
     from esrgan_tf.inference.tiles import Upscaler
@@ -325,20 +324,20 @@ def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _missing(source: Path, result: Path, first: int | None = None) -> list[str]:
-    """Names of `source` that `result` lacks; among the first so many, if a number is given."""
+    """The names in `source`, or the first ones if `first` is a number, that are missing in `result`."""
     present = {path.name for path in result.glob("*.png")}
     names = sorted((path.name for path in source.glob("*.png")), key=_order)
     return [name for name in names[:first] if name not in present]
 
 
 def _order(name: str) -> tuple[int, int]:
-    """Variant after variant; within one, another order than the photos', so that each part covers all of them."""
+    """A sort key: by variant, then by a hash, so that any number of first names covers all photos evenly."""
     variant = name.rsplit("_", 2)[1].removeprefix("v")
     return int(variant), zlib.crc32(name.encode())
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Writes the file under another name first: a file that exists is complete."""
+    """Writes the file under a temporary name first, so that an existing file is complete."""
     partial_path = path.with_name(f".{path.name}.partial")
     image.save(partial_path, "PNG", compress_level=1)
     partial_path.rename(path)

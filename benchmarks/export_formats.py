@@ -1,12 +1,12 @@
-"""Exports in the runtimes that they are for: what they compute, how large they are, how long they take.
+"""Exported models in their runtimes: differences from Keras, file sizes and seconds.
 
     python -m benchmarks.export_formats --generators
     python -m benchmarks.export_formats --model photo --model realesr-general-x4v3 --hr Set5/hr --lr Set5/lr_x4
 
-`--generators` takes each of the table in three scales, with weights drawn at random, and compares what LiteRT and ONNX
-files, and SavedModels in OpenVINO, make of two images of odd sizes with what Keras makes. `--model` gives seconds, the
-median of rounds on as many threads as there are cores; and with `--hr`, PSNR of the results. LiteRT, ONNX Runtime and
-OpenVINO run in a process without TensorFlow.
+`--generators` exports all generators at three scales with random weights. It compares the results of LiteRT and ONNX
+files, and of SavedModels in OpenVINO, with Keras' results for two images of odd sizes. `--model` prints median seconds
+with a thread per core, and with `--hr` also PSNR. LiteRT, ONNX Runtime and OpenVINO run in a process without
+TensorFlow.
 """
 
 import argparse
@@ -40,17 +40,17 @@ def main():
     parser.add_argument("--generators", action="store_true")
     parser.add_argument("--model", action="append", default=[], help="a file, or a name of `esrgan-tf models`")
     parser.add_argument("--hr", help="folder of images")
-    parser.add_argument("--lr", help="their reduced partners")
+    parser.add_argument("--lr", help="folder of their LR images")
     parser.add_argument("--sizes", type=int, nargs="*", default=(128, 256))
     arguments = parser.parse_args()
     if arguments.generators:
-        differences()
+        print_differences()
     for name in arguments.model:
         print(f"\n{name}\n")
-        of_model(name, arguments)
+        print_model(name, arguments)
 
 
-def differences():
+def print_differences():
     rows = []
     cases = [(family, scale) for name, family in GENERATORS.items() for scale in SCALES.get(name, (2, 3, 4))]
     for family, scale in tqdm(cases, file=sys.stderr):
@@ -70,17 +70,18 @@ def differences():
             export_onnx(model, folder / "model.onnx")
             export_onnx(model, folder / "uint8.onnx", "uint8")
             files = {**KINDS, "LiteRT, uint8": "model.tflite", "ONNX Runtime, uint8": "uint8.onnx"}
-            outside({name: [str(folder / file), 0] for name, file in files.items()}, folder)
+            run_outside({name: [str(folder / file), 0] for name, file in files.items()}, folder)
             for name in files:
                 made = np.load(folder / f"{name}.npy")
                 error = np.abs(made - (np.clip(expected, 0, 255) if made.dtype == np.uint8 else expected)).max()
                 row.append(f"{error:.2f}" if made.dtype == np.uint8 else f"{error / span:.0e}")
         rows.append(row)
     titles = ["generator", "scale", *(f"{name}, of the range" for name in KINDS), *list(files)[3:]]
+    print("Greatest difference from Keras, as a share of the range, or in grey levels of 255 for uint8:\n")
     print(tabulate(rows, titles, tablefmt="github", disable_numparse=True))
 
 
-def of_model(name, arguments):
+def print_model(name, arguments):
     model = load_model(name)
     with tempfile.TemporaryDirectory() as folder:
         folder, kinds = Path(folder), {}
@@ -97,26 +98,26 @@ def of_model(name, arguments):
             np.save(folder / "image.npy", np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
             rounds = 9 if size <= 128 else 5
             for kind, path in kinds.items():
-                run = inside if kind == "TensorFlow" else outside
+                run = run_inside if kind == "TensorFlow" else run_outside
                 seconds[kind, size] = run({kind: [str(path), rounds]}, folder)[kind]
-        scores = quality(model, kinds, arguments, folder) if arguments.hr else {}
+        scores = measure_quality(model, kinds, arguments, folder) if arguments.hr else {}
         rows = []
         for kind, path in kinds.items():
             megabytes = sum(f.stat().st_size for f in ([path] if path.is_file() else path.rglob("*")) if f.is_file())
             times = [f"{seconds[kind, size]:.3f} s" for size in arguments.sizes]
             rows.append([kind, f"{megabytes / 1e6:.1f} MB", *times, *scores.get(kind, ())])
     titles = ["runtime", "size", *(f"{size}x{size}" for size in arguments.sizes)]
-    titles += ["PSNR to the truth", "to float32's result"] if scores else []
+    titles += ["PSNR to the ground truth", "PSNR to float32's result"] if scores else []
     print(tabulate(rows, titles, tablefmt="github", disable_numparse=True), flush=True)
 
 
-def quality(model, kinds, arguments, folder):
-    """By runtime: luma PSNR to the truth, mean; and of all channels to the network's own result, least and most."""
+def measure_quality(model, kinds, arguments, folder):
+    """Per runtime, the mean luma PSNR to the ground truth, and the range of the PSNR to the float32 result."""
     found = {kind: [] for kind in kinds}
     for _, lr, hr in folder_source(arguments.hr, arguments.lr, 4).pairs():
         exact = to_pixels(255 * np.asarray(model(lr[np.newaxis] / np.float32(255))))
         np.save(folder / "image.npy", lr[np.newaxis])
-        outside({kind: [str(path), 0] for kind, path in kinds.items() if kind != "TensorFlow"}, folder)
+        run_outside({kind: [str(path), 0] for kind, path in kinds.items() if kind != "TensorFlow"}, folder)
         for kind in kinds:
             made = exact if kind == "TensorFlow" else to_pixels(np.load(folder / f"{kind}.npy"))
             error = np.mean((made.astype(float) - exact) ** 2)
@@ -131,8 +132,8 @@ def to_pixels(result):
     return np.round(np.clip(result[0], 0, 255)).astype(np.uint8)
 
 
-def inside(files, folder):
-    """Seconds in this process, in TensorFlow."""
+def run_inside(files, folder):
+    """The median seconds of TensorFlow, in this process."""
     import tensorflow as tf
 
     ((kind, (path, rounds)),) = files.items()
@@ -141,8 +142,8 @@ def inside(files, folder):
     return {kind: measured(lambda: signature(image=image)["super_resolution"].numpy(), rounds)[1]}
 
 
-def outside(files, folder):
-    """Seconds in a process without TensorFlow; what each makes of `image.npy` is then in the folder."""
+def run_outside(files, folder):
+    """The median seconds of other runtimes, in a process without TensorFlow, which also writes their results."""
     command = [sys.executable, str(Path(__file__).with_name("runtimes.py")), str(folder), json.dumps(files)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 

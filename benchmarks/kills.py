@@ -1,9 +1,9 @@
-"""Kills training at random moments, again and again, and compares what comes out with a run that was never stopped.
+"""Kills training repeatedly at random steps, and compares its result with that of an uninterrupted run.
 
     python -m benchmarks.kills [--kills N] [--seed S]
 
-Real processes and SIGKILL, in both phases; every third kill comes while a checkpoint is being written. Losses and
-everything in the last checkpoint must be equal, bit for bit.
+The program kills processes by SIGKILL in both phases, every third time during the writing of a checkpoint. Losses and
+all variables of the last checkpoint must be equal, bit for bit.
 """
 
 import argparse
@@ -21,31 +21,33 @@ import numpy as np
 
 from esrgan_tf.runs.folder import checkpoint_path, checkpoint_steps, read_metrics
 
-TIMES = ("images_per_second", "seconds")  # columns that tell of the machine
+TIMES = ("images_per_second", "seconds")  # columns that depend on the machine's speed
 
 
 def random_moments(steps: int, kills: int, seed: int) -> list[tuple[int, bool]]:
-    """When to kill a phase of so many steps; every third time inside a checkpoint."""
+    """The steps at which to kill a phase of `steps` steps, and whether to wait for a checkpoint (every third time)."""
     targets = np.random.default_rng(seed).integers(1, steps - 1, kills)
     return [(int(target), number % 3 == 2) for number, target in enumerate(sorted(targets))]
 
 
 def train_and_kill(start: Callable, phase_folder: Path, moments: Sequence[tuple[int, bool]], seed: int) -> int:
-    """Trains one phase to its end in spite of kills; returns how many of them cut a checkpoint.
+    """Trains a phase to its end despite kills; returns the number of kills that interrupted a checkpoint.
 
     Args:
-        start: starts the training process; something like `subprocess.Popen`.
-        moments: of the kills: the step, and whether to wait behind it until a checkpoint is being written.
+        start: starts the training process and returns a `subprocess.Popen`.
+        phase_folder: the folder of the phase.
+        moments: the step of each kill, and whether to kill after it while a checkpoint is being written.
+        seed: for the delays before kills.
     """
     rng = np.random.default_rng(seed)
-    cut = 0
+    interrupted = 0
     for number, (target, inside) in enumerate(moments, 1):
         process = start()
 
         def wait_until(reached, seconds, process=process, number=number):
             while not reached():
                 if process.poll() is not None:
-                    raise RuntimeError(f"training ended by itself with status {process.poll()} before kill {number}")
+                    raise RuntimeError(f"training ended with status {process.poll()} before kill {number}")
                 time.sleep(seconds)
 
         wait_until(lambda target=target: last_step(phase_folder) >= target, 0.01)
@@ -55,15 +57,15 @@ def train_and_kill(start: Callable, phase_folder: Path, moments: Sequence[tuple[
             time.sleep(rng.uniform(0, 0.05))
         process.kill()
         process.wait()
-        cut += bool(staging(phase_folder))
+        interrupted += bool(staging(phase_folder))
     process = start()
     if process.wait() != 0:
         raise RuntimeError(f"the last training ended with status {process.wait()}")
-    return cut
+    return interrupted
 
 
 def last_step(phase_folder):
-    """Of the records; a resumed run first drops those that it will repeat."""
+    """The step of the last record; a resumed run first deletes the records of steps that it repeats."""
     rows = read_metrics(phase_folder)
     return int(rows[-1]["step"]) if rows else 0
 
@@ -73,7 +75,7 @@ def staging(phase_folder):
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Names of what differs between two folders of one phase: losses, and all variables of the last checkpoint."""
+    """The names of differences between two folders of a phase: `metrics.csv`, and variables of the last checkpoint."""
     import tensorflow as tf
 
     found = []
@@ -117,14 +119,13 @@ def main():
                 with open(folder / "log.txt", "a", encoding="utf-8") as log:
                     return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=log, stderr=log)
 
-            if start("whole").wait() != 0:
+            if start("uninterrupted").wait() != 0:
                 raise SystemExit((folder / "log.txt").read_text())
             kills = arguments.kills // 2
             moments = random_moments(count, kills, arguments.seed)
-            cut = train_and_kill(lambda s=start: s("killed"), folder / "killed" / phase, moments, arguments.seed)
-            found = differences(folder / "whole" / phase, folder / "killed" / phase)
-            found = found or "none"
-            print(f"{phase}: {count} steps, {kills} kills, {cut} of them inside a checkpoint, differences: {found}")
+            inside = train_and_kill(lambda s=start: s("killed"), folder / "killed" / phase, moments, arguments.seed)
+            found = differences(folder / "uninterrupted" / phase, folder / "killed" / phase) or "none"
+            print(f"{phase}: {count} steps, {kills} kills ({inside} during a checkpoint), differences: {found}")
 
 
 if __name__ == "__main__":

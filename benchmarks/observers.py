@@ -3,8 +3,8 @@
     python -m benchmarks.observers grids round1 --photos kodak --model photo --model realesr-general-x4v3 --seed 1
     python -m benchmarks.observers count round1/1 round1/2 round1/3
 
-`grids` makes one folder per observer: `round1/1/grids` has a picture per crop, with the input magnified by repeated
-pixels and each model's result under a letter. The letters' order is random, per crop and observer; `round1/1/key.json`
+`grids` writes a folder per observer. `round1/1/grids` has a picture per crop: the input, magnified by repeated pixels,
+and each model's result under a letter. The order of the letters is random per crop and observer; `round1/1/key.json`
 holds it. Show an observer the `grids` folder and nothing else. The observer writes a line per picture, best first:
 
     01 B C A
@@ -12,8 +12,8 @@ holds it. Show an observer the `grids` folder and nothing else. The observer wri
 into `round1/1/answers.txt`. `count` prints how often each model was first and last, and the preferences in pairs.
 
 `benchmarks/observers.csv` lists the default crops: a picture, the crop's corner, and how the picture is compressed
-first. Pictures are files below `--photos`, scikit-image's free photos (`skimage:`), or pictures of these pages
-(`docs:`). A grid of three models is 1,088 by 1,032 pixels; more models make a grid that viewers shrink.
+first. Pictures are files below `--photos`, scikit-image's free photos (`skimage:`), or pictures in `docs` (`docs:`). A
+grid of three models is 1,088 by 1,032 pixels; image viewers shrink grids of more models.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from esrgan_tf.imaging.drawing import text_line
 from esrgan_tf.imaging.reading import read_rgb
 
 WIDTH, HEIGHT = 136, 120  # of a crop, in the photo's pixels
-CONTEXT = 32  # pixels around a crop that the models see too
+CONTEXT = 32  # pixels around a crop in the models' input
 SCALE = 4
 COLUMNS = 2
 LETTERS = "ABCDEFGH"
@@ -111,10 +111,13 @@ def read_crops(path: Path) -> list[Crop]:
 
 
 def picture_of(crop: Crop, photos: Path) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The crop with its context, uint8 `[h, w, 3]`, and where in it the crop is."""
+    """The crop with its context, uint8 `[h, w, 3]`, and the crop's rows and columns in it."""
     photo = read_rgb(path_of(crop.file, photos))
     if crop.left + WIDTH > photo.shape[1] or crop.top + HEIGHT > photo.shape[0]:
-        raise UserError(f"{crop.file}: {WIDTH}x{HEIGHT} pixels from {crop.left},{crop.top} reach beyond its edge")
+        raise UserError(
+            f"{crop.file}: a crop of {WIDTH}x{HEIGHT} pixels at {crop.left},{crop.top} exceeds the picture's "
+            f"{photo.shape[1]}x{photo.shape[0]} pixels"
+        )
     if crop.format:
         file = io.BytesIO()
         Image.fromarray(photo).save(file, crop.format, quality=crop.quality)
@@ -126,7 +129,7 @@ def picture_of(crop: Crop, photos: Path) -> tuple[np.ndarray, tuple[slice, slice
 
 
 def path_of(file: str, photos: Path) -> Path:
-    """Where a crop's picture is."""
+    """The path of a crop's picture."""
     origin, _, name = file.rpartition(":")
     if origin == "skimage":
         import skimage
@@ -138,7 +141,7 @@ def path_of(file: str, photos: Path) -> Path:
 
 
 def upscaled(pictures, models: dict[str, str]) -> dict[str, list[np.ndarray]]:
-    """Each model's result of each crop, uint8 `[4h, 4w, 3]`."""
+    """The models' results of all crops, uint8 `[4h, 4w, 3]`."""
     from esrgan_tf.inference.tiles import Upscaler
     from esrgan_tf.runs.loading import load_model
 
@@ -155,7 +158,7 @@ def upscaled(pictures, models: dict[str, str]) -> dict[str, list[np.ndarray]]:
 
 
 def comparison_grid(tiles: list[np.ndarray], titles: list[str]) -> np.ndarray:
-    """Lays out equally large uint8 `[H, W, 3]` images under their titles in COLUMNS columns."""
+    """Arranges uint8 `[H, W, 3]` images of equal size under their titles in COLUMNS columns."""
     width = tiles[0].shape[1]
     rows = []
     for i in range(0, len(tiles), COLUMNS):
@@ -167,7 +170,7 @@ def comparison_grid(tiles: list[np.ndarray], titles: list[str]) -> np.ndarray:
 
 
 def print_counts(folders: list[Path]) -> None:
-    """Prints two tables: first and last places, and preferences in pairs."""
+    """Prints a table of first and last places, and a table of preferences in pairs."""
     rankings = [ranking for folder in folders for ranking in read_rankings(folder)]
     names = sorted({name for ranking in rankings for name in ranking})
     firsts, lasts = Counter(r[0] for r in rankings), Counter(r[-1] for r in rankings)
@@ -183,7 +186,7 @@ def read_rankings(folder: Path) -> list[list[str]]:
     """The models' names, best first, per grid that the observer has ranked.
 
     Raises:
-        UserError: a line that is no ranking of the grid's letters, or a grid without a line.
+        UserError: a line does not rank the grid's letters, or a grid has no line.
     """
     key = json.loads((folder / "key.json").read_text(encoding="utf-8"))
     rankings = {}

@@ -1,17 +1,19 @@
-"""This package beside what else a user would run: PyTorch, ONNX Runtime, OpenVINO. Seconds, memory, and their ratios.
+"""Seconds and memory of this package, PyTorch, ONNX Runtime and OpenVINO, and their ratios.
 
     pip install -c constraints.txt '.[dev,peers]'
     python -m benchmarks.peers [--only 64x64] [--rounds 3] [--precision bfloat16]
 
-Every row is a process of its own, of the same network with the same weights; the programs take turns, `--rounds` times.
-Seconds are the median of the rounds' medians of seven; memory is the peak above what the imports take. PyTorch works
-with channels last, in inference mode, with autocast for bfloat16. The limit is the fastest 3x3 convolution of 64 to 192
-channels that PyTorch reaches on this machine: what the network's multiplications alone would take. Steps are of phase
-`psnr`, with Adam and a moving average. A whole command lasts from the start of Python to the PNG file, and
-its memory is all that the process takes; PyTorch's is benchmarks/pytorch_upscale.py. Nothing else should be running.
+Each row runs in a new process, with equal networks and weights; the programs run in turns, `--rounds` times. Seconds
+are the median of the rounds' medians of seven calls. Memory is the peak minus the memory after the imports. PyTorch
+runs with channels last, in inference mode, with autocast for bfloat16.
 
-Where there is an NVIDIA GPU the rows are those of the GPU: 16 images at once, PyTorch also compiled, memory the GPU's
-peak; images a second are 16 by the seconds.
+The limit is the time of the network's multiplications at the speed of PyTorch's fastest 3x3 convolution on this
+machine. Steps are of phase `psnr`, with Adam and an EMA of the weights. A whole command lasts from the start of Python
+to the PNG file, and its memory is the process's peak; PyTorch's command is benchmarks/pytorch_upscale.py. Run nothing
+else on the machine meanwhile.
+
+On a machine with an NVIDIA GPU the rows are the GPU's: 16 images per call, PyTorch also compiled, and the GPU's peak
+memory. Images per second are 16 divided by the seconds.
 """
 
 import argparse
@@ -33,27 +35,27 @@ import numpy as np
 
 TIMES = 7
 FULL, NARROW = {}, {"filters": 32, "blocks": 5, "growth": 16}
-# Networks of tests/torch_reference.py, their sizes, the image's or patch's side, images at once.
+# A network of tests/torch_reference.py, its sizes, the width and height of images or patches, images per call.
 INFERENCE = {
     "RRDBNet 64x64": ("BasicSR", FULL, 64, 1),
     "RRDBNet 256x256": ("BasicSR", FULL, 256, 1),
     "compact 256x256": ("Compact", {"blocks": 32}, 256, 1),
-    "packaged 256x256": ("CompactResNet", FULL, 256, 1),
+    "bundled 256x256": ("CompactResNet", FULL, 256, 1),
 }
 STEPS = {
     "step, full, 4 of 128x128": ("BasicSR", FULL, 32, 4),
     "step, 32/5/16, 16 of 128x128": ("BasicSR", NARROW, 32, 16),
 }
-COMMANDS = {"photo of 1024x683, packaged, whole command": ("CompactResNet", FULL, 1024, 1)}
+COMMANDS = {"photo of 1024x683, bundled, whole command": ("CompactResNet", FULL, 1024, 1)}
 CASES = INFERENCE | STEPS | COMMANDS
 BOTH = ("float32", "bfloat16")
 PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "OpenVINO": BOTH, "ONNX Runtime": ("float32",)}
-STEP_PRECISIONS = {"ours": BOTH, "ours, recompute=blocks": BOTH, "PyTorch": BOTH}
+STEP_PRECISIONS = {"ours": BOTH, "ours, gradient checkpointing": BOTH, "PyTorch": BOTH}
 COMMAND_PRECISIONS = {"esrgan-tf upscale": BOTH, "PyTorch script": BOTH}
 
 
 PROGRAMS = ((INFERENCE, PRECISIONS), (STEPS, STEP_PRECISIONS), (COMMANDS, COMMAND_PRECISIONS))
-# Where there is an NVIDIA GPU: images at once enough to fill it, and no programs for CPUs alone.
+# A GPU runs 16 images per call, and no programs that support only CPUs.
 ON_GPU = Path("/dev/nvidia0").exists()
 GPU_PRECISIONS = {"ours": BOTH, "PyTorch": BOTH, "PyTorch, compiled": BOTH}
 if ON_GPU:
@@ -63,16 +65,16 @@ if ON_GPU:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--only", default="", help="run only cases with this text in their name")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", choices=BOTH, action="append", help="without bfloat16's instructions it is slow")
+    parser.add_argument("--precision", choices=BOTH, action="append", help="by default both")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         case, program, precision, folder = arguments.child
         print(json.dumps(CHILDREN[program](case, precision, Path(folder))))
         return
-    print(f"{os.cpu_count()} cores of {processor()}; instructions for bfloat16: {'yes' if has_bfloat16() else 'no'}")
+    print(f"{os.cpu_count()} cores of {processor()}; bfloat16 instructions: {'yes' if has_bfloat16() else 'no'}")
     with tempfile.TemporaryDirectory() as folder:
         limit = child("", "limit", "float32", folder)["flops"]
         print(f"the limit: {limit / 1e9:.0f} GFLOP/s\n")
@@ -91,7 +93,7 @@ def print_rows(case, precision, programs, rounds, limit, folder):
             results.append(child(case, program, precision, folder))
     seconds = {program: statistics.median(r["seconds"] for r in results) for program, results in found.items()}
     memory = {program: statistics.median(r["memory"] for r in results) for program, results in found.items()}
-    if precision == "float32" and case not in COMMANDS and not ON_GPU:  # it is the processor's limit
+    if precision == "float32" and case not in COMMANDS and not ON_GPU:  # the limit is the CPU's
         print(f"| {case} | float32 | the limit | {limit:.3f} | {limit / seconds['ours']:.2f} | | |")
     for program in found:
         ratios = [mine[program] / mine[next(iter(found))] for mine in (seconds, memory)]
@@ -109,18 +111,18 @@ def child(case, program, precision, folder):
 
 
 def measured(call, before, times=TIMES):
-    """Of `times` calls after one to warm up; `before` is the peak of memory when all was imported."""
+    """Median seconds of `times` calls after a warm-up call, and MB of memory above `before`, the peak after imports."""
     call()
-    taken = []
+    seconds = []
     for _ in range(times):
         began = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - began)
-    return {"seconds": statistics.median(taken), "memory": (peak() - before) / 1e6}
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(seconds), "memory": (peak() - before) / 1e6}
 
 
 def peak():
-    """Of this process, or of the GPU, in bytes."""
+    """The peak memory of this process, or of the GPU, in bytes."""
     if ON_GPU:
         if "torch" in sys.modules:
             return sys.modules["torch"].cuda.max_memory_allocated()
@@ -137,7 +139,7 @@ def images(case):
 
 
 def torch_network(case, folder):
-    """With the weights that all programs have."""
+    """The case's network, with the weights of all programs if their file exists."""
     from safetensors.torch import load_file
 
     from tests import torch_reference
@@ -151,9 +153,9 @@ def torch_network(case, folder):
 
 
 def write_weights(case, precision, folder):
-    """The weights, the same network for ONNX, and what it multiplies and adds."""
+    """Writes the weights and the network as ONNX, and returns its floating-point operations per call."""
     if case in COMMANDS:
-        case = "packaged 256x256"  # the same network
+        case = "bundled 256x256"  # has the command's network
     import torch
     from safetensors.torch import save_file
 
@@ -207,14 +209,14 @@ def ours(case, precision, folder):
     return measured(lambda: upscaler._runner(lr), before)
 
 
-def ours_recomputing(case, precision, folder):
+def ours_with_checkpointing(case, precision, folder):
     from esrgan_tf import load_model
 
     before = peak()
     return our_step(case, precision, load_model(folder / "weights.safetensors"), before, "blocks")
 
 
-def our_step(case, precision, model, before, recompute):
+def our_step(case, precision, model, before, gradient_checkpointing):
     import tensorflow as tf
 
     from esrgan_tf.config import load_config
@@ -224,7 +226,8 @@ def our_step(case, precision, model, before, recompute):
     _, sizes, _, _ = CASES[case]
     chosen = [f"generator.{key}={value}" for key, value in sizes.items()]
     policy = "float32" if precision == "float32" else "mixed_bfloat16"
-    config = load_config(None, [*chosen, f"runtime.precision={policy}", f"runtime.gradient_checkpointing={recompute}"])
+    chosen += [f"runtime.precision={policy}", f"runtime.gradient_checkpointing={gradient_checkpointing}"]
+    config = load_config(None, chosen)
     strategy = tf.distribute.MirroredStrategy(["GPU:0" if ON_GPU else "CPU:0"])
     with strategy.scope():
         phase = build_phase("psnr", config, (Path("weights"), model))
@@ -241,15 +244,15 @@ def pytorch(case, precision, folder, compiled=False):
     forward = torch.compile(network) if compiled else network
     autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
 
-    def placed(x):
+    def to_device(x):
         return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(device, memory_format=torch.channels_last)
 
     if case in INFERENCE:
-        lr = placed(images(case))
+        lr = to_device(images(case))
         network.eval()
         with torch.inference_mode(), autocast:
             return measured(lambda: forward(lr).float().cpu().numpy(), before)
-    lr, hr = map(placed, images(case))
+    lr, hr = map(to_device, images(case))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     average = [p.detach().clone() for p in network.parameters()]
 
@@ -294,8 +297,8 @@ def our_command(case, precision, folder):
 
 
 def pytorch_command(case, precision, folder):
-    words = ("-m", "benchmarks.pytorch_upscale", CASES[case][0], folder / "weights.safetensors", photo(folder))
-    return whole_command(sys.executable, *words, folder / "photo_x4.png", precision, folder=folder)
+    program = ("-m", "benchmarks.pytorch_upscale", CASES[case][0], folder / "weights.safetensors", photo(folder))
+    return whole_command(sys.executable, *program, folder / "photo_x4.png", precision, folder=folder)
 
 
 def photo(folder):
@@ -317,8 +320,9 @@ def whole_command(*command, folder):
 
 CHILDREN = {
     "limit": fastest_convolution, "weights": write_weights, "ours": ours, "PyTorch": pytorch, "OpenVINO": open_vino,
-    "ONNX Runtime": onnx_runtime, "ours, recompute=blocks": ours_recomputing, "esrgan-tf upscale": our_command,
-    "PyTorch script": pytorch_command, "PyTorch, compiled": functools.partial(pytorch, compiled=True),
+    "ONNX Runtime": onnx_runtime, "ours, gradient checkpointing": ours_with_checkpointing,
+    "esrgan-tf upscale": our_command, "PyTorch script": pytorch_command,
+    "PyTorch, compiled": functools.partial(pytorch, compiled=True),
 }  # fmt: skip
 
 
@@ -334,7 +338,7 @@ def processor():
 
 def has_bfloat16():
     info = Path("/proc/cpuinfo")
-    return info.exists() and any(word in info.read_text(encoding="utf-8") for word in ("avx512_bf16", "amx_bf16"))
+    return info.exists() and any(flag in info.read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What runs' networks do to real photos: PSNR, SSIM and sharpness of each, and a picture of all.
+"""PSNR, SSIM and sharpness of runs' networks on photos, and a comparison grid.
 
     python benchmarks/photos.py RUN_DIR [RUN_DIR…] [--output F.png] [--before MODEL] [--degraded SEED]
 
-The photos are scikit-image's free ones, reduced by bicubic or degraded as Real-ESRGAN's training does. Sharpness is the
-mean absolute difference of neighbouring pixels, relative to the true photo: below 1 is softer than the truth.
+The photos are free photos of scikit-image, downscaled by bicubic, or degraded as in Real-ESRGAN's training. Sharpness
+is the mean absolute difference of neighbouring pixels, divided by the ground truth's. Values below 1 are softer than
+the ground truth.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from esrgan_tf.imaging.drawing import side_by_side
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.training.validation import upscaler
 
-CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of what is shown
+CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of the shown crop
 SIDE = 160
 
 
@@ -33,15 +34,15 @@ def main():
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--before", type=Path, help="the network that the run started from")
-    parser.add_argument("--degraded", type=int, help="degrade low resolution, by this seed")
+    parser.add_argument("--degraded", type=int, help="degrade LR images with this random seed")
     arguments = parser.parse_args()
     degradation = Degradation(load_config(arguments.run_dirs[0] / "config.yaml"))
     networks = {} if arguments.before is None else {"before": load_model(arguments.before)}
     for run_dir in arguments.run_dirs:
         found = networks_of(run_dir)
-        of = "" if len(arguments.run_dirs) == 1 else f"{run_dir.name}, "
-        named = [run_dir.name] if of and len(found) == 1 else [of + name for name in found]
-        networks |= zip(named, found.values(), strict=True)
+        prefix = "" if len(arguments.run_dirs) == 1 else f"{run_dir.name}, "
+        names = [run_dir.name] if prefix and len(found) == 1 else [prefix + name for name in found]
+        networks |= zip(names, found.values(), strict=True)
     print("| photo | image | PSNR (dB) | SSIM | sharpness |")
     print("| --- | --- | --- | --- | --- |")
     rows = []
@@ -59,12 +60,12 @@ def main():
             print(f"| {photo} | {name} | {scores} |")
         rows.append([image[top : top + SIDE, left : left + SIDE] for image in (*images.values(), hr)])
     if arguments.output:
-        Image.fromarray(side_by_side(rows, (*images, "truth"))).save(arguments.output)
+        Image.fromarray(side_by_side(rows, (*images, "ground truth"))).save(arguments.output)
         print(f"\npicture: {arguments.output}")
 
 
 def networks_of(run_dir):
-    """Of the phases that are done, and between them the interpolation that the run's configuration exports."""
+    """The networks of a run's finished phases, and their interpolation at the configuration's `export.alpha`."""
     done = {"PSNR": run_dir / "psnr" / "generator.keras", "GAN": run_dir / "gan" / "generator.keras"}
     found = {name: load_model(path) for name, path in done.items() if path.exists()}
     alpha = load_config(run_dir / "config.yaml").export.alpha

@@ -1,8 +1,8 @@
-"""What enlarges a photo with PyTorch alone: the script that `benchmarks.peers` times beside `esrgan-tf upscale`.
+"""Upscaling of a photo with PyTorch alone, the script that `benchmarks.peers` compares with `esrgan-tf upscale`.
 
     python -m benchmarks.pytorch_upscale NETWORK WEIGHTS PHOTO OUTPUT float32|bfloat16
 
-NETWORK is a class of tests/torch_reference.py. The whole photo at once, without tiles.
+NETWORK is a class of tests/torch_reference.py. The script upscales the whole photo at once, without tiles.
 """
 
 import sys

@@ -2,7 +2,8 @@
 
     python benchmarks/runtimes.py FOLDER '{"LiteRT": ["model.tflite", 5]}'
 
-Prints the median of so many runs' seconds each, and leaves what each made of FOLDER's `image.npy` beside that.
+The value of a runtime is the model's file and a number of runs. The program prints the median seconds per runtime, and
+writes each runtime's result of `FOLDER/image.npy` to that folder.
 """
 
 import json
@@ -18,7 +19,7 @@ OUTPUT = "super_resolution"
 
 
 def measured(run, rounds):
-    """The result of `run`, and the median of its seconds after the first time, which prepares."""
+    """The result of `run`, and the median seconds of `rounds` runs after a warm-up run."""
     result, seconds = run(), []
     for _ in range(rounds):
         began = time.perf_counter()

@@ -1,10 +1,11 @@
-"""What safety costs: the reduced, checked and conditional step, repeatable operations, records, checkpoints.
+"""Costs of safety in training: checked steps, deterministic operations, records and checkpoints.
 
     python benchmarks/safety.py [--steps N] [--full]
 
-Prints a table: medians, on whatever devices TensorFlow sees. Nothing else should be running. Plain steps (Keras'
-optimizer applied to the tape's gradients, as in any tutorial) and ours take turns in one process; repeatable operations
-need processes of their own, which take turns too. `--full` is config.yaml's generator, else configs/small.yaml's.
+The program prints a table of medians, on all devices that TensorFlow detects. A plain step applies Keras' optimizer to
+the tape's gradients. Plain steps and this package's steps run in turns in one process. Deterministic operations are
+measured in further processes, also in turns. `--full` selects the generator of config.yaml instead of
+configs/small.yaml. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -47,7 +48,7 @@ def main():
         print(json.dumps(measure(arguments.phase, "full" if arguments.full else "small", arguments.steps)))
         return
     runtime = Config().runtime
-    print("| phase | plain step | ours | repeatable operations | record | checkpoint | of a step, at the defaults |")
+    print("| phase | plain step | our step | deterministic operations | record | checkpoint | total at the defaults |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for phase in ("psnr", "gan"):
         found = {"plain": [], "deterministic": []}
@@ -59,13 +60,13 @@ def main():
                 if result.returncode:
                     raise SystemExit(result.stderr)
                 found[kind].append(json.loads(result.stdout.splitlines()[-1]))
-        plain, repeatable = ({key: np.median([f[key] for f in found[k]]) for key in found[k][0]} for k in found)
+        plain, deterministic = ({key: np.median([f[key] for f in found[k]]) for key in found[k][0]} for k in found)
         step = plain["ours"]
-        often = plain["record"] / runtime.log_every + plain["checkpoint"] / runtime.checkpoint_every
+        per_step = plain["record"] / runtime.log_every + plain["checkpoint"] / runtime.checkpoint_every
         print(
             f"| {phase} | {plain['plain']:.3f} s | {percent(step, plain['plain'])} | "
-            f"{percent(repeatable['ours'], step)} | {plain['record']:.3f} s | {plain['checkpoint']:.2f} s | "
-            f"{percent(step + often, plain['plain'])} |",
+            f"{percent(deterministic['ours'], step)} | {plain['record']:.3f} s | {plain['checkpoint']:.2f} s | "
+            f"{percent(step + per_step, plain['plain'])} |",
             flush=True,
         )
 
@@ -75,7 +76,7 @@ def percent(new, old):
 
 
 def measure(phase_name, size, steps):
-    """Median seconds of a plain step and ours, in turns; of a record; of a checkpoint with `generator.keras`."""
+    """Median seconds of a plain step, of our step, of a record, and of a checkpoint with `generator.keras`."""
     keras.utils.set_random_seed(0)
     sizes, batch_size, patch = SIZES[size]
     strategy = tf.distribute.MirroredStrategy()
@@ -83,28 +84,28 @@ def measure(phase_name, size, steps):
     data, gan = replace(config.data, hr_patch=patch), replace(config.gan, perceptual_weight=0.0)
     config = replace(config, data=data, gan=gan)
     with strategy.scope():
-        ours, theirs = (build_phase(phase_name, config) for _ in range(2))
+        ours, plain = (build_phase(phase_name, config) for _ in range(2))
     train_step = TrainStep(ours, strategy, config.runtime)
     jit = any("GPU" in device for device in strategy.extended.worker_devices)
 
-    def one(lr, hr):
-        _, gradients = theirs.step(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0, 1.0)
-        for name, (network, optimizer) in theirs.step.trained.items():
+    def replica_step(lr, hr):
+        _, gradients = plain.step(tf.cast(lr, tf.float32) / 255.0, tf.cast(hr, tf.float32) / 255.0, 1.0)
+        for name, (network, optimizer) in plain.step.trained.items():
             optimizer.apply(gradients[name], network.trainable_variables)
-        for average, v in zip(theirs.average.weights, theirs.generator.weights, strict=True):
+        for average, v in zip(plain.average.weights, plain.generator.weights, strict=True):
             average.assign(0.999 * average + 0.001 * v)
         return tf.zeros(())
 
-    plain_step = tf.function(lambda lr, hr: strategy.run(one, args=(lr, hr)), jit_compile=jit)
+    plain_step = tf.function(lambda lr, hr: strategy.run(replica_step, args=(lr, hr)), jit_compile=jit)
     rng = np.random.default_rng(0)
     lr, hr = (tf.constant(rng.integers(0, 256, (batch_size, side, side, 3)), tf.uint8) for side in (patch // 4, patch))
-    go_on = tf.constant(0.0)
+    stop = tf.constant(0.0)
     seconds = {"plain": [], "ours": []}
     for i in range(steps + 3):
-        for name, step in (("plain", lambda: plain_step(lr, hr)), ("ours", lambda: train_step(lr, hr, go_on))):
+        for name, step in (("plain", lambda: plain_step(lr, hr)), ("ours", lambda: train_step(lr, hr, stop))):
             began = time.monotonic()
             step().numpy()  # waits for the device
-            if i >= 3:  # tracing, and the first choices of kernels
+            if i >= 3:  # the first steps include tracing and the choice of kernels
                 seconds[name].append(time.monotonic() - began)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
-"""Images to train towards that are not the truth alone: 0.7 of what a teacher makes of it, 0.3 of itself.
+"""Distillation targets: the weighted mean of a teacher's results (0.7) and the ground truth (0.3).
 
-    python -m benchmarks.teacher photos taught --model faithful
-    python train.py --phase psnr … --set data.hr_dir=taught/hr --set data.lr_dir=taught/lr
+    python -m benchmarks.teacher photos distilled --model faithful
+    python train.py --phase psnr … --set data.hr_dir=distilled/hr --set data.lr_dir=distilled/lr
 
-The teacher is given the images, reduced; its results are averaged over the eight flips and quarter turns. Images that
-are there already are left out, so that it goes on where it was stopped.
+The teacher upscales the downscaled images with self-ensemble (×8). Existing files are skipped, so that an interrupted
+run resumes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.runs.loading import load_model
 
-OF_TEACHER = 0.7
+TEACHER_WEIGHT = 0.7
 
 
 def main():
@@ -42,9 +42,9 @@ def main():
         lr_path.parent.mkdir(parents=True, exist_ok=True)
         hr = crop_to_multiple(read_rgb(path), teacher.scale)
         lr = bicubic(hr, hr.shape[0] // teacher.scale, hr.shape[1] // teacher.scale)
-        taught = OF_TEACHER * teacher(lr) + (1 - OF_TEACHER) * hr
+        target = TEACHER_WEIGHT * teacher(lr) + (1 - TEACHER_WEIGHT) * hr
         Image.fromarray(lr).save(lr_path, compress_level=1)
-        Image.fromarray(np.uint8(taught.round())).save(hr_path, compress_level=1)
+        Image.fromarray(np.uint8(target.round())).save(hr_path, compress_level=1)
 
 
 if __name__ == "__main__":

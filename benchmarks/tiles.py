@@ -1,10 +1,9 @@
-"""What tiles change where a network weighs its channels by all that it sees (RCAN's attention), by tile and overlap.
+"""Effects of tiles on a network with global pooling (RCAN's channel attention), by tile size and overlap.
 
-    python -m benchmarks.tiles --model runs/small_rcan photos/*.png [--tiles 96 192] [--overlaps 8 16] [--reduced]
+    python -m benchmarks.tiles --model runs/small_rcan photos/*.png [--tiles 96 192] [--overlaps 8 16] [--downscaled]
 
-Each photo is enlarged whole and in tiles, and the two results are compared by the PSNR of their luma. With `--reduced`
-it is reduced by bicubic first, and both are compared with the photo too: which of them is nearer the truth? Memory is
-the whole photo's.
+The program upscales each photo at once and in tiles, and compares the two results by luma PSNR. With `--downscaled` it
+downscales the photo by bicubic first, and also compares both results with the photo. Memory is that of a whole photo.
 """
 
 import argparse
@@ -26,21 +25,21 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--tiles", nargs="+", type=int, default=[96, 128, 192, 256, 352])
     parser.add_argument("--overlaps", nargs="+", type=int, default=[0, 8, 16, 32, 48])
-    parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--downscaled", action="store_true", help="downscale the photos first")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     scale = Upscaler(model).scale
     photos = [read_rgb(path) for path in arguments.photos]
     truths = [crop_to_multiple(photo, scale) for photo in photos]
-    if arguments.reduced:
+    if arguments.downscaled:
         photos = [bicubic(photo, photo.shape[0] // scale, photo.shape[1] // scale) for photo in truths]
-    whole = [Upscaler(model, tile=max(photo.shape) + 4, overlap=0)(photo) for photo in photos]
-    against = [("the whole", whole), *([("the truth", truths)] if arguments.reduced else [])]
-    if arguments.reduced:
-        scores = [psnr(*pair, border=scale) for pair in zip(truths, whole, strict=True)]
-        print(f"whole, against the truth: {_summary(scores)}")
-    print("| tile | overlap |" + "".join(f" against {name} |" for name, _ in against))
-    print("| --- | --- |" + " --- |" * len(against))
+    untiled = [Upscaler(model, tile=max(photo.shape) + 4, overlap=0)(photo) for photo in photos]
+    references = [("the untiled result", untiled), *([("ground truth", truths)] if arguments.downscaled else [])]
+    if arguments.downscaled:
+        scores = [psnr(*pair, border=scale) for pair in zip(truths, untiled, strict=True)]
+        print(f"PSNR of the untiled results to ground truth: {_summary(scores)}")
+    print("| tile | overlap |" + "".join(f" PSNR to {name} |" for name, _ in references))
+    print("| --- | --- |" + " --- |" * len(references))
     for tile in arguments.tiles:
         for overlap in arguments.overlaps:
             if tile < 2 * overlap + 16:
@@ -48,8 +47,8 @@ def main():
             upscaler = Upscaler(model, tile, overlap)
             tiled = [upscaler(photo) for photo in tqdm(photos, desc=f"{tile}, {overlap}", leave=False)]
             cells = []
-            for _, others in against:
-                cells.append(_summary([psnr(*pair, border=scale) for pair in zip(others, tiled, strict=True)]))
+            for _, images in references:
+                cells.append(_summary([psnr(*pair, border=scale) for pair in zip(images, tiled, strict=True)]))
             print(f"| {tile} | {overlap} | {' | '.join(cells)} |", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""How fast one step of each phase is, and how fast batches are cut for it.
+"""Seconds per training step of each phase, and patches per second of the cropping of batches.
 
     python -m benchmarks.training [--steps N] [--vgg19 WEIGHTS.h5]
 
-Prints a table: medians, in one process, on whatever devices TensorFlow sees. With VGG19's weights it has only phase gan
-of the full networks, perceptual loss included. Nothing else should be running.
+The program prints a table of medians, in one process, on all devices that TensorFlow detects. With VGG19's weights the
+table has only phase `gan` of the full networks with the perceptual loss. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WITH_VGG19 = ("full", "gan", {}, 4, 128, "float32")
 
 
 class MemoryStore:
-    """Pairs of images in memory, as `esrgan_tf.data.ImageStore` holds them on disk."""
+    """Pairs of images in memory, with the interface of `esrgan_tf.data.ImageStore`."""
 
     def __init__(self, lr: list[np.ndarray], hr: list[np.ndarray]):
         self._lr, self._hr = lr, hr
@@ -59,7 +59,7 @@ class MemoryStore:
 
 
 def noise():
-    """2K images of noise, the size of DIV2K's."""
+    """Images of noise in DIV2K's size."""
     rng = np.random.default_rng(0)
     sizes = ((340, 510, 3), (1360, 2040, 3))
     return MemoryStore(*([rng.integers(0, 256, size, dtype=np.uint8) for _ in range(8)] for size in sizes))
@@ -67,12 +67,12 @@ def noise():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=15, help="timed steps a row")
-    parser.add_argument("--vgg19", help="weights of Keras' VGG19 without its top")
+    parser.add_argument("--steps", type=int, default=15, help="timed steps per row")
+    parser.add_argument("--vgg19", help="weights of Keras' VGG19 without its top layers (notop)")
     arguments = parser.parse_args()
     steps, vgg19 = arguments.steps, arguments.vgg19
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} cores, devices: {devices()}\n")
-    print("| generator | phase | batch | precision | seconds a step | patches a second |")
+    print("| generator | phase | batch | precision | seconds per step | patches per second |")
     print("| --- | --- | --- | --- | --- | --- |")
     store = noise()
     for name, phase, sizes, batch_size, hr_patch, precision in [WITH_VGG19] if vgg19 else CASES:
@@ -82,7 +82,7 @@ def main():
     began = time.monotonic()
     for _ in Patches(store, 4, 128, 16, 0).batches(0, 500):
         pass
-    print(f"\ncutting batches of 16 of 128x128 alone: {500 * 16 / (time.monotonic() - began):.0f} patches a second")
+    print(f"\ncropping alone, batches of 16 of 128x128: {500 * 16 / (time.monotonic() - began):.0f} patches per second")
 
 
 def devices():
@@ -105,7 +105,7 @@ def step_seconds(phase, sizes, patches, precision, steps, vgg19=None):
     for i, (lr, hr) in enumerate(patches.batches(0, steps + 3)):
         began = time.monotonic()
         train_step(tf.constant(lr), tf.constant(hr), tf.constant(0.0)).numpy()  # waits for the device
-        if i >= 3:  # tracing, and the first choices of kernels
+        if i >= 3:  # the first steps include tracing and the choice of kernels
             seconds.append(time.monotonic() - began)
     return float(np.median(seconds))
 

@@ -2,8 +2,8 @@
 
     python examples/demo.py [--output DIR] [--set section.key=value]…
 
-Trains both phases on images made from a seed (configs/demo.yaml), exports, loads the export, and upscales real photos
-that neither model was trained on.
+The program trains both phases on synthetic images (configs/demo.yaml), exports the model, loads the export, and
+upscales two photos. Neither model was trained on these photos.
 """
 
 import argparse
@@ -23,26 +23,26 @@ from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 from esrgan_tf.quiet import quiet_tensorflow
 
 REPOSITORY = Path(__file__).parents[1]
-CROPS = {"astronaut": (30, 150), "chelsea": (60, 130)}  # photo: top and left of what the picture shows
+CROPS = {"astronaut": (30, 150), "chelsea": (60, 130)}  # photo: top and left of the crop in the picture
 SIDE = 192
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, help="where the picture goes; the run is beside it")
-    parser.add_argument("--set", action="append", default=[], help="section.key=value, for training")
+    parser.add_argument("--output", type=Path, help="folder for the picture and the run; by default runs/demo")
+    parser.add_argument("--set", action="append", default=[], help="a setting of the training, section.key=value")
     arguments = parser.parse_args()
     output = (arguments.output or REPOSITORY / "runs" / "demo").resolve()
     output.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
-    # A fresh run each time, so that the demo always shows all of it.
+    # Each demo is a new run, so that it includes all steps of the training.
     with tempfile.TemporaryDirectory(prefix="run-", dir=output) as run:
         settings = [f"--set={setting}" for setting in (f"data.cache_dir={output / 'cache'}", *arguments.set)]
         for phase in ("psnr", "gan"):
-            command("train.py", "--phase", phase, "--config", "configs/demo.yaml", "--run_dir", run, *settings)
+            run_python("train.py", "--phase", phase, "--config", "configs/demo.yaml", "--run_dir", run, *settings)
         model_path = Path(run) / "saved_model"
-        command("export.py", "--run_dir", run, "--output", str(model_path))
+        run_python("export.py", "--run_dir", run, "--output", str(model_path))
 
         with quiet_tensorflow():
             import tensorflow_hub as hub
@@ -72,7 +72,7 @@ def main():
     print(f"finished in {time.monotonic() - began:.0f} seconds; comparison picture: {picture}")
 
 
-def command(*argv):
+def run_python(*argv):
     print(f"\n$ python {' '.join(argv)}", flush=True)
     subprocess.run([sys.executable, *argv], cwd=REPOSITORY, check=True)
 
