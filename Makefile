@@ -1,13 +1,18 @@
-# From a bare clone: `make demo` and `make test`, as the README has them; `make quick` for those who edit; `make lowest`
-# for those who change what is required; `make docs` builds the pages, and `make page` beside them the one that enlarges
-# in a browser; `make release` builds what is published; `make keys` writes what the annotations of the configuration's
-# keys say into config.yaml and the page on it.
+# Targets, each of which works in a new clone:
+#
+# - `make demo` trains and compares a small model.
+# - `make test` runs all checks and tests.
+# - `make quick` runs the checks and the fast tests, while you edit.
+# - `make lowest` runs the fast tests with the lowest allowed versions, after a change of requirements.
+# - `make docs` builds the pages in `site`, and `make page` adds the web page that upscales photos in a browser.
+# - `make release` builds the files of a release.
+# - `make keys` writes the meanings of configuration keys, which the code has, into config.yaml and its page.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 STATED := pyproject.toml constraints.txt
-# By `pytest --durations=0`: files that train nothing, open no large network, and take less than ten seconds each.
+# Test files that train nothing, load no large network, and take less than ten seconds each by `pytest --durations=0`.
 QUICK := @tests/quick.txt
 LOWEST := .venv-lowest
 
@@ -52,11 +57,11 @@ release: $(VENV)/.dev
 keys: $(VENV)/.demo
 	$(VENV)/bin/python docs/keys.py
 
-# LiteRT.js for the page. Without npm its tests are skipped, and `make page` says what is lacking.
+# LiteRT.js for the web page. Without npm the page's tests are skipped, and `make page` fails with a message.
 web/node_modules: web/package-lock.json
 	if command -v npm > /dev/null; then npm ci --silent --prefix web && touch $@; fi
 
-# Reinstalled whenever what is to be installed changes.
+# The environment is updated after each change of the requirements.
 $(VENV)/.demo: $(STATED)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
@@ -67,13 +72,13 @@ $(VENV)/.docs: $(VENV)/.demo
 	$(PIP) -e '.[docs]'
 	touch $@
 
-# spandrel asks for torchvision too, which no network of ours needs and which is not built for every PyTorch.
+# spandrel requires torchvision, which the tests do not need and which does not exist for every version of PyTorch.
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps spandrel
 	touch $@
 
-# The lowest versions of direct requirements that pyproject.toml allows, resolved by uv, on the lowest Python.
+# The lowest versions of direct requirements in pyproject.toml, resolved by uv, on the lowest version of Python.
 $(LOWEST)/.quick: $(STATED)
 	rm -rf $(LOWEST)
 	python3.11 -m venv $(LOWEST)

@@ -1,3 +1,3 @@
 from setuptools import setup
 
-setup()  # all is stated in pyproject.toml; this file is for programs that look for it
+setup()  # pyproject.toml has the metadata; this file is for tools that expect a setup.py
