@@ -297,12 +297,12 @@ def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
         page.goto(address)
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         for name, old, new in (
-            ("index.html", "<h1>Enlarge a photo</h1>", "<h1>Enlarge it</h1>"),
+            ("index.html", "<h1>Upscale a photo</h1>", "<h1>Enlarge it</h1>"),
             ("offline.js", "esrgan_tf ", "esrgan_tf new"),  # as another version's has another name
         ):
             (copy / name).write_text((copy / name).read_text().replace(f"{old}", new))
         page.reload()
-        assert page.inner_text("h1") == "Enlarge a photo"
+        assert page.inner_text("h1") == "Upscale a photo"
         page.evaluate("navigator.serviceWorker.getRegistration().then((found) => found.update())")
         page.wait_for_function("navigator.serviceWorker.getRegistration().then((found) => found.waiting !== null)")
         titles = []
@@ -332,6 +332,6 @@ def test_it_is_accessible_and_fits(folder, browser, tmp_path):
 
 
 def test_without_litert_js_the_command_to_get_it_is_named(tmp_path):
-    with pytest.raises(UserError, match="first run: npm ci --prefix web"):
+    with pytest.raises(UserError, match="first run npm ci --prefix web"):
         browser_page.build_site(tmp_path / "try", tmp_path)
     assert list(tmp_path.iterdir()) == []

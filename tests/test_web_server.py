@@ -140,7 +140,7 @@ def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
         (tmp_path / "notes.txt").write_text("no image")
         page.set_input_files("#file", tmp_path / "notes.txt")
         page.click("#start")
-        expect(page.locator("#status")).to_contain_text("It could not be enlarged: the photo", timeout=120_000)
+        expect(page.locator("#status")).to_contain_text("The photo could not be upscaled: the photo", timeout=120_000)
         browser.close()
     result = run_process("esrgan-tf", "upscale", path, "--model", "photo", "--output", tmp_path / "by_command.png")
     assert result.returncode == 0, result.stderr
@@ -272,7 +272,9 @@ def test_a_port_that_is_taken_is_a_line(run_main):
         other.listen()
         port = other.getsockname()[1]
         status, out, err = run_main("web", "--port", port)
-    words = f"esrgan-tf: port {port} of 127.0.0.1 cannot be had (Address already in use); choose another with --port\n"
+    words = (
+        f"esrgan-tf: port {port} of 127.0.0.1 cannot be opened (Address already in use); choose another with --port\n"
+    )
     assert (status, out, err) == (2, "", words)
 
 
@@ -418,7 +420,7 @@ def test_a_result_that_is_too_large_is_refused_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "MAX_PIXELS", 16 * 30 * 40 - 1)
     Image.fromarray(skimage.data.astronaut()[:30, :40]).save(tmp_path / "a.png")
     computing = backend.Backend([])
-    with pytest.raises(UserError, match="the page makes up to 0"):
+    with pytest.raises(UserError, match="the page's limit is 0"):
         computing.enlarge("photo", tmp_path / "a.png", tmp_path / "b.png", lambda done, total: None)
     assert os.listdir(tmp_path) == ["a.png"]
 

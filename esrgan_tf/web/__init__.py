@@ -1,1 +1,1 @@
-"""A page that enlarges photos, in the visitor's browser or by the computer that serves it."""
+"""A web page that upscales photos, in the visitor's browser or on the computer that serves the page."""

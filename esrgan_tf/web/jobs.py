@@ -1,4 +1,4 @@
-"""Photos that wait to be enlarged: one at a time, in their order, each of which can be given up."""
+"""The queue of photos to upscale. Jobs run one at a time, in the order of arrival, and can be cancelled."""
 
 import contextlib
 import dataclasses
@@ -12,30 +12,30 @@ from pathlib import Path
 
 from esrgan_tf.errors import UserError, first_line
 
-Progress = Callable[[int, int], None]
-Enlarge = Callable[[str, Path, Path, Progress], None]  # a model's name, a source, a target
+Progress = Callable[[int, int], None]  # finished input pixels, all input pixels
+UpscaleFile = Callable[[str, Path, Path, Progress], None]  # a model's name, the source, the target
 
 OVER = ("done", "failed", "stopped")
-WAITING = 20  # at most, beside the one that is computed
-ABANDONED = 60.0  # seconds, after which a job is given up that nobody asks for: its page was closed
-KEPT = 10  # results, the oldest of which goes first
-# Bytes on the disk, which is memory where the folder for temporary files is a RAM disk.
-MAX_UPLOADED = 2**30  # of all photos together that wait or are being uploaded
-MAX_KEPT = 2**31  # of all results together; the newest stays whatever its size
-MIN_FREE = 2**28  # what uploads leave of the disk
+WAITING = 20  # the most waiting jobs, without the running job
+ABANDONED = 60.0  # seconds without a request by its page until a job is cancelled
+KEPT = 10  # results; the oldest is deleted first
+# Bytes on the disk, or in memory if the folder for temporary files is a RAM disk.
+MAX_UPLOADED = 2**30  # of all waiting and arriving photos together
+MAX_KEPT = 2**31  # of all results together; the newest result is kept at any size
+MIN_FREE = 2**28  # free disk space that uploads must leave
 
 
 @dataclasses.dataclass
 class Job:
-    """A photo on its way.
+    """A photo to upscale.
 
     Attributes:
-        model: by name.
+        model: the model's name.
         state: `waiting`, `running`, `done`, `failed` or `stopped`.
-        done: the part that is computed, 0 to 1.
-        left: seconds, as far as can be told.
-        error: why it failed, in words for people.
-        asked_for: when somebody last was told of it.
+        done: the finished part, 0 to 1.
+        left: the estimated seconds left, or None.
+        error: the reason of a failure, for users.
+        requested_at: the time of the last report to the job's page, in seconds of `time.monotonic`.
     """
 
     id: str
@@ -46,11 +46,11 @@ class Job:
     done: float = 0.0
     left: float | None = None
     error: str = ""
-    asked_for: float = dataclasses.field(default_factory=time.monotonic)
+    requested_at: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job is done, failed or stopped."""
         return self.state in OVER
 
 
@@ -59,41 +59,41 @@ class _Stopped(Exception):
 
 
 class Jobs:
-    """The queue, and the thread that works through it.
+    """The queue and the thread that runs its jobs.
 
     Args:
-        enlarge: enlarges a file with a model; raises `UserError` for what cannot be enlarged.
+        upscale: upscales a file with a model; raises `UserError` for files that cannot be upscaled.
     """
 
-    def __init__(self, enlarge: Enlarge):
-        self._upscale = enlarge
+    def __init__(self, upscale: UpscaleFile):
+        self._upscale = upscale
         self._folder = Path(tempfile.mkdtemp(prefix="esrgan_tf_web_"))
-        self._jobs: dict[str, Job] = {}  # in the order that they came
-        self._arriving: dict[Path, int] = {}  # uploads, and the bytes that they will have
+        self._jobs: dict[str, Job] = {}  # in the order of arrival
+        self._arriving: dict[Path, int] = {}  # uploads, and their sizes in bytes
         self._changed = threading.Condition()
         self._closed, self._version = False, 0
-        self._thread = threading.Thread(target=self._work, name="enlarging")
+        self._thread = threading.Thread(target=self._work, name="upscaling")
         self._thread.start()
 
     @contextlib.contextmanager
     def uploading(self, size: int) -> Iterator[Path]:
-        """A new name for an upload of `size` bytes, in a folder that nobody else reads; its room is held meanwhile.
+        """Reserves space for an upload of `size` bytes and yields its path, in a folder private to this process.
 
-        What was not added to the queue is deleted at the end.
+        At the end the file is deleted unless `add` has put it in the queue.
 
         Raises:
-            UserError: too many photos, or too large ones, are waiting or being uploaded; or the disk is full.
+            UserError: the waiting and arriving photos are too many or too large, or the disk is nearly full.
         """
-        place = self._folder / secrets.token_hex(16)
+        path = self._folder / secrets.token_hex(16)
         with self._changed:
-            self._check_room(size)
-            self._arriving[place] = size
+            self._check_space(size)
+            self._arriving[path] = size
         try:
-            yield place
+            yield path
         finally:
             with self._changed:
-                if self._arriving.pop(place, None) is not None:  # it was not added
-                    _delete(place)
+                if self._arriving.pop(path, None) is not None:  # it was not added
+                    _delete(path)
 
     def add(self, source: Path, model: str) -> Job:
         """Puts the uploaded `source` at the end of the queue.
@@ -103,32 +103,38 @@ class Jobs:
         """
         with self._changed:
             if self._closed:
-                raise UserError("the page is ending")
+                raise UserError("the server is shutting down; start esrgan-tf web again")
             job = Job(secrets.token_urlsafe(16), model, source, source.with_name(f"{source.name}.png"))
             self._jobs[job.id] = job
             self._arriving.pop(source, None)
-            self._forget_old()
-            self._change()
+            self._remove_old()
+            self._notify()
             return job
 
-    def _check_room(self, size):
+    def _check_space(self, size):
         waiting = [job for job in self._jobs.values() if not job.over]
         if self._closed or len(waiting) + len(self._arriving) > WAITING:
             raise UserError(f"{WAITING} photos are waiting already; try again when some are done")
-        there = sum(_size(job.source) for job in waiting)
+        uploaded = sum(_size(job.source) for job in waiting)
         arriving = sum(self._arriving.values())
-        if there + arriving + size > MAX_UPLOADED:
-            raise UserError("the photos that are waiting are too large already; try again when some are done")
-        # Of what is arriving, some is on the disk by now: counted twice, on the safe side.
+        if uploaded + arriving + size > MAX_UPLOADED:
+            raise UserError("the waiting photos are too large already; try again when some are done")
+        # Bytes of arriving photos that are already on the disk count twice, on the safe side.
         if shutil.disk_usage(self._folder).free - arriving - size < MIN_FREE:
             raise UserError("the disk of this computer is nearly full; free some space for temporary files")
 
     def get(self, key: str) -> Job | None:
-        """The job of that id."""
+        """The job with an id, or None."""
         return self._jobs.get(key)
 
     def state(self, job: Job, version: int = -1, seconds: float = 0.0) -> tuple[dict, int]:
-        """How it is, once that is of another version or after so long; and of which version it is."""
+        """The job's state for its page, and the queue's version.
+
+        Args:
+            job: the job.
+            version: the version that the caller already has; the call waits for another version.
+            seconds: the longest wait.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._version != version, seconds)
             others = list(self._jobs.values())
@@ -138,34 +144,34 @@ class Jobs:
             return state, self._version
 
     def keep_alive(self, job: Job) -> None:
-        """Somebody was told of it."""
-        job.asked_for = time.monotonic()
+        """Records that the job's page is still open."""
+        job.requested_at = time.monotonic()
 
     def stop(self, job: Job) -> None:
-        """Gives it up, whatever state it is in, and deletes its files."""
+        """Cancels the job in any state and deletes its files."""
         with self._changed:
             running = job.state == "running"
             job.state = "stopped"
-            if not running:  # else the thread does, once it notices
-                self._forget(job)
-            self._change()
+            if not running:  # the thread removes a running job
+                self._remove(job)
+            self._notify()
 
     def close(self) -> None:
-        """Gives all up and deletes the folder. A tile that is being computed is waited for."""
+        """Cancels all jobs and deletes the folder, after the current tile is finished."""
         with self._changed:
             self._closed = True
             for job in self._jobs.values():
                 job.state = job.state if job.over else "stopped"
                 _delete(job.source)
                 _delete(job.target)
-            self._change()
+            self._notify()
         try:
             self._thread.join()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _change(self):
-        """Something is another: told to all who wait. With the lock held."""
+    def _notify(self):
+        """Counts a change and wakes all waiting threads. Requires the lock."""
         self._version += 1
         self._changed.notify_all()
 
@@ -179,7 +185,7 @@ class Jobs:
                     self._changed.wait()
                     continue
                 waiting.state = "running"
-                self._change()
+                self._notify()
             self._run(waiting)
 
     def _run(self, job):
@@ -187,14 +193,14 @@ class Jobs:
 
         def progress(done, total):
             nonlocal began
-            if job.state != "running" or time.monotonic() - job.asked_for > ABANDONED:
+            if job.state != "running" or time.monotonic() - job.requested_at > ABANDONED:
                 raise _Stopped
             if done == 0:
-                began = time.monotonic()  # what was before was loading
+                began = time.monotonic()  # the model is loaded by now
             job.done = done / total if total else 0.0
             job.left = (time.monotonic() - began) * (1 - job.done) / job.done if job.done else None
             with self._changed:
-                self._change()
+                self._notify()
 
         state, error = "done", ""
         try:
@@ -203,36 +209,36 @@ class Jobs:
             state = "stopped"
         except UserError as refusal:
             state, error = "failed", str(refusal)
-        except Exception as mistake:  # whatever it is, the next photo may do
-            state, error = "failed", f"{type(mistake).__name__}: {first_line(mistake)}"
+        except Exception as exception:  # an error on a photo must not end the thread
+            state, error = "failed", f"{type(exception).__name__}: {first_line(exception)}"
         with self._changed:
             job.error = error.replace(str(job.source), "the photo")
             job.state = "stopped" if job.state == "stopped" else state
             _delete(job.source)
             if job.state == "stopped":
-                self._forget(job)
-            self._forget_old()
-            self._change()
+                self._remove(job)
+            self._remove_old()
+            self._notify()
 
-    def _forget_old(self):
-        """Deletes results that are too many or too large together, the oldest first. With the lock held."""
+    def _remove_old(self):
+        """Removes the oldest results until number and total size are within their limits. Requires the lock."""
         over = [job for job in self._jobs.values() if job.over]
         for job in [job for job in over if job.state != "done"][:-KEPT]:
-            self._forget(job)
+            self._remove(job)
         kept, total = 0, 0
         for job in reversed([job for job in over if job.state == "done"]):
             kept, total = kept + 1, total + _size(job.target)
             if kept > KEPT or (kept > 1 and total > MAX_KEPT):
-                self._forget(job)
+                self._remove(job)
 
-    def _forget(self, job):
+    def _remove(self, job):
         _delete(job.source)
         _delete(job.target)
         self._jobs.pop(job.id, None)
 
 
 def _delete(path):
-    """What cannot be deleted goes with the folder: on Windows, a result that is being sent."""
+    """Deletes a file; on Windows, a result that is being sent stays until the folder is deleted."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 
@@ -240,5 +246,5 @@ def _delete(path):
 def _size(path):
     try:
         return path.stat().st_size
-    except OSError:  # deleted meanwhile
+    except OSError:  # another thread has deleted it
         return 0

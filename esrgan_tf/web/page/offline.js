@@ -1,7 +1,7 @@
-/* Keeps what the page has loaded, so that it works without a network.
+/* Caches the files that the page has loaded, so that the page works offline.
  *
- * All of it is of one version, which stands for the content of all files: a new one is kept apart, and takes over when no
- * page of the old one is open any more, so that scripts of two versions never meet.
+ * A cache has the files of one version, a hash of all files. A new version gets a new cache, which becomes active once no
+ * page of the old version is open, so that a page never mixes scripts of two versions.
  */
 "use strict";
 
@@ -31,8 +31,8 @@ async function removeOthers() {
 
 async function answer(request) {
   const store = await caches.open(STORE);
-  const known = await store.match(request, { ignoreSearch: true });
-  if (known) return known;
+  const cached = await store.match(request, { ignoreSearch: true });
+  if (cached) return cached;
   const response = await fetch(request);
   if (response.status === 200) store.put(request, response.clone());
   return response;

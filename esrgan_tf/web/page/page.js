@@ -1,36 +1,37 @@
-/* The page: takes a photo, has worker.js or the computer behind the page enlarge it, shows both. */
+/* The page: loads a photo, upscales it in worker.js or on the serving computer, and shows both images. */
 
-import { enlargeThere } from "./computer.js";
+import { upscaleOnServer } from "./computer.js";
 
-const MOST_SIDE = 32767; // of a canvas, in the browsers that allow most
-const SPEAK_EVERY = 10_000; // milliseconds, to those who hear the page
+const MAX_SIDE = 32767; // pixels of a canvas, the largest limit of any browser
+const ANNOUNCE_EVERY = 10_000; // milliseconds, for screen readers
 const $ = (id) => document.getElementById(id);
 
 let models = [];
-// { name, file, width, height, hasAlpha, source: a canvas, or null where there can be none, possible: by scale, result }
+// { name, file, width, height, hasAlpha, source: a canvas, or null if the browser cannot decode the photo,
+//   possible: { scale: whether the browser can hold the result }, result }
 let photo = null;
-let taking = 0; // counts the photos that were chosen: of several, the last counts, whichever opens first
-let job = 0; // counts what was begun and what was given up
+let loads = 0; // the number of chosen photos; the photo chosen last is shown, in whatever order photos are decoded
+let job = 0; // the number of started and cancelled jobs
 let computing = false;
 let worker = null;
-let giveUp = null; // what stops the computer behind the page, while it computes
+let cancelOnServer = null; // cancels the job on the serving computer
 let began = 0;
-let spoke = 0;
+let announced = 0;
 
 // 1. A photo
 
 $("file").addEventListener("change", () => {
   const [file] = $("file").files;
-  $("file").value = ""; // so that the same one can be chosen again
-  if (file) take(file);
+  $("file").value = ""; // allows the same file to be chosen again
+  if (file) loadPhoto(file);
 });
 $("sample").addEventListener("click", async () => {
   const bytes = await (await fetch("sample.jpg")).blob();
-  await take(new File([bytes], "example.jpg", { type: "image/jpeg" }));
+  await loadPhoto(new File([bytes], "example.jpg", { type: "image/jpeg" }));
 });
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
-  if (file) take(file);
+  if (file) loadPhoto(file);
 });
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {
@@ -44,43 +45,43 @@ for (const kind of ["dragleave", "drop"]) {
     $("drop").classList.remove("over");
   });
 }
-document.addEventListener("drop", (event) => event.dataTransfer.files[0] && take(event.dataTransfer.files[0]));
+document.addEventListener("drop", (event) => event.dataTransfer.files[0] && loadPhoto(event.dataTransfer.files[0]));
 
-async function take(file) {
-  taking += 1;
-  const mine = taking;
-  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null); // as it was held
-  if (mine !== taking) return bitmap?.close();
+async function loadPhoto(file) {
+  loads += 1;
+  const load = loads;
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
+  if (load !== loads) return bitmap?.close();
   const { width, height } = bitmap ?? {};
-  const source = bitmap && fits(width, height) ? canvasOf(width, height) : null;
-  if (!source && !computers().length) {
+  const source = bitmap && canHold(width, height) ? createCanvas(width, height) : null;
+  if (!source && !serverModels().length) {
     bitmap?.close();
-    const why = bitmap
-      ? `has ${width}×${height} pixels, more than this browser can hold.`
-      : "is no image that this browser can open; JPEG, PNG, WebP and AVIF usually are.";
-    return say(`${file.name} ${why}`);
+    const problem = bitmap
+      ? `has ${width}×${height} pixels, more than this browser can hold; choose a smaller photo.`
+      : "is no image that this browser can open; choose a JPEG, PNG, WebP or AVIF file.";
+    return showStatus(`${file.name} ${problem}`);
   }
-  halt();
+  cancel();
   photo = { name: file.name, file, width, height, source, hasAlpha: false, possible: {}, result: null };
   if (source) {
     const context = source.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
-    photo.hasAlpha = someTransparent(context.getImageData(0, 0, width, height).data);
-    show($("preview"), source);
+    photo.hasAlpha = hasTransparency(context.getImageData(0, 0, width, height).data);
+    draw($("preview"), source);
   }
   bitmap?.close();
   if (!source) document.querySelector('input[value="computer"]').checked = true;
   $("preview").hidden = !source;
   $("chosen").hidden = false;
   $("result").hidden = true;
-  say("Ready.");
-  choose();
+  showStatus("Ready.");
+  updateControls();
 }
 
-/* Whether a canvas of that size can be had: browsers and devices differ, and only trying tells. */
-function fits(width, height) {
-  if (Math.max(width, height) > MOST_SIDE) return false;
-  const canvas = canvasOf(width, height);
+/* Whether the browser can hold a canvas of this size, found by creating the canvas, since limits differ. */
+function canHold(width, height) {
+  if (Math.max(width, height) > MAX_SIDE) return false;
+  const canvas = createCanvas(width, height);
   const context = canvas.getContext("2d");
   if (!context) return false;
   context.fillRect(width - 1, height - 1, 1, 1);
@@ -89,82 +90,83 @@ function fits(width, height) {
   } catch {
     return false;
   } finally {
-    canvas.width = canvas.height = 0; // Safari keeps the memory else
+    canvas.width = canvas.height = 0; // releases the memory in Safari
   }
 }
 
-function someTransparent(rgba) {
+function hasTransparency(rgba) {
   for (let at = 3; at < rgba.length; at += 4) if (rgba[at] !== 255) return true;
   return false;
 }
 
-/* The pixels to enlarge. Transparent ones have no colour of their own: they take that of their neighbours. */
-function colours({ source, width, height, hasAlpha }) {
+/* The pixels to upscale; transparent pixels get the colours of their neighbours. */
+function opaquePixels({ source, width, height, hasAlpha }) {
   if (!hasAlpha) return source.getContext("2d").getImageData(0, 0, width, height).data;
-  const filled = canvasOf(width, height);
+  const filled = createCanvas(width, height);
   const context = filled.getContext("2d");
   context.drawImage(source, 0, 0);
   context.globalCompositeOperation = "destination-over";
-  for (let far = 1; far < 2 * Math.max(width, height); far *= 2) {
+  for (let distance = 1; distance < 2 * Math.max(width, height); distance *= 2) {
     for (const [x, y] of [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1], [1, -1], [-1, 1]]) {
-      context.drawImage(filled, far * x, far * y);
+      context.drawImage(filled, distance * x, distance * y);
     }
   }
   return context.getImageData(0, 0, width, height).data;
 }
 
-// 2. A network
+// 2. A model
 
-for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", choose);
-$("times").addEventListener("change", choose);
-$("alpha").addEventListener("input", choose);
-$("local").addEventListener("change", choose);
+for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", updateControls);
+$("times").addEventListener("change", updateControls);
+$("alpha").addEventListener("input", updateControls);
+$("local").addEventListener("change", updateControls);
 
-/* Shows what belongs to the choice, and whether it can be begun. */
-function choose() {
-  $("sizes").hidden = kind() !== "photo";
-  $("dial").hidden = kind() !== "clean";
-  $("choice").hidden = kind() !== "computer";
-  if (kind() === "clean") $("alpha").setAttribute("aria-valuetext", model().label);
-  if (photo) $("facts").textContent = facts();
-  $("start").disabled = computing || photo === null || !possible();
-  if (!computing && photo && !possible()) say(tooLarge());
+/* Shows the controls of the selected kind, and enables the start button if the job is possible. */
+function updateControls() {
+  $("sizes").hidden = selectedKind() !== "photo";
+  $("dial").hidden = selectedKind() !== "clean";
+  $("choice").hidden = selectedKind() !== "computer";
+  if (selectedKind() === "clean") $("alpha").setAttribute("aria-valuetext", selectedModel().label);
+  if (photo) $("facts").textContent = describePhoto();
+  $("start").disabled = computing || photo === null || !isPossible();
+  if (!computing && photo && !isPossible()) showStatus(impossibleMessage());
 }
 
-function facts() {
-  if (!photo.source) return `${photo.name}: this browser cannot show it; this computer may be able to enlarge it.`;
-  const { scale } = model();
+function describePhoto() {
+  if (!photo.source) return `${photo.name}: this browser cannot show it; esrgan-tf may be able to upscale it.`;
+  const { scale } = selectedModel();
   const result = scale ? `, will be ${photo.width * scale}×${photo.height * scale}` : "";
   return `${photo.name}: ${photo.width}×${photo.height} pixels${result}`;
 }
 
-/* What the browser computes, it must hold. */
-function possible() {
-  if (kind() === "computer") return true;
+/* Whether the browser can hold the result, if the browser computes it. */
+function isPossible() {
+  if (selectedKind() === "computer") return true;
   if (!photo.source) return false;
-  const { scale } = model();
-  photo.possible[scale] ??= fits(photo.width * scale, photo.height * scale);
+  const { scale } = selectedModel();
+  photo.possible[scale] ??= canHold(photo.width * scale, photo.height * scale);
   return photo.possible[scale];
 }
 
-function tooLarge() {
-  if (!photo.source) return "This browser cannot open it.";
-  const { scale } = model();
-  const less = kind() === "photo" && scale > 2 ? "Make it twice as large, or choose" : "Choose";
+function impossibleMessage() {
+  if (!photo.source) return "This browser cannot open the photo; choose another photo.";
+  const { scale } = selectedModel();
+  const remedy = selectedKind() === "photo" && scale > 2 ? "Select ×2, or choose" : "Choose";
   return (
     `${photo.name} has ${photo.width}×${photo.height} pixels. Its result would have ` +
-    `${photo.width * scale}×${photo.height * scale}, which is more than this browser can hold. ${less} a smaller ` +
-    "photo or a part of it; the command esrgan-tf upscale has no such limit."
+    `${photo.width * scale}×${photo.height * scale}, which is more than this browser can hold. ${remedy} a smaller ` +
+    "photo, or use the command esrgan-tf upscale, which has no limit."
   );
 }
 
-function computers() {
-  return models.filter((each) => each.kind === "computer"); // where esrgan-tf web serves the page
+/* The models of the computer that serves the page; none unless esrgan-tf web serves it. */
+function serverModels() {
+  return models.filter((each) => each.kind === "computer");
 }
 
-function offerComputer() {
+function offerServerModels() {
   const groups = new Map();
-  for (const { label, group } of computers()) {
+  for (const { label, group } of serverModels()) {
     if (!groups.has(group)) {
       groups.set(group, document.createElement("optgroup"));
       groups.get(group).label = group;
@@ -174,20 +176,20 @@ function offerComputer() {
   }
   $("computer").hidden = false;
   $("where").textContent =
-    "It is computed in this browser, or, if you choose that, by esrgan-tf on the computer that serves this page.";
-  if (computers().length < models.length) return;
+    "This browser upscales the photo, or, if you select it, esrgan-tf on the computer that serves this page.";
+  if (serverModels().length < models.length) return;
   for (const radio of document.getElementsByName("kind")) radio.parentElement.hidden = radio.value !== "computer";
   document.querySelector('input[value="computer"]').checked = true;
 }
 
-function kind() {
+function selectedKind() {
   return document.querySelector('input[name="kind"]:checked').value;
 }
 
-function model() {
-  if (kind() === "computer") return computers().find((each) => each.label === $("local").value);
-  const offered = models.filter((each) => each.kind === kind());
-  if (kind() === "photo") return offered.find((each) => each.scale === Number($("times").value));
+function selectedModel() {
+  if (selectedKind() === "computer") return serverModels().find((each) => each.label === $("local").value);
+  const offered = models.filter((each) => each.kind === selectedKind());
+  if (selectedKind() === "photo") return offered.find((each) => each.scale === Number($("times").value));
   return offered.find((each) => each.alpha === Number($("alpha").value));
 }
 
@@ -195,14 +197,14 @@ function model() {
 
 $("start").addEventListener("click", start);
 $("stop").addEventListener("click", () => {
-  halt();
+  cancel();
   $("start").focus();
-  say("Stopped.");
+  showStatus("Stopped.");
 });
-addEventListener("pagehide", halt);
+addEventListener("pagehide", cancel);
 
 function start() {
-  halt();
+  cancel();
   job += 1;
   computing = true;
   began = performance.now();
@@ -212,47 +214,50 @@ function start() {
   $("stop").hidden = $("bar").hidden = false;
   $("stop").focus();
   $("bar").removeAttribute("value");
-  choose();
-  if (kind() === "computer") startThere();
-  else startHere();
+  updateControls();
+  if (selectedKind() === "computer") startOnServer();
+  else startInBrowser();
 }
 
-function startHere() {
-  worker ??= newWorker();
+function startInBrowser() {
+  worker ??= createWorker();
   const { width, height } = photo;
-  const { scale } = model();
+  const { scale } = selectedModel();
   $("after").width = width * scale;
   $("after").height = height * scale;
-  show($("before"), photo.source);
+  draw($("before"), photo.source);
   $("view").hidden = false;
   $("result").hidden = false;
-  say("Loading the network …");
-  arrange();
-  const pixels = colours(photo);
-  worker.postMessage({ job, base: document.baseURI, pixels, width, height, model: model() }, [pixels.buffer]);
+  showStatus("Loading the model …");
+  updateComparison();
+  const pixels = opaquePixels(photo);
+  const message = { job, base: document.baseURI, pixels, width, height, model: selectedModel() };
+  worker.postMessage(message, [pixels.buffer]);
 }
 
-/* From a blob, which has this page's rules on what may be sent where; a worker by its own address has none. */
-function newWorker() {
+/* A worker from a blob, which inherits the page's content security policy; a worker from a URL does not inherit it. */
+function createWorker() {
   const script = `importScripts(${JSON.stringify(new URL("worker.js", document.baseURI).href)});`;
-  const fresh = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-  let first = 0; // when computing began: before it, the runtime was loaded
-  let runs = "";
-  fresh.onmessage = ({ data }) => {
+  const created = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  let first = 0; // the start of the first tile, after the runtime and the model are loaded
+  let device = "";
+  created.onmessage = ({ data }) => {
     if (data.job !== job || !computing) return;
     if (data.error) return fail(data.error);
-    if (data.runs) {
-      runs = data.runs;
+    if (data.device) {
+      device = data.device;
       first = performance.now();
-      return say(`Enlarging ${runs} …`);
+      return showStatus(`Upscaling ${device} …`);
     }
     $("after").getContext("2d").putImageData(new ImageData(data.rgba, data.width, data.height), data.x, data.y);
-    if (data.done < 1) return progress(data.done, ((performance.now() - first) * (1 / data.done - 1)) / 1000, runs);
+    if (data.done < 1) {
+      return showProgress(data.done, ((performance.now() - first) * (1 / data.done - 1)) / 1000, device);
+    }
     restoreAlpha();
-    finish(`${runs}; nothing was sent anywhere`);
+    finish(`${device}; nothing was sent anywhere`);
   };
-  fresh.onerror = (event) => fail(event.message || "the part that computes could not be started");
-  return fresh;
+  created.onerror = (event) => fail(event.message || "the worker could not be started; load the page again");
+  return created;
 }
 
 function restoreAlpha() {
@@ -264,110 +269,113 @@ function restoreAlpha() {
   context.globalCompositeOperation = "source-over";
 }
 
-function startThere() {
-  const mine = job;
-  const { label } = model();
-  say("Sending the photo to this computer …");
-  giveUp = enlargeThere(photo.file, label, {
-    tell({ state, done, left, ahead }) {
-      if (mine !== job) return;
-      if (state === "waiting") return say(ahead === 1 ? "One photo is before it." : `${ahead} photos are before it.`);
-      if (done === 0) return say(`Loading ${label} …`);
-      progress(done, left, "on this computer");
+function startOnServer() {
+  const started = job;
+  const { label } = selectedModel();
+  showStatus("Sending the photo to the computer that serves this page …");
+  cancelOnServer = upscaleOnServer(photo.file, label, {
+    report({ state, done, left, ahead }) {
+      if (started !== job) return;
+      if (state === "waiting") {
+        return showStatus(ahead === 1 ? "Waiting for one other photo." : `Waiting for ${ahead} other photos.`);
+      }
+      if (done === 0) return showStatus(`Loading ${label} …`);
+      showProgress(done, left, "on the computer that serves this page");
     },
     async finish(result) {
       const bitmap = photo.source ? await createImageBitmap(result).catch(() => null) : null;
-      if (mine !== job) return bitmap?.close();
-      giveUp = null;
+      if (started !== job) return bitmap?.close();
+      cancelOnServer = null;
       photo.result = result;
       showResult(bitmap);
       finish(`by ${label}`);
     },
     fail(reason) {
-      if (mine !== job) return;
-      giveUp = null;
+      if (started !== job) return;
+      cancelOnServer = null;
       fail(reason);
     },
   });
 }
 
-/* Both images, where this browser can hold them; the result can be downloaded all the same. */
+/* Shows both images if the browser can hold them; the result can be downloaded in any case. */
 function showResult(bitmap) {
   $("result").hidden = false;
   $("view").hidden = true;
-  if (bitmap && fits(bitmap.width, bitmap.height)) {
-    show($("after"), bitmap);
-    show($("before"), photo.source);
+  if (bitmap && canHold(bitmap.width, bitmap.height)) {
+    draw($("after"), bitmap);
+    draw($("before"), photo.source);
     $("view").hidden = false;
-    arrange();
+    updateComparison();
   }
   bitmap?.close();
 }
 
-function progress(done, left, words) {
+function showProgress(done, left, device) {
+  const text = `${Math.round(100 * done)} %, ${formatDuration(left)} left`;
   $("bar").value = done;
-  $("bar").setAttribute("aria-valuetext", `${Math.round(100 * done)} %, ${inWords(left)} left`);
-  say(`Enlarging ${words}: ${Math.round(100 * done)} %, ${inWords(left)} left`, performance.now() - spoke > SPEAK_EVERY);
+  $("bar").setAttribute("aria-valuetext", text);
+  showStatus(`Upscaling ${device}: ${text}`, performance.now() - announced > ANNOUNCE_EVERY);
 }
 
-function finish(how) {
+function finish(details) {
   const focused = document.activeElement === $("stop");
-  idle();
+  endJob();
   $("save").disabled = false;
   if (focused) $("save").focus();
-  say(`Done in ${inWords((performance.now() - began) / 1000)}, ${how}.`);
+  showStatus(`Done in ${formatDuration((performance.now() - began) / 1000)}, ${details}.`);
 }
 
 function fail(reason) {
   worker?.terminate();
   worker = null;
-  idle();
+  endJob();
   $("result").hidden = true;
-  say(`It could not be enlarged: ${reason.replace(/\.$/, "")}.`);
+  showStatus(`The photo could not be upscaled: ${reason.replace(/\.$/, "")}.`);
 }
 
-/* Gives up what is being computed, if anything is. */
-function halt() {
+/* Cancels the running job, if any. */
+function cancel() {
   if (!computing) return;
-  giveUp?.();
-  giveUp = null;
+  cancelOnServer?.();
+  cancelOnServer = null;
   worker?.postMessage({ stop: job });
   job += 1;
-  idle();
+  endJob();
   $("result").hidden = true;
 }
 
-function idle() {
+function endJob() {
   computing = false;
   $("stop").hidden = $("bar").hidden = true;
-  choose();
+  updateControls();
 }
 
 $("save").addEventListener("click", async () => {
   const { name, width, result } = photo;
   const png = result ?? (await new Promise((done) => $("after").toBlob(done, "image/png")));
-  if (!png) return say("This browser cannot write an image of that size; a smaller photo may do.");
-  const times = width && !$("view").hidden ? `x${$("after").width / width}` : "enlarged";
+  if (!png) return showStatus("This browser cannot write an image of this size; choose a smaller photo.");
+  const suffix = width && !$("view").hidden ? `x${$("after").width / width}` : "upscaled";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(png);
-  link.download = `${name.replace(/\.[^.]*$/, "")}_${times}.png`;
+  link.download = `${name.replace(/\.[^.]*$/, "")}_${suffix}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 });
 
 // Before and after
 
-$("cut").addEventListener("input", arrange);
-$("zoom").addEventListener("change", arrange);
+$("cut").addEventListener("input", updateComparison);
+$("zoom").addEventListener("change", updateComparison);
 $("line").addEventListener("pointerdown", (event) => $("line").setPointerCapture(event.pointerId));
 $("line").addEventListener("pointermove", (event) => {
   if (!$("line").hasPointerCapture(event.pointerId)) return;
   const { left, width } = $("stage").getBoundingClientRect();
   $("cut").value = (100 * (event.clientX - left)) / width;
-  arrange();
+  updateComparison();
 });
 
-function arrange() {
+function updateComparison() {
   const part = Number($("cut").value);
   $("before").style.clipPath = `inset(0 ${100 - part}% 0 0)`;
   $("line").style.left = `${part}%`;
@@ -376,40 +384,40 @@ function arrange() {
   $("after").style.imageRendering = zoom === "2" ? "pixelated" : "auto";
 }
 
-function show(canvas, source) {
+function draw(canvas, source) {
   canvas.width = source.width;
   canvas.height = source.height;
   canvas.getContext("2d").drawImage(source, 0, 0);
 }
 
-function canvasOf(width, height) {
+function createCanvas(width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   return canvas;
 }
 
-function inWords(seconds) {
-  if (!Number.isFinite(seconds)) return "some time";
+function formatDuration(seconds) {
+  if (!Number.isFinite(seconds)) return "unknown time";
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.round(seconds / 60)} min`;
 }
 
-/* On the page, and, unless it is said too often, to those who hear it. */
-function say(words, aloud = true) {
-  $("status").textContent = words;
-  if (!aloud) return;
-  $("spoken").textContent = words;
-  spoke = performance.now();
+/* Shows a text, and announces it to screen readers if `announce` is true. */
+function showStatus(text, announce = true) {
+  $("status").textContent = text;
+  if (!announce) return;
+  $("spoken").textContent = text;
+  announced = performance.now();
 }
 
 try {
   models = await (await fetch("models.json")).json();
-  if (computers().length) offerComputer();
-  // Behind esrgan-tf web, every start has another address, and nothing is to be kept of the last.
-  else navigator.serviceWorker?.register("offline.js").catch(() => {}); // it works without
-  choose();
+  if (serverModels().length) offerServerModels();
+  // The address of esrgan-tf web changes at each start, so its files are not cached.
+  else navigator.serviceWorker?.register("offline.js").catch(() => {}); // the page works without the cache
+  updateControls();
   document.documentElement.dataset.ready = "true";
 } catch (error) {
-  say(`This page is not whole: ${error.message}. Load it again.`);
+  showStatus(`Some of this page's files cannot be loaded (${error.message}); load the page again.`);
 }

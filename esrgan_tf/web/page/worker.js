@@ -1,48 +1,49 @@
-/* Enlarges an image tile by tile, off the page's thread, with LiteRT.js.
+/* Upscales an image tile by tile with LiteRT.js, in a worker thread.
  *
- * Is told { job, base: the page's address, pixels: RGBA bytes, width, height, model: a record of models.json } or
- * { stop: job }; answers { job, runs: words }, then for every tile { job, x, y, width, height, rgba, done } in pixels of
- * the result, or { job, error }. A tile looks as far beyond what is kept of it as the network does, so that no seam can be
- * seen. Of jobs only the last that was told of is wanted.
+ * The worker receives { job, base: the page's URL, pixels: RGBA bytes, width, height, model: a record of models.json } or
+ * { stop: job }. It sends { job, device: text }, then for each tile { job, x, y, width, height, rgba, done } in pixels of
+ * the result, or { job, error }. Tiles overlap by the network's receptive field, so that the result has no seams. A new
+ * job cancels the previous job.
  */
 "use strict";
 
-let wanted = null;
-let chain = Promise.resolve(); // one job after another: they share the runtime, and one network at a time is loaded
-let started = null; // the promise of { litert, threads }
-let loaded = null; // { file, model, words }
+let current = null; // the newest job
+let queue = Promise.resolve(); // jobs run one after another, since they share the runtime and the loaded model
+let runtime = null; // the promise of { litert, threads }
+let loaded = null; // { file, model, device }
 
 self.onmessage = ({ data }) => {
   if (data.stop !== undefined) {
-    if (wanted === data.stop) wanted = null;
+    if (current === data.stop) current = null;
     return;
   }
-  wanted = data.job;
-  chain = chain.then(() => enlarge(data)).catch((error) => {
+  current = data.job;
+  queue = queue.then(() => upscale(data)).catch((error) => {
     self.postMessage({ job: data.job, error: String(error?.message ?? error) });
   });
 };
 
-async function enlarge({ job, base, pixels, width, height, model: record }) {
-  if (job !== wanted) return;
-  started ??= start(base).catch((error) => {
-    started = null;
+async function upscale({ job, base, pixels, width, height, model: record }) {
+  if (job !== current) return;
+  runtime ??= startRuntime(base).catch((error) => {
+    runtime = null;
     throw error;
   });
-  const { litert, threads } = await started;
-  if (job !== wanted) return;
-  const { model, words } = await load(record, base, litert, threads);
-  if (job !== wanted) return;
-  self.postMessage({ job, runs: words });
+  const { litert, threads } = await runtime;
+  if (job !== current) return;
+  const { model, device } = await loadModel(record, base, litert, threads);
+  if (job !== current) return;
+  self.postMessage({ job, device });
   const { tile, scale, overlap } = record;
-  const columns = spans(width, tile, overlap);
-  const rows = spans(height, tile, overlap);
+  const columns = tileSpans(width, tile, overlap);
+  const rows = tileSpans(height, tile, overlap);
   let done = 0;
   for (const row of rows) {
     for (const column of columns) {
-      const made = await run(litert, model, cut(pixels, width, height, column.from, row.from, tile), tile);
-      if (job !== wanted) return;
-      const piece = kept(made, tile, scale, column, row);
+      const input = cropTile(pixels, width, height, column.from, row.from, tile);
+      const output = await runModel(litert, model, input, tile);
+      if (job !== current) return;
+      const rgba = cropResult(output, tile, scale, column, row);
       done += 1;
       self.postMessage(
         {
@@ -51,26 +52,26 @@ async function enlarge({ job, base, pixels, width, height, model: record }) {
           y: row.begin * scale,
           width: (column.end - column.begin) * scale,
           height: (row.end - row.begin) * scale,
-          rgba: piece,
+          rgba,
           done: done / (rows.length * columns.length),
         },
-        [piece.buffer],
+        [rgba.buffer],
       );
-      await new Promise((resolve) => setTimeout(resolve)); // lets { stop } in
-      if (job !== wanted) return;
+      await new Promise((resolve) => setTimeout(resolve)); // handles a { stop } message
+      if (job !== current) return;
     }
   }
 }
 
-/* Starts the runtime with as many threads as there may be. */
-async function start(base) {
+/* Starts the runtime with the most threads that the page and the processor allow, at most eight. */
+async function startRuntime(base) {
   const litert = await import(new URL("runtime/core.js", base).href);
   const folder = new URL("runtime/wasm/", base).href;
   const script = `importScripts(${JSON.stringify(`${folder}litert_wasm_threaded_internal.js`)});`;
-  const most = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
-  for (const threads of most > 1 ? [most, 1] : [1]) {
-    // In a worker it would look for its files beside the worker, and start that again as its threads. A blob has the
-    // page's rules on what may be sent where.
+  const maxThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
+  for (const threads of maxThreads > 1 ? [maxThreads, 1] : [1]) {
+    // By default LiteRT.js loads files from the worker's folder and starts the worker's script as threads. A blob
+    // inherits the page's content security policy.
     self.Module = {
       locateFile: (name) => folder + name,
       mainScriptUrlOrBlob: new Blob([script], { type: "text/javascript" }),
@@ -79,16 +80,16 @@ async function start(base) {
       await litert.loadLiteRt(folder, { threads: threads > 1 });
       return { litert, threads };
     } catch (error) {
-      if (threads === 1) throw error; // with threads it needs relaxed SIMD, which not every browser has
+      if (threads === 1) throw error; // the threaded runtime needs relaxed SIMD, which some browsers lack
     }
   }
 }
 
-/* The network, where it is another than last time: on the GPU where there is one. */
-async function load(record, base, litert, threads) {
+/* Loads a model, on the GPU if the browser has one; keeps it for the next job. */
+async function loadModel(record, base, litert, threads) {
   if (loaded?.file === record.file) return loaded;
   const response = await fetch(new URL(record.file, base));
-  if (!response.ok) throw new Error(`${record.file} cannot be had (${response.status})`);
+  if (!response.ok) throw new Error(`${record.file} cannot be downloaded (${response.status}); load the page again`);
   const bytes = new Uint8Array(await response.arrayBuffer());
   loaded?.model.delete();
   loaded = null;
@@ -96,32 +97,32 @@ async function load(record, base, litert, threads) {
     let model = null;
     try {
       model = await litert.loadAndCompile(bytes, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
-      const probe = await run(litert, model, new Float32Array(record.tile ** 2 * 3).fill(128), record.tile);
-      if (!model.isFullyAccelerated || !probe.every(Number.isFinite)) throw new Error("no use of the GPU");
-      loaded = { file: record.file, model, words: "on the graphics processor" };
+      const probe = await runModel(litert, model, new Float32Array(record.tile ** 2 * 3).fill(128), record.tile);
+      if (!model.isFullyAccelerated || !probe.every(Number.isFinite)) throw new Error("the GPU cannot run the model");
+      loaded = { file: record.file, model, device: "on the GPU" };
       return loaded;
     } catch {
-      model?.delete(); // some drivers cannot; the processor can
+      model?.delete(); // some drivers fail; the CPU runs the model instead
     }
   }
   const model = await litert.loadAndCompile(bytes, { accelerator: "wasm", cpuOptions: { numThreads: threads } });
-  const words = threads > 1 ? `on the processor, ${threads} threads` : "on the processor, one thread";
-  loaded = { file: record.file, model, words };
+  const device = threads > 1 ? `on the CPU, ${threads} threads` : "on the CPU, one thread";
+  loaded = { file: record.file, model, device };
   return loaded;
 }
 
 async function hasGpu() {
   try {
     const adapter = await navigator.gpu?.requestAdapter();
-    return Boolean(adapter) && !(adapter.info ?? adapter).isFallbackAdapter; // that one is the processor, and slower
+    return Boolean(adapter) && !(adapter.info ?? adapter).isFallbackAdapter; // the fallback is a slow CPU emulation
   } catch {
     return false;
   }
 }
 
-/* Float32 [tile, tile, 3] in 0 … 255 to its enlargement, not clipped. */
-async function run(litert, model, given, tile) {
-  const input = new litert.Tensor(given, [1, tile, tile, 3]);
+/* Upscales float32 [tile, tile, 3] in 0 … 255; the result is not clipped. */
+async function runModel(litert, model, pixels, tile) {
+  const input = new litert.Tensor(pixels, [1, tile, tile, 3]);
   try {
     const outputs = await model.run("serving_default", { image: input });
     const output = outputs.super_resolution;
@@ -135,54 +136,54 @@ async function run(litert, model, given, tile) {
   }
 }
 
-/* Where tiles begin along one side, and which part of it each of them is kept for. */
-function spans(length, tile, overlap) {
+/* The tiles along one side of the image: the start `from` of each, and the part from `begin` to `end` that it yields. */
+function tileSpans(length, tile, overlap) {
   if (length <= tile) return [{ from: 0, begin: 0, end: length }];
-  const found = [];
+  const spans = [];
   for (let begin = 0; begin < length; ) {
     const from = Math.min(Math.max(begin - overlap, 0), length - tile);
     const end = from + tile === length ? length : from + tile - overlap;
-    found.push({ from, begin, end });
+    spans.push({ from, begin, end });
     begin = end;
   }
-  return found;
+  return spans;
 }
 
-/* A tile as float32; beyond the edges of an image smaller than it, the image is mirrored. */
-function cut(pixels, width, height, left, top, tile) {
-  const given = new Float32Array(tile * tile * 3);
+/* A tile of the image as float32; an image smaller than the tile is padded by reflection. */
+function cropTile(pixels, width, height, left, top, tile) {
+  const rgb = new Float32Array(tile * tile * 3);
   for (let y = 0, to = 0; y < tile; y++) {
-    const line = mirrored(top + y, height) * width;
+    const line = reflect(top + y, height) * width;
     for (let x = 0; x < tile; x++, to += 3) {
-      const at = 4 * (line + mirrored(left + x, width));
-      given[to] = pixels[at];
-      given[to + 1] = pixels[at + 1];
-      given[to + 2] = pixels[at + 2];
+      const at = 4 * (line + reflect(left + x, width));
+      rgb[to] = pixels[at];
+      rgb[to + 1] = pixels[at + 1];
+      rgb[to + 2] = pixels[at + 2];
     }
   }
-  return given;
+  return rgb;
 }
 
-function mirrored(at, length) {
+function reflect(at, length) {
   if (at < length || length === 1) return Math.min(at, length - 1);
-  const back = at % (2 * length - 2);
-  return back < length ? back : 2 * length - 2 - back;
+  const phase = at % (2 * length - 2);
+  return phase < length ? phase : 2 * length - 2 - phase;
 }
 
-/* The kept part of an enlarged tile as RGBA bytes, rounded and clipped. */
-function kept(made, tile, scale, column, row) {
+/* An upscaled tile without its overlaps as RGBA bytes, rounded and clipped. */
+function cropResult(output, tile, scale, column, row) {
   const width = (column.end - column.begin) * scale;
   const height = (row.end - row.begin) * scale;
-  const piece = new Uint8ClampedArray(width * height * 4);
+  const rgba = new Uint8ClampedArray(width * height * 4);
   const stride = tile * scale * 3;
   for (let y = 0, to = 0; y < height; y++) {
     let at = ((row.begin - row.from) * scale + y) * stride + (column.begin - column.from) * scale * 3;
     for (let x = 0; x < width; x++, at += 3, to += 4) {
-      piece[to] = made[at];
-      piece[to + 1] = made[at + 1];
-      piece[to + 2] = made[at + 2];
-      piece[to + 3] = 255;
+      rgba[to] = output[at];
+      rgba[to + 1] = output[at + 1];
+      rgba[to + 2] = output[at + 2];
+      rgba[to + 3] = 255;
     }
   }
-  return piece;
+  return rgba;
 }
