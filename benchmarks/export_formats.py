@@ -72,9 +72,9 @@ def print_differences():
             files = {**KINDS, "LiteRT, uint8": "model.tflite", "ONNX Runtime, uint8": "uint8.onnx"}
             run_outside({name: [str(folder / file), 0] for name, file in files.items()}, folder)
             for name in files:
-                made = np.load(folder / f"{name}.npy")
-                error = np.abs(made - (np.clip(expected, 0, 255) if made.dtype == np.uint8 else expected)).max()
-                row.append(f"{error:.2f}" if made.dtype == np.uint8 else f"{error / span:.0e}")
+                result = np.load(folder / f"{name}.npy")
+                error = np.abs(result - (np.clip(expected, 0, 255) if result.dtype == np.uint8 else expected)).max()
+                row.append(f"{error:.2f}" if result.dtype == np.uint8 else f"{error / span:.0e}")
         rows.append(row)
     titles = ["generator", "scale", *(f"{name}, of the range" for name in KINDS), *list(files)[3:]]
     print("Greatest difference from Keras, as a share of the range, or in grey levels of 255 for uint8:\n")
@@ -119,9 +119,9 @@ def measure_quality(model, kinds, arguments, folder):
         np.save(folder / "image.npy", lr[np.newaxis])
         run_outside({kind: [str(path), 0] for kind, path in kinds.items() if kind != "TensorFlow"}, folder)
         for kind in kinds:
-            made = exact if kind == "TensorFlow" else to_pixels(np.load(folder / f"{kind}.npy"))
-            error = np.mean((made.astype(float) - exact) ** 2)
-            found[kind].append((psnr(hr, made, border=4), 10 * np.log10(255**2 / error) if error else np.inf))
+            result = exact if kind == "TensorFlow" else to_pixels(np.load(folder / f"{kind}.npy"))
+            error = np.mean((result.astype(float) - exact) ** 2)
+            found[kind].append((psnr(hr, result, border=4), 10 * np.log10(255**2 / error) if error else np.inf))
     return {
         kind: (f"{np.mean([a for a, _ in pairs]):.2f} dB", f"{min(b for _, b in pairs):.0f} to "
                f"{max(b for _, b in pairs):.0f} dB") for kind, pairs in found.items()

@@ -78,7 +78,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         limit = child("", "limit", "float32", folder)["flops"]
         print(f"the limit: {limit / 1e9:.0f} GFLOP/s\n")
-        print("| case | precision | program | seconds | of ours | memory, MB | of ours |\n| --- " + "| --- " * 6 + "|")
+        print(
+            "| case | precision | program | seconds | ratio to ours | memory, MB | ratio to ours |\n| --- "
+            + "| --- " * 6
+            + "|"
+        )
         for case in (case for case in CASES if arguments.only in case and not (ON_GPU and case in COMMANDS)):
             flops = child(case, "weights", "float32", folder)["flops"]
             programs = next(programs for cases, programs in PROGRAMS if case in cases)

@@ -120,5 +120,5 @@ def copy_runtime(packages: Path, folder: Path) -> None:
 if __name__ == "__main__":
     try:
         build_site(sys.argv[1], sys.argv[2])
-    except UserError as mistake:
-        sys.exit(f"esrgan-tf: {mistake}")
+    except UserError as error:
+        sys.exit(f"esrgan-tf: {error}")
