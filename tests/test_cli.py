@@ -213,13 +213,13 @@ MISTAKES = {
     ),
     "interpolate to standard output": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/gray.safetensors", "--alpha", "0.5", "--output", "-"),
-        "-: standard output takes none of",
+        "-: this output cannot go to standard output",
     ),
     "export to standard output": (
         ("export", "--run_dir", "{run}", "--output", "-"),
-        "-: standard output takes none of",
+        "-: this output cannot go to standard output",
     ),
-    "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: standard output takes none of"),
+    "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: this output cannot go to standard output"),
     "convert to Core ML": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/new.mlpackage"),
         "end it in .keras, .safetensors, .pth, .tflite or .onnx",
