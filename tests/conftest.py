@@ -9,9 +9,9 @@ import types
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Threads of PyTorch that wait for one another without sleeping take ten times as long once all cores are busy.
+# PyTorch's threads wait for one another without sleeping. They take ten times as long once all cores are busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if "PYTEST_XDIST_WORKER" in os.environ:  # there is a worker for each core: more threads only wait for one another
+if "PYTEST_XDIST_WORKER" in os.environ:  # each core has a worker, so more threads only wait for one another
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import numpy as np
@@ -25,9 +25,9 @@ from tests.fork_server import Warm
 from tests.model_server import CONTENT, ModelServer, record, whole, write_catalogue
 
 gc.freeze()
-gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow and Keras keep
+gc.set_threshold(100_000)  # a tenth of the time was the search for cycles among TensorFlow's and Keras' objects
 
-# A minute or more each, by benchmarks/suite.md.
+# Each takes a minute or more (benchmarks/suite.md).
 LONG = (
     "test_doc_commands_training",
     "test_doc_commands_using",
@@ -38,7 +38,7 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items):
-    """Long files first: a worker that begins one last lets the other wait."""
+    """Sorts long files first, because a worker that starts a long file last keeps the other waiting."""
     items.sort(key=lambda item: item.path.stem not in LONG)
 
 
@@ -46,7 +46,7 @@ REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
 TRIALS = SHARED.with_name("trials")
 
-# A configuration that trains in seconds and shows nothing but that it runs.
+# A configuration that trains in seconds and only shows that training runs.
 TINY = """\
 data: {{source: folder, hr_dir: {photos}, val_hr_dir: {validation}, hr_patch: 32, batch_size: 4, cache_dir: {cache}}}
 generator: {{filters: 8, growth: 4, blocks: 1}}
@@ -55,7 +55,7 @@ psnr: {{steps: 6, learning_rate: 1e-3}}
 gan: {{steps: 4, perceptual_weight: 0}}
 runtime: {{log_every: 2, validate_every: 4, checkpoint_every: 2}}
 """
-# The same with networks of a third of the variables, each of which takes a tenth of a second to compile.
+# The same configuration with a third of the variables, each of which takes a tenth of a second to compile.
 TINIER = TINY.replace(
     "{{filters: 8, growth: 4, blocks: 1}}", "{{name: compact_resnet, filters: 8, blocks: 1}}"
 ).replace("{{filters: 4}}", "{{name: unet_sn, filters: 4}}")
@@ -63,7 +63,7 @@ TINIER = TINY.replace(
 
 @pytest.fixture(scope="session")
 def trials() -> Path:
-    """Small files like those that users reported, which are not in the repository."""
+    """Small files like those that users reported; they are not in the repository."""
     folder = REPOSITORY.parent / "shared" / "trials"
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}")
@@ -95,7 +95,7 @@ def tiny_config(tmp_path_factory, photos, validation_photos) -> Path:
 
 
 def train_eagerly(phase: str, config: Path, run_dir: Path) -> None:
-    """Without the seconds of compiling the step."""
+    """Trains without compiling the step, which saves seconds."""
     with _eagerly():
         assert main(["train", "--phase", phase, "--config", str(config), "--run_dir", str(run_dir)]) == 0
 
@@ -119,7 +119,7 @@ def trained_run(tmp_path_factory, tiny_config, first_phase) -> Path:
 
 @pytest.fixture
 def run_main(capfd):
-    """Runs a command in this process; returns (exit status, standard output, standard error), native lines included."""
+    """Runs a command in this process; returns exit status, standard output and standard error, with native lines."""
 
     def run(*argv):
         capfd.readouterr()
@@ -135,14 +135,14 @@ def run_main(capfd):
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory):
-    """Runs programs in processes of their own that have TensorFlow imported already."""
+    """Runs programs in separate processes that have already imported TensorFlow."""
     with Warm(tmp_path_factory.mktemp("warm")) as helper:
         yield helper
 
 
 @pytest.fixture(autouse=True)
 def same_beginning():
-    """Every test's networks begin with the same weights each time, and none inherits another's precision."""
+    """Gives the networks of every test the same initial weights, and resets the precision."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -152,7 +152,7 @@ def same_beginning():
 
 @pytest.fixture
 def eagerly():
-    """Training steps without the seconds of compiling them, where a test asks what they start from and not how."""
+    """Does not compile training steps, which saves seconds where a test checks the inputs of a step only."""
     with _eagerly():
         yield
 
@@ -171,7 +171,7 @@ def _eagerly():
 
 @pytest.fixture(scope="session")
 def spandrel():
-    """The reader of PyTorch's super-resolution tools. Of torchvision it imports names for other networks only."""
+    """The model loader of PyTorch's super-resolution tools. It imports torchvision for other networks only."""
     stand_in = types.ModuleType("torchvision.transforms.functional")
     stand_in.InterpolationMode = stand_in.rotate = stand_in.normalize = None
     with pytest.MonkeyPatch.context() as patch:
@@ -196,7 +196,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def listed(server, tmp_path, monkeypatch):
-    """Puts models into the catalogue that the server has, with `CONTENT` unless told; returns the first."""
+    """Adds models to the server's catalogue, by default with `CONTENT`; returns the first."""
 
     def put(*names, content=CONTENT, **changes):
         records = []
@@ -210,7 +210,7 @@ def listed(server, tmp_path, monkeypatch):
 
 
 def run_process(*command, cwd=REPOSITORY, **kwargs) -> subprocess.CompletedProcess:
-    """Runs a command line in a process of its own, with this Python's commands first on the path."""
+    """Runs a command line in a separate process, with this Python's commands first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **kwargs.pop("env", {})}
     return subprocess.run(
@@ -219,7 +219,7 @@ def run_process(*command, cwd=REPOSITORY, **kwargs) -> subprocess.CompletedProce
 
 
 def needs_shared(*parts: str, below: Path = SHARED) -> Path:
-    """A path below the shared data; skips the test where it is absent."""
+    """A path below the shared data; skips the test if the path does not exist."""
     path = below.joinpath(*parts)
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)}, which is not part of the repository")
@@ -227,13 +227,13 @@ def needs_shared(*parts: str, below: Path = SHARED) -> Path:
 
 
 def needs_trial(*parts: str) -> Path:
-    """A path below the small inputs that were made after users' reports; skips the test where it is absent."""
+    """A path below the small inputs made after users' reports; skips the test if the path does not exist."""
     return needs_shared(*parts, below=TRIALS)
 
 
 @contextlib.contextmanager
 def obeying_permissions():
-    """Permissions hold in this thread as for any user: root puts CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH away."""
+    """Makes permissions hold in this thread as for any user: root drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     if os.geteuid() != 0:
         yield
         return
@@ -254,19 +254,19 @@ def random_image(height, width, seed=0, channels=3):
 
 
 def weights_by_name(model):
-    """`{"layer/kernel": float64 array, …}`, as `tests.reference` takes them."""
+    """`{"layer/kernel": float64 array, …}`, the form that `tests.reference` takes."""
     return {v.path: v.numpy().astype(np.float64) for v in model.weights}
 
 
 def randomise(model, seed=0, deviation=0.1):
-    """Replaces every weight, so that a bias or a slope that starts at one value for all channels cannot hide."""
+    """Replaces every weight, so that a bias or slope with equal initial values for all channels cannot hide a fault."""
     rng = np.random.default_rng(seed)
     model.set_weights([w + deviation * rng.standard_normal(w.shape, dtype=np.float32) for w in model.get_weights()])
     return model
 
 
 def assert_close(found, expected, share=1e-5):
-    """Equal up to a share of the largest magnitude: what rounding makes of sums, whose order processors differ in."""
+    """Compares up to a share of the largest magnitude, because processors add and round sums in different orders."""
     expected = np.asarray(expected)
     np.testing.assert_allclose(found, expected, rtol=0, atol=share * max(1e-30, float(np.abs(expected).max())))
 

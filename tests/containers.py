@@ -1,4 +1,4 @@
-"""Readers of containers that share nothing with the package's: every chunk, segment or tag that a file has."""
+"""Container readers that share no code with the package: every chunk, segment or tag of a file."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ def chunk(name, data=b""):
 
 
 def png_chunks(data):
-    """`[(name, data, behind the pixels), …]` without the pixels themselves; checksums are checked."""
+    """`[(name, data, after the pixels), …]` without the pixels themselves; checks the checksums."""
     assert data.startswith(PNG)
     at, chunks, behind = 8, [], False
     while at < len(data):
@@ -48,13 +48,13 @@ def jpeg_segments(data):
 
 
 def with_segments(data, *segments):
-    """A JPEG with more segments at its beginning."""
+    """A JPEG with more segments at its start."""
     more = b"".join(struct.pack(">BBH", 255, marker, len(content) + 2) + content for marker, content in segments)
     return data[:2] + more + data[2:]
 
 
 def webp_chunks(data):
-    """`{name: data}`; the sizes have to add up."""
+    """`{name: data}`; checks the sum of the sizes."""
     assert data[:4] == b"RIFF"
     assert struct.unpack_from("<I", data, 4)[0] == len(data) - 8
     at, chunks = 12, {}
@@ -74,7 +74,7 @@ def tiff_tags(path):
 
 
 def packet_of(path):
-    """The XMP of a file, as its format has it; of a JPEG, with its second part. None if there is none."""
+    """The XMP of a file, including the second part in a JPEG; None if there is no XMP."""
     data = path.read_bytes()
     if path.suffix == ".png":
         texts = [content for name, content, _ in png_chunks(data) if name == b"iTXt"]
@@ -93,7 +93,7 @@ def packet_of(path):
         return found[0] if found else None
     whole = bytearray(int.from_bytes(parts[0][32:36], "big"))
     for part in parts:
-        assert part[:32] in found[0]  # the name that the first part gives
+        assert part[:32] in found[0]  # the name in the first part
         at = int.from_bytes(part[36:40], "big")
         whole[at : at + len(part) - 40] = part[40:]
     return bytes(whole)

@@ -1,4 +1,4 @@
-"""Runs what a page tells to run, as it stands there, in a folder whose `config.yaml` makes it small.
+"""Runs the commands of a page unchanged, in a folder with a `config.yaml` that makes training small.
 
     PAGES = ("README.md", "docs/training.md")
 
@@ -38,7 +38,7 @@ _OF_PYTHON = ("python", "esrgan-tf", "saved_model_cli")
 
 
 class Place:
-    """A folder like a fresh clone, with the images and weights that the pages name, all of them small.
+    """A folder like a fresh clone, with small versions of the images and weights that the pages name.
 
     Args:
         path: an empty folder.
@@ -48,7 +48,7 @@ class Place:
 
     def __init__(self, path: Path, warm, data_dir: Path | None = None):
         self.path, self._warm = path, warm
-        self._done: dict[str, str] = {}  # each step's text and output
+        self._done: dict[str, str] = {}  # text and output of each step
         for name in ("train.py", "export.py", "examples", "configs"):
             source = REPOSITORY / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, path / name)
@@ -57,7 +57,7 @@ class Place:
         _write_weights(path)
 
     def run(self, page: str, cold: bool = False, eagerly: bool = False) -> None:
-        """All of a page in its order.
+        """Runs all commands of a page in their order.
 
         Args:
             page: its path in the repository.
@@ -67,7 +67,7 @@ class Place:
         todo = [step for step in steps(page) if step.text not in self._done]
         while todo:
             together = 1
-            if "TF_CONFIG" in todo[0].environment:  # these wait for one another
+            if "TF_CONFIG" in todo[0].environment:  # these processes wait for one another
                 together = sum("TF_CONFIG" in step.environment for step in todo)
                 self._run_machines(todo[:together])
             else:
@@ -78,14 +78,14 @@ class Place:
             assert_prints(step, self._done[step.text])
 
     def has_run(self, trained: Callable[[], Path]) -> None:
-        """Makes sure that there is a trained `runs/photos`: a copy of what `trained` gives, if no page trained it."""
+        """Provides a trained `runs/photos`: a copy of the result of `trained`, if no page trained it."""
         run = self.path / "runs" / "photos"
         if not (run / "gan" / "generator.keras").is_file():
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(trained(), run)
 
     def has_network_for_blurred_images(self) -> None:
-        """A run `runs/dpsr` of phase psnr, not trained, and a kernel."""
+        """An untrained run `runs/dpsr` of phase psnr, and a kernel."""
         folder = self.path / "runs" / "dpsr" / "psnr"
         folder.mkdir(parents=True)
         dpsr_generator(4, 4, 1).save(folder / "generator.keras")
@@ -93,11 +93,11 @@ class Place:
         Image.fromarray(np.eye(5, dtype=np.uint8) * 255).save(self.path / "kernel.png")
 
     def run_line(self, line: str) -> None:
-        """A command line that is on no page."""
+        """Runs a command line that is on no page."""
         self._run_step(step_of(line))
 
     def _run_step(self, step: Step, cold: bool = False, eagerly: bool = False) -> str:
-        """Runs Python's commands with TensorFlow imported already, others as a shell does; returns the output."""
+        """Runs Python commands with TensorFlow already imported, others like a shell; returns the output."""
         words, environment = list(step.words), dict(step.environment)
         if not words:
             (self.path / "program.py").write_text(step.text)
@@ -115,7 +115,7 @@ class Place:
         return result.stdout + result.stderr
 
     def _run_machines(self, machines: list[Step]) -> None:
-        """The page's hosts are here ports of this one."""
+        """Maps the hosts of the page to ports of this machine."""
         text = json.dumps([step.environment for step in machines])
         for number, port in enumerate(free_ports(len(machines)), 1):
             assert f"host{number}:2222" in text
@@ -128,7 +128,7 @@ class Place:
             assert process.wait() == 0, process.stderr.read_text()
 
     def _scheduler(self) -> Path:
-        """A folder with what Slurm would have: two tasks, both on this machine."""
+        """A folder with Slurm's variables for two tasks on this machine."""
         folder = self.path / "scheduler"
         folder.mkdir(exist_ok=True)
         tasks = ('SLURM_PROCID=0 "$@" & first=$!', 'SLURM_PROCID=1 "$@" & second=$!', "wait $first && wait $second")
@@ -143,7 +143,7 @@ class Place:
 
 
 def assert_prints(step: Step, output: str) -> None:
-    """Every line of the output on the page is one of the command's, but for numbers, spaces and what `…` stands for."""
+    """Requires every line of the page's output in the command's output, except numbers, spaces and `…`."""
     lines = [_without_numbers(line) for line in output.splitlines()]
     for expected in step.output.splitlines():
         pattern = re.escape(_without_numbers(expected)).replace("…", ".*")
@@ -157,7 +157,7 @@ def _without_numbers(line):
 
 
 def _write_images(path):
-    """The data sets that pages name, each a few small photos."""
+    """The data sets that the pages name, each with a few small photos."""
     photos = {name: getattr(skimage.data, name)()[80:176, 120:248] for name in ("astronaut", "coffee", "rocket")}
     for folder in ("photos", "kodak", "BSDS500/images", "Set5/hr"):
         (path / folder).mkdir(parents=True)
@@ -172,7 +172,7 @@ def _write_images(path):
 
 
 def _write_configurations(path, data_dir):
-    """The recipes with systems and sources as they are, sizes tiny; the default one with smaller networks still."""
+    """The recipes with their systems and sources, and tiny sizes; the default recipe has even smaller networks."""
     sizes = yaml.safe_load(TINIER.format(photos="null", validation="null", cache=path / "cache"))
     sizes["psnr"]["steps"] = sizes["gan"]["steps"] = 2
     sizes["runtime"] = {"log_every": 1, "validate_every": 2, "checkpoint_every": 2}
@@ -192,9 +192,9 @@ def _write_configurations(path, data_dir):
 
 
 def _write_weights(path):
-    """Files of the published names and architectures, small and random."""
+    """Small random files of the downloadable names and architectures."""
     torch.save({"params_ema": torch_reference.BasicSR(8, 1, 4).state_dict()}, path / "RealESRGAN_x4plus.pth")
-    # A path that exists comes before the published model of that name.
+    # An existing path has priority over the downloadable model of that name.
     generator = path / "RealESRGAN_x4plus" / "psnr" / "generator.keras"
     generator.parent.mkdir(parents=True)
     rrdb_generator(filters=8, blocks=1, growth=4).save(generator)

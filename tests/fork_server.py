@@ -1,4 +1,4 @@
-"""Programs in processes of their own, without the seconds that each of them would import TensorFlow for.
+"""Separate processes for programs, without the seconds for importing TensorFlow in each process.
 
     with Warm(folder) as warm:  # or the fixture `warm`
         warm.run("python", "train.py", "--phase", "psnr", cwd=place)  # as `run_process`
@@ -36,7 +36,7 @@ COMMANDS = Path(sys.executable).parent
 
 
 class Warm:
-    """The helper. `folder` gets the programs' output; at the end of the block those that still run are killed."""
+    """The helper process. `folder` receives the programs' output; the end of the block kills running programs."""
 
     def __init__(self, folder: Path):
         self._folder, self._number = Path(folder), itertools.count()
@@ -63,7 +63,7 @@ class Warm:
         return Run(self, argv, pid, Path(f"{output}.out"), Path(f"{output}.err"))
 
     def run(self, *argv, cwd=REPOSITORY, env=(), eagerly=False, timeout=500) -> subprocess.CompletedProcess:
-        """Starts it and waits for its end."""
+        """Starts the program and waits for its end."""
         run = self.start(*argv, cwd=cwd, env=env, eagerly=eagerly)
         try:
             run.wait(timeout)
@@ -82,14 +82,14 @@ class Warm:
 
 
 class Run:
-    """A program that was started: its `pid`, and `stdout` and `stderr`, the files of what it writes."""
+    """A started program: its `pid`, and the files `stdout` and `stderr` with its output."""
 
     def __init__(self, warm: Warm, argv: list[str], pid: int, stdout: Path, stderr: Path):
         self.argv, self.pid, self.stdout, self.stderr = argv, pid, stdout, stderr
         self._warm, self._status = warm, None
 
     def poll(self) -> int | None:
-        """As `subprocess` has it: the exit status, or minus the signal that ended it; None while it runs."""
+        """The exit status, or minus the number of the signal, like `subprocess`; None while the program runs."""
         if self._status is None:
             self._status = self._warm.ask(reap=self.pid)
         return self._status
@@ -103,7 +103,7 @@ class Run:
         return self._status
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:  # nobody else gets its number before it was polled to the end
+        if self.poll() is None:  # no other process gets the number before the last poll
             os.kill(self.pid, number)
 
     def kill(self) -> None:
@@ -111,7 +111,7 @@ class Run:
 
 
 def _serve() -> dict | None:
-    """In the helper: answers requests, never waiting, until there are no more. In each child: returns what to run."""
+    """Answers requests in the helper without waiting, until requests end. Returns the program to run in each child."""
     helper, children = os.getpid(), set()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
@@ -122,7 +122,7 @@ def _serve() -> dict | None:
         else:
             answer = os.fork()
             if answer == 0:
-                ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it dies with the helper,
+                ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the child dies with the helper,
                 if os.getppid() != helper:  # which may just have ended
                     os._exit(1)
                 return request
@@ -135,7 +135,7 @@ def _serve() -> dict | None:
 
 
 def _run(argv, cwd, env, eagerly, stdout, stderr):
-    """Becomes the process that a shell would have started, and runs its program."""
+    """Becomes the process that a shell would have started, and runs the program."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in enumerate((os.devnull, stdout, stderr)):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -152,14 +152,14 @@ def _run(argv, cwd, env, eagerly, stdout, stderr):
             sys.argv, sys.path[0] = argv[1:], os.getcwd()
             runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
         else:
-            script = str(argv[0])  # relative where it was given so, which hints to the user show
+            script = str(argv[0])  # relative if the command was relative, because hints to the user show it
             sys.argv, sys.path[0] = [script, *argv[1:]], os.path.dirname(os.path.realpath(script))
             runpy.run_path(script, run_name="__main__")
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
         status = end.code or 0
-    threading._shutdown()  # waits for threads, as Python's end does
+    threading._shutdown()  # waits for threads, like Python's exit
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -167,13 +167,13 @@ def _run(argv, cwd, env, eagerly, stdout, stderr):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then close its input
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the commands do
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then close the input
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # like the commands
     for module in ("tensorflow", "keras", "tensorflow_datasets", "tensorflow_hub", "torch"):
-        with contextlib.suppress(ModuleNotFoundError):  # programs will say what they miss
+        with contextlib.suppress(ModuleNotFoundError):  # programs report missing modules
             importlib.import_module(module)
-    gc.freeze()  # or each child would look through all of it at its end, which takes longer than many programs
-    gc.set_threshold(100_000)  # a tenth of the time went into looking for cycles among what TensorFlow keeps
+    gc.freeze()  # otherwise each child searches all objects at exit, which takes longer than many programs
+    gc.set_threshold(100_000)  # a tenth of the time was the search for cycles among TensorFlow's objects
     request = _serve()
     if request is not None:
         _run(**request)

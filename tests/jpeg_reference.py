@@ -1,4 +1,4 @@
-"""Whether all pixels of a JPEG are there: a Huffman decoder that keeps no pixel (ITU-T T.81, Annex F and G).
+"""Checks that a JPEG has all its pixels: a Huffman decoder that keeps no pixel (ITU-T T.81, Annex F and G).
 
 It shares nothing with libjpeg or with the package. It passes over bytes between segments, as decoders do.
 """
@@ -54,7 +54,7 @@ def classify(data: bytes) -> str:
 
 
 def _decode(data):
-    """Whether every coefficient of every block comes in all of its bits."""
+    """Whether every coefficient of every block has all of its bits."""
     tables, quantisation, frame, interval, at = dict(_usual_tables()), set(), None, 0, 2
     if data[:2] != b"\xff\xd8":
         raise _Undecodable
@@ -98,7 +98,7 @@ def _decode(data):
 
 
 def _length(code, data, at):
-    """A segment's length by its content, if only that of its first table, and else as it is stated."""
+    """A segment's length by its content if that is only the first table, and otherwise the stated length."""
     stated, body = int.from_bytes(data[at : at + 2], "big"), data[at + 2 :]
     if 0xC0 <= code <= 0xC2:
         return 8 + 3 * body[5]
@@ -117,7 +117,7 @@ def _length(code, data, at):
 
 @functools.cache
 def _usual_tables():
-    """Those of Annex K, which decoders take for files without tables, and which Pillow writes."""
+    """The tables of Annex K, which decoders use for files without tables, and which Pillow writes."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, "JPEG")
     return {k: v for part in segments(stream.getvalue()) if part[1] == 0xC4 for k, v in _tables(part[4:]).items()}
@@ -158,7 +158,7 @@ class _Frame:
         self.across = max(c[0] for c in self.components.values())
         self.down = max(c[1] for c in self.components.values())
         self.missing_bits = {c: [99] * 64 for c in self.components}
-        self.nonzero = {}  # (component, block): which coefficients are not 0 so far; only refinements ask
+        self.nonzero = {}  # (component, block): the coefficients that are not 0 so far, for refinements
 
     def complete(self):
         return not any(any(bits) for bits in self.missing_bits.values())
@@ -190,7 +190,7 @@ class _Frame:
                 self.missing_bits[component][k] = shift & 15
 
     def _intervals(self, data):
-        """`(bytes, the restart marker behind them)`."""
+        """`(bytes, the restart marker after the bytes)`."""
         ends, at = [], 0
         while (at := _next_marker(data, at)) is not None:
             ends.append(at)
@@ -274,7 +274,7 @@ class _Frame:
 
 
 def segments(data: bytes) -> list[bytes]:
-    """The file in its segments, each scan with its data; they join to the file."""
+    """The file in segments, each scan with its data; the segments join to the file."""
     starts, at = [0], 2
     while (at := _next_marker(data, at)) is not None:
         if not 0xD0 <= data[at + 1] <= 0xD7:

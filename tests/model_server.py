@@ -1,4 +1,4 @@
-"""A real HTTP server that hands out a published model, well or badly, and a catalogue that points to it."""
+"""An HTTP server for a downloadable model, with correct or faulty answers, and a catalogue with its address."""
 
 import contextlib
 import hashlib
@@ -8,11 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-CONTENT = random.Random(0).randbytes(300_000)  # in place of weights, where nothing reads them
+CONTENT = random.Random(0).randbytes(300_000)  # replaces weights where nothing reads them
 
 
 class ModelServer(ThreadingHTTPServer):
-    """Answers every request for `/NAME` with `answers[NAME](handler)`, in a thread of its own.
+    """Answers every request for `/NAME` with `answers[NAME](handler)`, each in a separate thread.
 
     Attributes:
         asked: the paths requested so far.
@@ -39,7 +39,7 @@ class ModelServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
-        with contextlib.suppress(ConnectionError):  # the client had enough
+        with contextlib.suppress(ConnectionError):  # the client closed the connection
             self.server.answers[self.path.lstrip("/")](self)
 
     def log_message(self, *_):
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def whole(content, length=None):
-    """Sends `content`, announced as `length` bytes long."""
+    """Sends `content`, with `length` as the announced size in bytes."""
 
     def answer(handler):
         handler.begin(len(content) if length is None else length)
@@ -65,7 +65,7 @@ def whole(content, length=None):
 
 
 def record(name: str, content: bytes, **changes) -> dict:
-    """An entry of the catalogue, as it lists them."""
+    """An entry of the catalogue, in the catalogue's form."""
     return {
         "name": name,
         "title": name,

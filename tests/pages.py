@@ -1,4 +1,4 @@
-"""The pages that people read, in the order of the site, and what each of them tells to run."""
+"""The documentation pages in the order of the site, and the commands of each page."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True)
 class Step:
-    """A command line of an `sh` block, continued lines joined, or a whole `python` block.
+    """A command line of an `sh` block, with continued lines joined, or a whole `python` block.
 
     Attributes:
         text: as it stands on the page.
@@ -34,7 +34,7 @@ class Step:
 
 
 def pages() -> list[str]:
-    """The README, then what mkdocs.yml lists: paths in the repository."""
+    """The README, then the pages of mkdocs.yml, as paths in the repository."""
     return ["README.md", *(f"docs/{path}" for path in _listed(yaml.safe_load(text_of("mkdocs.yml"))["nav"]))]
 
 
@@ -48,12 +48,12 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def commands(page: str) -> list[str]:
-    """The command lines of a page, continued lines joined, in their order."""
+    """The command lines of a page in order, with continued lines joined."""
     return [line for language, text in blocks(page) if language == "sh" for line in _lines(text)]
 
 
 def steps(page: str) -> list[Step]:
-    """What a test runs of a page, in its order."""
+    """The steps of a page that a test runs, in order."""
     found, before = [], ""
     for language, text in blocks(page):
         if language == "python":

@@ -1,4 +1,4 @@
-"""Independent computations in plain NumPy that the project's own are compared with."""
+"""Independent computations in plain NumPy, for comparison with the project's computations."""
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def eight_bits(image):
 
 
 def measures(hr, sr, border):
-    """The protocol of super-resolution papers, written out: `{"psnr_y": …, "ssim_y": …, "psnr_rgb": …, …}`."""
+    """The protocol of super-resolution papers in full: `{"psnr_y": …, "ssim_y": …, "psnr_rgb": …, …}`."""
     inside = (slice(border, -border), slice(border, -border))
     result = {}
     for name in ("y", "rgb"):
@@ -119,7 +119,7 @@ def measures(hr, sr, border):
 
 
 def _ssim(a, b):
-    """Wang et al. 2004, with an 11x11 window as a two-dimensional sum."""
+    """SSIM of Wang et al. (2004), with an 11x11 window as a two-dimensional sum."""
     y, x = np.mgrid[-5:6, -5:6]
     window = np.exp(-(x**2 + y**2) / (2 * 1.5**2))
     window /= window.sum()

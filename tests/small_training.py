@@ -1,4 +1,4 @@
-"""Training in the smallest form: a network of a few hundred weights, three images in memory, no process of its own."""
+"""Training in the smallest form: a network of a few hundred weights and three images in memory, in this process."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def small_generator():
 
 
 def small_discriminator(image_size=32):
-    """Of few variables, as each takes a tenth of a second to compile; with batch statistics, as the real ones."""
+    """A discriminator of few variables, which compiles fast, with batch statistics like the real networks."""
     image = keras.Input((image_size, image_size, 3))
     x = keras.layers.Conv2D(16, 3, strides=2, name="conv1")(image)
     x = batch_norm("norm")(x)

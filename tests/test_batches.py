@@ -1,4 +1,4 @@
-"""Whatever one file of many does ends that file with a line: `upscale`, `evaluate`, `degrade` and training's folders.
+"""One bad file of many gives one line: `upscale`, `evaluate`, `degrade` and training's folders.
 
 Real names and real refusals. Permissions hold for the superuser too where a test says so (`obeying_permissions`).
 """
@@ -33,7 +33,7 @@ LATIN_1, SHIFT_JIS = os.fsdecode(b"caf\xe9.png"), os.fsdecode(b"\x83e\x83X\x83g.
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A network that repeats each pixel twice across and down."""
+    """A network that repeats each pixel twice in both directions."""
     network = compact_generator(2, filters=4, blocks=0)
     network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
     path = tmp_path_factory.mktemp("model") / "nearest.keras"
@@ -67,7 +67,7 @@ def shut_file(path):
 
 
 def listening(path):
-    """A socket, made from its folder: its address is short."""
+    """A socket, created from its folder because a socket's address must be short."""
     before = os.getcwd()
     os.chdir(path.parent)
     try:
@@ -78,7 +78,7 @@ def listening(path):
 
 
 def too_deep(path):
-    """A folder whose path is longer than the system takes, with an image in it."""
+    """A folder with a path longer than the system accepts, and an image in the folder."""
     descriptor = os.open(path.parent, os.O_RDONLY)
     for name in [path.name, *["d" * 250] * 17]:
         os.mkdir(name, dir_fd=descriptor)
@@ -89,7 +89,7 @@ def too_deep(path):
 
 
 BAD = {
-    # name: (name in the folder, what makes it, what is said of it)
+    # name: (name in the folder, function that creates the file, message)
     "dead link": ("m.png", link("nowhere.png"), "m.png.*a link to a file that does not exist"),
     "looping link": ("m.png", link("m.png"), "m.png.*a link that leads back to itself"),
     "pipe": ("m.png", os.mkfifo, "m.png.*not a regular file"),
@@ -105,7 +105,7 @@ BAD = {
 
 @pytest.fixture(params=BAD)
 def batch(request, tmp_path):
-    """A folder of two good files and something bad between them; and what is to be said of that."""
+    """A folder of two good files and a bad file between them; and the expected message."""
     name, make, words = BAD[request.param]
     folder = photos(tmp_path / "in", "a.png", "z.png")
     make(folder / name)
@@ -140,7 +140,7 @@ def test_upscaling_of_names_goes_on(batch, model, tmp_path, run_main):
     assert len(lines_on(words, err)) == err.count("\n") == 1, err
     assert out.endswith(", 1 failed\n")
     assert sorted(os.listdir(tmp_path / "out")) == ["a.png", "z.png"]
-    status, _, err = run_main("upscale", names[1], *flags, "--overwrite")  # alone, nothing remains to be done
+    status, _, err = run_main("upscale", names[1], *flags, "--overwrite")  # without other files, no work remains
     assert status in (1, 2)
     assert len(lines_on(words, err)) == err.count("\n") == 1, err
 
@@ -176,7 +176,7 @@ def test_training_names_it_each_time(batch, tmp_path, capfd):
 
 
 def test_a_bad_partner_is_named(batch, tmp_path):
-    """A name that is no file is a partner that cannot be read, not one that is missing."""
+    """A name that is no file is reported as an unreadable partner, not as a missing partner."""
     folder, words = batch
     low = photos(tmp_path / "low", "a.png", "z.png")
     for name in ("a.png", "z.png"):
@@ -196,7 +196,7 @@ def test_a_bad_partner_is_named(batch, tmp_path):
 
 @pytest.fixture
 def odd_names(tmp_path):
-    """Names that are no UTF-8, have a line break, or an escape sequence of terminals."""
+    """Names that are not UTF-8, contain a line break, or contain a terminal escape sequence."""
     folder, names = tmp_path / "in", [LATIN_1, SHIFT_JIS, "two\nlines.png", "\x1b[2J.png"]
     for name in names:
         try:
@@ -253,7 +253,7 @@ def test_names_of_any_bytes_are_degraded_and_trained_on(odd_names, tmp_path, run
 def test_no_encoding_of_the_output_ends_a_batch(encoding, model, tmp_path, monkeypatch):
     photos(tmp_path / "é日", "é日.png", "broken.png")
     (tmp_path / "é日" / "broken.png").write_text("broken")
-    errors = {"stdout": "strict", "stderr": "backslashreplace"}  # as Python starts with
+    errors = {"stdout": "strict", "stderr": "backslashreplace"}  # Python's defaults
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding, how) for name, how in errors.items()}
     argv = ["esrgan-tf", "upscale", tmp_path / "é日", "--model", model, "--output", tmp_path / "日"]
     monkeypatch.setattr(sys, "argv", [str(argument) for argument in argv])
@@ -277,7 +277,7 @@ def test_what_is_escaped():
 
 @pytest.mark.parametrize("error", [MemoryError(), ValueError("no such thing\nat all"), RuntimeError()])
 def test_any_error_of_one_file_is_that_file(error, model, tmp_path, run_main, monkeypatch):
-    """Stand-ins for faults that no file makes on its own."""
+    """Replaces functions to raise faults that no file causes."""
     folder = photos(tmp_path / "in", "a.png", "m.png", "z.png")
 
     def failing(function):
@@ -357,7 +357,7 @@ def configured(tmp_path, train, validation):
 
 def test_all_broken_images_of_both_folders_are_named_at_once(tmp_path):
     config = configured(tmp_path, broken(tmp_path / "train", 8), broken(tmp_path / "val", 3))
-    for _ in range(2):  # what is cached hides none of them the next time
+    for _ in range(2):  # a cached result hides no message the next time
         with pytest.raises(UserError) as error:
             open_data(config)
         words = str(error.value)
@@ -387,7 +387,7 @@ def test_more_than_ten_broken_images_are_listed_in_a_file(skip, tmp_path, capfd)
 
 
 def test_what_was_left_out_comes_back_once_it_can_be_read(tmp_path):
-    """Its permissions are mended, which changes neither its size nor its time."""
+    """Repairing the permissions changes neither size nor time."""
     shut_file(photos(tmp_path / "in", "a.png") / "b.png")
     source = folder_source(str(tmp_path / "in"), None, 4, skip_unreadable=True)
     with obeying_permissions():

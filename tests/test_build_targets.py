@@ -1,4 +1,4 @@
-"""The same numbers by other operations, whatever a network is built for."""
+"""Other operations give the same numbers, for every build target of a network."""
 
 import keras
 import numpy as np
@@ -68,7 +68,7 @@ def test_a_prelu(purpose, shared_axes):
 
 
 def test_an_export_has_gradients_in_xla():
-    """Those who fine-tune a SavedModel compile their step."""
+    """Users who fine-tune a SavedModel compile their step."""
     image, pixels = image_of(3)
     with build_for(BuildTarget.EXPORT):
         model = keras.Model(image, upscale_nearest(pixel_shuffle(pixel_unshuffle(image, 2), 2, "shuffle"), 2, "up"))

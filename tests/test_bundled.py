@@ -1,4 +1,4 @@
-"""The trained networks that come with the package, as they are in it."""
+"""The bundled models, as they are in the package."""
 
 import io
 
@@ -17,8 +17,8 @@ from esrgan_tf.weights.architecture import recognise_model
 from esrgan_tf.weights.bundled import BLENDED, DEFAULT, TIMES_2, bundled_models
 from esrgan_tf.weights.loading import load_blend
 
-PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # dB over bicubic that none of these networks may fall below
-FAITHFUL = {"faithful"}  # those that are judged by their pixels
+PHOTOS = {"astronaut": 1.5, "coffee": 1.0, "chelsea": 0.5}  # the least gain over bicubic in dB
+FAITHFUL = {"faithful"}  # the models that are judged by their pixels
 
 
 def test_the_default_is_there():
@@ -44,7 +44,7 @@ def test_a_packaged_network_is_small_and_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_it_sees_more_than_bicubic(name):
-    """Photos that none of them was trained on."""
+    """Photos that are not in the training data of the bundled models."""
     for photo, least in PHOTOS.items():
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
         lr = bicubic(hr, hr.shape[0] // 4, hr.shape[1] // 4)
@@ -64,8 +64,8 @@ def test_photo_leaves_noise_and_compression_behind():
         scores = [psnr(hr, esrgan_tf.upscale(given, name), border=4) for name in ("photo", "faithful")]
         over_faithful.append(scores[0] - scores[1])
         gains.append(scores[0] - psnr(hr, bicubic(given, *hr.shape[:2]), border=4))
-    assert np.mean(gains) > 0.2  # 0.27 dB; of fur it loses a little, as it draws what the eye likes
-    assert min(over_faithful) > 0  # its texture costs pixels
+    assert np.mean(gains) > 0.2  # 0.27 dB; on fur it loses a little, because it draws texture
+    assert min(over_faithful) > 0  # the texture costs pixel accuracy
     assert np.mean(over_faithful) > 0.3
 
 
@@ -92,7 +92,7 @@ def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
     ],
 )
 def test_twice_as_large_is_a_network_of_its_own(flags, network, size, run_main, tmp_path):
-    """Unless another is asked for, one that doubles does what it can."""
+    """An outscale up to 2 selects the ×2 model, unless the command names another model."""
     Image.fromarray(skimage.data.chelsea()[100:116, 100:120]).save(tmp_path / "photo.png")
     status, out, err = run_main("upscale", tmp_path / "photo.png", "--output", tmp_path / "large.png", *flags)
     assert (status, err) == (0, "")
@@ -117,7 +117,7 @@ def tensors(name):
 def test_alpha_blends_every_weight(alpha):
     faithful, sharp = map(tensors, BLENDED)
     blended = {v.path: np.asarray(v) for v in load_blend(alpha).weights}
-    # In the file the axes are in PyTorch's order.
+    # The file has the axes in PyTorch's order.
     for name in ("conv_first", "body.3.2", "conv_body"):
         expected = (1 - alpha) * np.float32(faithful[f"{name}.weight"]) + alpha * np.float32(sharp[f"{name}.weight"])
         path = f"{name.replace('.', '_')}/kernel"

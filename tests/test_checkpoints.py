@@ -1,4 +1,4 @@
-"""Checkpoints: everything is in them, whole or not at all, and what is damaged is never picked up."""
+"""Checkpoints are complete or absent, contain all state, and are never restored when damaged."""
 
 import csv
 import dataclasses
@@ -33,7 +33,7 @@ def make_checkpoints(folder, name="psnr"):
 
 
 def test_resuming_changes_nothing(tmp_path, eagerly):
-    """Bit for bit; tests/test_kill.py shows it for real processes, compiled steps and both phases."""
+    """Compares bit for bit; tests/test_kill.py does this for real processes, compiled steps and both phases."""
     straight = all_weights(train("psnr", tmp_path / "straight", steps=6))
     train("psnr", tmp_path / "cut", steps=3)
     resumed = all_weights(train("psnr", tmp_path / "cut", steps=6))
@@ -52,7 +52,7 @@ def test_resuming_changes_nothing(tmp_path, eagerly):
 
 @pytest.mark.parametrize("name", ["psnr", "gan"])
 def test_restored_variables_are_all_of_them(tmp_path, name):
-    """All that a step can change, found by what training changed rather than by a list."""
+    """Finds all that a step can change from the changes of a training, not from a list."""
     phase, train_step, checkpoints = make_checkpoints(tmp_path, name=name)
     rng = np.random.default_rng(0)
     variables = [v for owner in (*state_of(phase).values(), train_step.state()["counters"]) for v in owner]
@@ -151,14 +151,14 @@ DAMAGES = {
 
 @pytest.fixture(scope="module")
 def made():
-    """A phase to save and to restore, as making one takes longer than that."""
+    """A phase to save and restore, created once because creation takes longer than the tests."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     return TrainStep(make_phase("psnr", strategy), strategy, CONFIG.runtime)
 
 
 @pytest.fixture(scope="module")
 def two_saved(tmp_path_factory, made):
-    """Checkpoints of steps 1 and 2, whose weights are all 1 and all 2."""
+    """Checkpoints of two steps; all weights equal the step's number."""
     folder = tmp_path_factory.mktemp("two")
     checkpoints = Checkpoints(folder, made.state(), CONFIG, "digest", 3)
     for step in (1, 2):
@@ -171,7 +171,7 @@ def two_saved(tmp_path_factory, made):
 
 @pytest.fixture
 def opened(made):
-    """The checkpoints of a folder, for a step all of whose variables are 0; the newest three are kept unless told."""
+    """The checkpoints of a folder, for a step with all variables 0; the default keeps the newest three."""
 
     def opened(folder, keep=3):
         for variables in made.state().values():
@@ -195,14 +195,14 @@ def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, opened, tmp_path
     assert capsys.readouterr().out == ""
     generator = train_step.state()["generator"]
     assert all((v.numpy() == 1).all() for v in generator)
-    # And it is written anew where training comes to it again.
+    # Training writes the checkpoint again when it reaches that step.
     train_step.step.assign(2)
     checkpoints.save()
     assert checkpoints.restore() == 2
 
 
 def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, opened, tmp_path):
-    """It is newer than what is written next, and the only one to keep by its number."""
+    """The damaged checkpoint has a higher number than the next one, and is the only one to keep by number."""
     shutil.copytree(two_saved, tmp_path / "copy")
     (tmp_path / "copy" / "ckpt-2").rename(tmp_path / "copy" / "ckpt-9")
     (tmp_path / "copy" / "ckpt-9" / DATA).unlink()
@@ -243,8 +243,8 @@ def test_a_torn_line_of_the_records_is_dropped(tmp_path):
         monitor.record(step, {"pixel": 0.5})
     monitor.close()
     with open(tmp_path / "metrics.csv", "ab") as file:
-        file.write(b"\xff\xfe\0\0\n5,0.1")  # and what a power cut may leave
-    monitor = Monitor(tmp_path, ("pixel", "perceptual"), 3, 9)  # a new column does not cost the old ones
+        file.write(b"\xff\xfe\0\0\n5,0.1")  # a power cut may leave such bytes
+    monitor = Monitor(tmp_path, ("pixel", "perceptual"), 3, 9)  # a new column does not remove the old columns
     monitor.advance(4)
     monitor.record(4, {"pixel": 0.25, "perceptual": 2.0})
     monitor.close()

@@ -1,4 +1,4 @@
-"""Every mistake a user can make: one line, exit 2, nothing half-written. And what commands say when all is well."""
+"""Every possible user mistake: one line, exit 2, no partial output. Also the output of correct commands."""
 
 import importlib
 import importlib.metadata
@@ -342,7 +342,7 @@ def test_the_table_is_long_enough():
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line_and_leaves_nothing(mistake, places, run_main, monkeypatch):
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a network that refuses, wherever the test runs
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a network that refuses connections, on any machine
     argv, message = MISTAKES[mistake]
     before = below(places["tmp"]), below(places["run"])
     status, _, err = run_main(*(argument.format(**places) for argument in argv))
@@ -381,14 +381,14 @@ def test_a_hint_is_in_the_form_that_was_typed(typed, tmp_path):
 def test_hints_of_other_commands_than_the_script(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/a b/export.py", "export", "--alpha", "1"])
     assert as_typed("train", "--phase", "psnr") == "python '/a b/train.py' --phase psnr"
-    assert as_typed("status", "run") == "esrgan-tf status run"  # there is no status.py
-    monkeypatch.setattr(sys, "argv", ["train.py", "photos"])  # somebody else's program, which imports esrgan_tf
+    assert as_typed("status", "run") == "esrgan-tf status run"  # status.py does not exist
+    monkeypatch.setattr(sys, "argv", ["train.py", "photos"])  # another person's program, which imports esrgan_tf
     assert as_typed("train", "--phase", "psnr") == "esrgan-tf train --phase psnr"
 
 
 def test_a_mistake_that_tensorflow_meets_in_a_real_process(tmp_path):
     """TensorFlow's own start-up lines do not bury the message."""
-    (tmp_path / "cut.keras").write_bytes(b"PK\3\4")  # what is left of the name tells the format
+    (tmp_path / "cut.keras").write_bytes(b"PK\3\4")  # the first bytes of a damaged file still identify the format
     result = run_process("python", "export.py", "--model", tmp_path / "cut.keras", "--output", tmp_path / "out")
     assert result.returncode == 2
     assert re.fullmatch(r"esrgan-tf: .*cut\.keras is not a Keras model, or is cut short.*\n", result.stderr)
@@ -415,7 +415,7 @@ def test_examples_are_shown_and_valid(command, run_main):
         words = shlex.split(example.partition(" < ")[0])
         assert words[0] == command
         names = parse(values, words, "")
-        assert names == words[1 : 1 + len(names)]  # they come first
+        assert names == words[1 : 1 + len(names)]  # these come first
         assert len(names) in ({"degrade": {2}, "convert": {2}, "status": {1}, "upscale": {1}}.get(command, {0}))
         if "set" in values:
             load_config(None, values["set"].value)
@@ -429,7 +429,7 @@ def test_the_first_help_shows_three_examples(run_main):
 
 
 def test_versions_come_from_records(tmp_path):
-    """And in no time: neither package is imported."""
+    """The message comes quickly, because neither package is imported."""
     program = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
         "from esrgan_tf.cli.main import main; sys.exit(main(['--version']))"
@@ -496,7 +496,7 @@ def test_a_configuration_here_of_another_program_does_not_stop(command, places, 
     rest = err.removeprefix(PASSED_OVER)
     if command == "degrade":
         assert (status, rest) == (0, "")
-    else:  # its next mistake
+    else:  # the next mistake of the command
         assert (status, rest) == (2, f"esrgan-tf: data.hr_dir: no folder {tmp_path}/absent\n")
     status, _, err = run_main(*argv[:-1], argv[-1].replace("out", "other"), "--config", "config.yaml")
     assert (status, err.count("\n")) == (2, 1)
@@ -527,7 +527,7 @@ def test_a_run_folder_with_a_configuration_of_another_program_is_not_written_to(
 
 @pytest.mark.usefixtures("eagerly")
 def test_training_without_the_unreadable_images(places, tmp_path, run_main):
-    """Those of the validation too; both of one folder have one cache, which is made once."""
+    """Validation images are left out as well; training and validation of one folder share one cache."""
     folders = (f"--set=data.{key}={places['tmp'] / 'one_broken'}" for key in ("hr_dir", "val_hr_dir"))
     train = ("train", "--phase", "psnr", "--config", places["config"], "--run_dir", tmp_path / "run", *folders)
     status, out, err = run_main(*train, "--set=psnr.steps=1", "--set=data.skip_unreadable=true")
@@ -555,7 +555,7 @@ def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos,
     assert status == 0, err
     assert "resuming phase psnr at step 2" in out
     assert "preparing" not in out
-    # As runs were written that knew relative paths only.
+    # Earlier versions recorded relative paths only.
     for path in (run / "config.yaml", *run.glob("psnr/checkpoints/*/config.yaml")):
         path.write_text(path.read_text().replace(f"{home}/", ""))
     status, _, err = run_main(*train, "--set=psnr.steps=6")
@@ -626,7 +626,7 @@ def test_export_of_a_single_model(trained_run, tmp_path, run_main):
 
 
 def test_commands_start_without_what_keras_would_draw_with():
-    """It takes half a second to import; curves of training find it all the same."""
+    """Matplotlib takes half a second to import; training curves still find it."""
     program = (
         "import sys; from esrgan_tf.quiet import quiet_tensorflow\n"
         "with quiet_tensorflow():\n    import keras\n"

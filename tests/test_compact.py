@@ -46,7 +46,7 @@ def test_output_is_float32_under_mixed_precision():
     image = random_image(4, 4)
     output = model(image)
     assert output.dtype == "float32"
-    # A sum in bfloat16 would round the enlarged image to 8 bits of mantissa.
+    # A sum in bfloat16 would round the upscaled image to 8 bits of mantissa.
     model.get_layer("body_4").set_weights([np.zeros((3, 3, 4, 48)), np.zeros(48)])
     np.testing.assert_array_equal(model(image), image.repeat(4, axis=1).repeat(4, axis=2))
 

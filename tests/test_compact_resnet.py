@@ -95,7 +95,7 @@ def test_a_tail_in_pytorch_is_shuffled_as_pytorch_does(tmp_path):
 
 @pytest.mark.parametrize("style", ["body.{i}.conv{n}", "body_{i}_conv{n}"])
 def test_blocks_with_a_relu_are_told_apart(style):
-    """Those of version 0.1.0, which have the same shapes."""
+    """Weights of version 0.1.0, which have the same shapes."""
     shapes = {"conv_first.weight": (4, 3, 3, 3), "conv_body.weight": (4, 4, 3, 3), "conv_last.weight": (48, 4, 3, 3)}
     shapes |= {f"{style.format(i=i, n=n)}.weight": (4, 4, 3, 3) for i in range(2) for n in (1, 2)}
     shapes |= {name.replace("weight", "bias"): shape[:1] for name, shape in shapes.items()}

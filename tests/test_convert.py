@@ -1,4 +1,4 @@
-"""`esrgan-tf convert`, from every kind of file to every other, and training that starts from one."""
+"""`esrgan-tf convert` from every file kind to every other, and training that starts from a file."""
 
 import functools
 
@@ -29,7 +29,7 @@ IMAGE = random_image(7, 5)
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    """By a network's name: its files, one of each kind, written without the command, and what it makes of IMAGE."""
+    """Returns a network's files, one of each kind, written without the command, and its output for IMAGE."""
 
     @functools.cache
     def written(name):
@@ -50,7 +50,7 @@ def originals(tmp_path_factory):
     return written
 
 
-# A conversion is a reading and a writing, which know nothing of one another: of either network each kind once.
+# Reading and writing are independent in a conversion, so each network needs each kind only once.
 PAIRS = [
     (network, source, KINDS[(i + j) % len(KINDS)])
     for j, network in enumerate(("rrdb", "compact"), start=1)
@@ -93,9 +93,9 @@ def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
 
 @pytest.mark.usefixtures("eagerly")
 def test_a_discriminator_comes_in_and_goes_out(tiny_config, tmp_path, run_main):
-    """Real-ESRGAN's, published as netD: the second phase learns from it, and what it has become is PyTorch's again."""
+    """The second phase starts from Real-ESRGAN's netD, and the trained discriminator converts back to PyTorch."""
     save_torch(randomise(unet_sn_discriminator(6)), tmp_path / "netD.pth")
-    generator = tmp_path / "run" / "psnr" / "generator.keras"  # what the first phase leaves
+    generator = tmp_path / "run" / "psnr" / "generator.keras"  # the result of the first phase
     generator.parent.mkdir(parents=True)
     compact_resnet_generator(filters=8, blocks=1).save(generator)
     gan = ("train", "--phase", "gan", "--config", tiny_config)
@@ -104,7 +104,7 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, tmp_path, run_main):
         *("--set", "gan.steps=1", "--set", "gan.learning_rate=1e-6", "--set", "runtime.precision=mixed_bfloat16"),
     )  # fmt: skip
     assert status == 0, err
-    assert "netD.pth: UNetDiscriminatorSN: 6 filters" in out  # the configuration has another
+    assert "netD.pth: UNetDiscriminatorSN: 6 filters" in out  # the configuration has another number of filters
     saved = tmp_path / "run" / "gan" / "discriminator.keras"
     for a, b in zip(load_discriminator(tmp_path / "netD.pth").trainable_weights,
                     load_discriminator(saved).trainable_weights, strict=True):  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_discriminator_comes_in_and_goes_out(tiny_config, tmp_path, run_main):
     assert status == 2
     assert "--discriminator_from: phase gan of" in err
     assert f"has begun, from {tmp_path / 'netD.pth'}" in err
-    assert run_main("convert", saved, tmp_path / "folder")[0] == 2  # a SavedModel enlarges images
+    assert run_main("convert", saved, tmp_path / "folder")[0] == 2  # a SavedModel upscales images
 
 
 def test_a_saved_model_of_gray_images(tmp_path, run_main):
@@ -187,7 +187,7 @@ def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_m
 
 
 def test_hdf5_is_never_opened(tmp_path):
-    """Even a whole generator: a layer in it may be a program, which some versions of Keras run."""
+    """Not even a whole generator is read: a layer in the file may be a program, which some versions of Keras run."""
     compact_generator(2, filters=2, blocks=0).save(tmp_path / "model.h5")
     with pytest.raises(UserError, match="is an HDF5 file"):
         load_model(tmp_path / "model.h5")
@@ -221,7 +221,7 @@ def test_damaged_keras_files_are_refused_in_one_line(tmp_path, run_main):
         damaged[rng.integers(len(whole))] ^= 0xFF
         (tmp_path / "model.keras").write_bytes(damaged)
         status, _, err = run_main("convert", tmp_path / "model.keras", tmp_path / "new.pth")
-        if status:  # some bytes mean nothing
+        if status:  # some bytes have no meaning
             assert status == 2
             assert err.count("\n") == 1, err
         (tmp_path / "new.pth").unlink(missing_ok=True)
@@ -247,7 +247,7 @@ def callable_module(path):
 
 
 def module_for_other_things(path):
-    """Weights of our names, but what it is called with is no batch of images."""
+    """Has weights with the package's names, but its input is not a batch of images."""
     ours = tf.train.Checkpoint()
     ours.variables = [tf.Variable(tf.ones((3, 3, 3, 4)), name="conv_first/kernel")]
     ours.__call__ = tf.function(lambda text: text, input_signature=[tf.TensorSpec((None,), tf.string)])
@@ -272,7 +272,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_saved_models_of_others_are_refused(kind, tmp_path, run_main):
-    """In words that say what is missing."""
+    """The message names the missing property."""
     write, message = FOREIGN[kind]
     write(str(tmp_path / "foreign"))
     status, _, err = run_main("convert", tmp_path / "foreign", tmp_path / "new.keras")
@@ -294,7 +294,7 @@ EFFECTS = {"in the call": effect_of_a_call, "in a branch of the call": effect_of
 
 @pytest.mark.parametrize("kind", [*EFFECTS, "when it is loaded"])
 def test_a_saved_model_that_touches_files_is_not_run(kind, saved, tmp_path, run_main):
-    """It has a network's weights, and computes what the network does."""
+    """Has the weights of a network and computes the same."""
     mark = str(tmp_path / "mark")
     evil = tf.train.Checkpoint()
     inner = tf.saved_model.load(str(saved[1]))
@@ -321,7 +321,7 @@ def test_a_saved_model_that_touches_files_is_not_run(kind, saved, tmp_path, run_
 
 
 def text_to_images(loaded):
-    """A signature of the user's own."""
+    """A signature that the user wrote."""
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
     def serving_default(file):
@@ -332,7 +332,7 @@ def text_to_images(loaded):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A generator with weights that are not trained, too, and its folder."""
+    """A generator that also has weights that are not trained, and its folder."""
     model, folder = randomise(srresnet_generator(2, 4, 1)), tmp_path_factory.mktemp("saved") / "model"
     export_saved_model(model, folder)
     return model, folder
@@ -340,7 +340,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[hub.load, tf.saved_model.load])
 def tuned(request, saved):
-    """The same, opened and trained on as TensorFlow's users do."""
+    """The same model, loaded and trained with TensorFlow's API."""
     original, folder = saved
     loaded, image = request.param(str(folder)), tf.constant(255 * IMAGE)
     with tf.GradientTape() as tape:
@@ -357,7 +357,7 @@ def tuned(request, saved):
     indirect=["tuned"],
 )
 def test_what_was_trained_on_elsewhere_comes_back(signatures, tuned, tmp_path):
-    """And was saved again."""
+    """The trained model is saved again before it is read."""
     original, loaded, expected = tuned
     given = {"none": None, "the same": loaded.signatures, "the call": loaded.call, "their own": text_to_images(loaded)}
     tf.saved_model.save(loaded, str(tmp_path / "tuned"), signatures=given[signatures])
@@ -371,7 +371,7 @@ def test_what_was_trained_on_elsewhere_comes_back(signatures, tuned, tmp_path):
 
 
 def test_images_of_packed_channels_come_back(tmp_path):
-    """Twelve channels in the first convolution: whether they are packed pixels, only the call tells."""
+    """With twelve channels in the first convolution, only the call shows whether they are packed pixels."""
     for name, model in (
         ("packed", rrdb_generator(2, filters=4, blocks=1, growth=2)),
         ("plain", rrdb_generator(1, filters=4, blocks=1, growth=2, in_channels=12, unshuffle=1)),
@@ -391,13 +391,13 @@ def test_a_saved_model_that_computes_something_else_is_refused(tmp_path, run_mai
 
 @pytest.fixture
 def published(tmp_path):
-    """A file as somebody else publishes it, of another architecture than the configuration's."""
+    """A downloadable file of another architecture than the configuration's."""
     model = randomise(compact_generator(filters=6, blocks=2))
     save_torch(model, tmp_path / "published.pth")
     return tmp_path / "published.pth", model
 
 
-# With it, where there are any, settings that agree with the file and so are welcome.
+# The third value is for settings that agree with the file and are therefore accepted.
 STARTS = {
     "rrdb x2 of packed pixels": (lambda: rrdb_generator(2, filters=4, blocks=1, growth=2), ".pth", ()),
     "rrdb x2, one stage": (
@@ -429,7 +429,7 @@ def test_training_starts_from_any_architecture_in_any_file(name, tiny_config, tm
     trained = load_model(tmp_path / "run" / "psnr" / "generator.keras")
     image = random_image(7, 6)
     np.testing.assert_allclose(trained(image), model(image), atol=1e-5)
-    if name == "ESRGAN+":  # the run has that generator from now on, whatever the configuration says
+    if name == "ESRGAN+":  # the run keeps that generator, whatever the configuration contains
         status, out, err = run_main(*command, "--set", "psnr.steps=2")
         assert status == 0, err
         assert "resuming phase psnr at step 1" in out
@@ -501,7 +501,7 @@ def test_training_starts_from_a_pytorch_file_and_the_card_says_so(phase, publish
     generator = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["generator"]
     assert (generator["name"], generator["filters"], generator["blocks"]) == ("compact", 6, 2)
 
-    # The same command goes on, and another file would be another run.
+    # The same command resumes, and another file would be another run.
     status, out, err = run_main(*command, *still, "--set", f"{phase}.steps=2")
     assert status == 0, err
     assert f"resuming phase {phase} at step 1" in out
@@ -519,7 +519,7 @@ def test_training_starts_from_a_pytorch_file_and_the_card_says_so(phase, publish
 
 @pytest.mark.usefixtures("eagerly")
 def test_training_learns_from_a_published_start(published, tiny_config, tmp_path, run_main):
-    """Both phases on the compact network, the second from the first; and the card knows where that came from."""
+    """Both phases on the compact network, the second from the first; the card names the origin of the weights."""
     path, model = published
     for phase, start in (("psnr", ("--config", tiny_config, "--init_from", path)), ("gan", ())):
         few = ("--set", f"{phase}.steps=2")

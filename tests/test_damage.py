@@ -1,4 +1,4 @@
-"""Damaged files: refused if pixels are missing, and read if they are all there, whatever a library warns of."""
+"""Damaged files are refused if pixels are missing, and read if all pixels exist, despite warnings of libraries."""
 
 import io
 import math
@@ -134,7 +134,7 @@ def tiff(mode, order, kind) -> bytes:
 
 
 class Tags:
-    """Where the entries of a file's first directory are, to change them."""
+    """The entries of a file's first directory, with their positions, for changing them."""
 
     def __init__(self, data):
         self.order = "<" if data[:2] == b"II" else ">"
@@ -148,7 +148,7 @@ class Tags:
             self.entries.setdefault(struct.unpack(self.order + "H", data[at : at + 2])[0], at)
 
     def values(self, data, tag):
-        """`(numbers, where they are, their form)` of a tag of integers; None if it is not there."""
+        """`(numbers, their position, their format)` of an integer tag; None if the tag does not exist."""
         at = self.entries.get(tag)
         if at is None:
             return None
@@ -220,7 +220,7 @@ def change_tiff(data: bytes, draw: random.Random) -> tuple[str, bytes]:
 
 
 def tiff_is_whole(data: bytes) -> bool:
-    """Whether each strip or tile gives all of its bytes, by its offset, NumPy and zlib."""
+    """Checks by offsets, NumPy and zlib whether each strip or tile gives all of its bytes."""
     try:
         tags = Tags(data)
     except (struct.error, KeyError):
@@ -233,7 +233,7 @@ def tiff_is_whole(data: bytes) -> bool:
     tiled = 324 in tags.entries
     width, height, bits = one(256), one(257), one(258, 1)
     bands = one(277, len(tags.values(data, 258)[0]) if 258 in tags.entries else 1)
-    if width is None or height is None or 258 not in tags.entries:  # pixels of one bit, which is RGB to nobody
+    if width is None or height is None or 258 not in tags.entries:  # pixels of one bit, which no program reads as RGB
         return False
     across, down = (one(322), one(323)) if tiled else (width, min(one(278, height), height))
     offsets = tags.values(data, 324 if tiled else 273)
@@ -307,7 +307,7 @@ def saved(kind, **options):
 
 
 def interlaced_png(rows_less: int = 0) -> bytes:
-    """By libvips, and without its last rows."""
+    """Written by libvips, and without its last rows."""
     data = pyvips.Image.new_from_array(PHOTO).pngsave_buffer(interlace=True)
     body = b"".join(part for name, part in png_parts(data) if name == b"IDAT")
     raw = zlib.decompress(body)

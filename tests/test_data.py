@@ -1,4 +1,4 @@
-"""Folders, image formats, the store, synthetic images and DIV2K. Patches have their own file."""
+"""Folders, image formats, the store, synthetic images and DIV2K. Another file tests patches."""
 
 import dataclasses
 import errno
@@ -68,7 +68,7 @@ def test_transparency_is_laid_on_white(tmp_path):
 
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    exif[0x0112] = 6  # the camera was turned: rotate clockwise by 90 degrees for display
     save(tmp_path, "turned.png", PHOTO, exif=exif)
     np.testing.assert_array_equal(read_rgb(tmp_path / "turned.png"), np.rot90(PHOTO, -1))
 
@@ -97,7 +97,7 @@ def test_low_resolution_is_made_by_antialiased_bicubic(tmp_path):
 
 @pytest.mark.parametrize("lr_name", ["0001.png", "0001x4.png", "0001.bmp"])
 def test_partners_are_found(tmp_path, lr_name):
-    lr = bicubic(PHOTO, 16, 20) // 2  # not what would be made
+    lr = bicubic(PHOTO, 16, 20) // 2  # not equal to the downscaled HR image
     save(tmp_path / "hr", "0001.png", PHOTO)
     save(tmp_path / "lr", lr_name, lr)
     ((_, found, hr),) = folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4).pairs()
@@ -131,7 +131,7 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
         "mismatch.png (low and high resolution are 80x64 and 80x64, not 1:4)",
     ):
         assert part in str(error.value)
-    assert [path.name.partition("-")[0] for path in sets(tmp_path)] == ["partial"]  # nothing counts as prepared
+    assert [path.name.partition("-")[0] for path in sets(tmp_path)] == ["partial"]  # no data set counts as prepared
 
 
 def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
@@ -148,7 +148,7 @@ def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
     store = opened(True)
     assert store.names == ["a.png", "c.png"]
     assert re.fullmatch(r"left out, data\.hr_dir: 1 of 3 images are unusable: b\.png \(.*\)\n", capfd.readouterr().err)
-    with pytest.raises(UserError, match=remedy):  # what was cached without it is not taken for all
+    with pytest.raises(UserError, match=remedy):  # a cache without the broken image does not count as complete
         opened(False)
     save(tmp_path / "hr", "b.png", PHOTO[:32])
     for skip in (True, False):
@@ -165,7 +165,7 @@ def test_where_no_image_can_be_read_none_is_left_out(tmp_path):
 
 
 def header_of(path, width, height):
-    """A gray PNG of so many pixels, and none of them there."""
+    """The header of a gray PNG with this many pixels, without the pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -175,7 +175,7 @@ def header_of(path, width, height):
 
 
 def test_one_limit_of_pixels_for_training_and_enlarging(tmp_path, monkeypatch):
-    """The limit is not Pillow's, a number for the whole program that other threads read meanwhile."""
+    """Pillow's limit does not apply: it is global to the process, and other threads read it at the same time."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     save(tmp_path, "photo.png", PHOTO)
     np.testing.assert_array_equal(read_rgb(tmp_path / "photo.png"), PHOTO)
@@ -188,7 +188,7 @@ def test_one_limit_of_pixels_for_training_and_enlarging(tmp_path, monkeypatch):
     header_of(tmp_path / "large.png", 14000, 14000)
     with pytest.raises(
         UserError, match="its pixels are missing"
-    ):  # it was accepted, and there is nothing behind its header
+    ):  # the file passed the limit, but has nothing after its header
         read_rgb(tmp_path / "large.png")
     assert Image.MAX_IMAGE_PIXELS == 100
 
@@ -227,7 +227,7 @@ def test_store_holds_the_pixels_and_is_made_once(tmp_path):
     before = [path.stat().st_mtime_ns for path in cached(tmp_path)]
     open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache")
     assert [path.stat().st_mtime_ns for path in cached(tmp_path)] == before
-    save(tmp_path / "hr", "1.png", PHOTO)  # a changed image is another one
+    save(tmp_path / "hr", "1.png", PHOTO)  # a changed image is a new image
     assert open_store(folder_source(str(tmp_path / "hr"), None, 4), tmp_path / "cache").hr_size(1) == (64, 80)
 
 
@@ -241,7 +241,7 @@ def sets(folder):
 
 
 def test_what_is_decoded_is_not_decoded_again(tmp_path, capfd):
-    """One more photo is one more file, also in another folder's set."""
+    """One more photo adds one file to the cache, also for another folder's set."""
     for i in range(5):
         save(tmp_path / "photos" / "hr", f"{i}.png", PHOTO[: 32 + 4 * i])
     first = open_store(folder_source(str(tmp_path / "photos" / "hr"), None, 4), tmp_path / "cache")
@@ -250,7 +250,7 @@ def test_what_is_decoded_is_not_decoded_again(tmp_path, capfd):
     more = open_store(folder_source(str(tmp_path / "photos" / "hr"), None, 4), tmp_path / "cache")
     above = open_store(folder_source(str(tmp_path / "photos"), None, 4), tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert (len(cached(tmp_path)), len(sets(tmp_path))) == (6, 3)  # the first store is still there, and its set
+    assert (len(cached(tmp_path)), len(sets(tmp_path))) == (6, 3)  # the first store and its set still exist
     assert more.names == ["0.png", "1.png", "2.png", "2b.png", "3.png", "4.png"]
     assert above.names == [f"hr/{name}" for name in more.names]
     for store in (more, above):
@@ -273,7 +273,7 @@ def test_another_scale_or_partner_is_another_image(tmp_path):
 
 
 def test_a_former_state_of_a_folder_is_forgotten(tmp_path):
-    """Once nobody uses it; and what it alone had."""
+    """Deletes a set that nobody uses, and the images that only this set had."""
     for name in ("a", "b"):
         save(tmp_path / "hr", f"{name}.png", PHOTO)
     folder, cache = str(tmp_path / "hr"), tmp_path / "cache"
@@ -314,7 +314,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
 
 
 def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch, capfd):
-    """It may list what somebody is using."""
+    """The unreadable set may list images that another process is using."""
     for name in ("one", "two"):
         save(tmp_path / name, f"{name}.png", PHOTO)
     open_store(folder_source(str(tmp_path / "one"), None, 4), tmp_path / "cache")
@@ -346,7 +346,7 @@ def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, capfd):
 
 @pytest.mark.parametrize("enough", [True, False])
 def test_a_full_disk_is_freed_of_what_is_not_used(tmp_path, monkeypatch, enough):
-    """Nothing half-done is left where that does not help."""
+    """Leaves no partial results if deletion does not free enough space."""
     for name in ("old", "new"):
         for i in range(3):
             save(tmp_path / name, f"{i}.png", PHOTO)
@@ -458,7 +458,7 @@ def div2k_dir(tmp_path_factory):
             save(tree / f"{split}_lr" / f"DIV2K_{split}_LR_bicubic" / "X4", f"{number:04d}x4.png", lr)
         extracted |= {f"{split}_hr_url": str(tree / split), f"{split}_lr_url": str(tree / f"{split}_lr")}
     with pytest.MonkeyPatch.context() as patch:
-        # Its checksums are fixed in the package, so only the download is replaced.
+        # The package fixes its checksums, so only the download is replaced.
         patch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda self, urls: extracted)
         tfds.builder("div2k/bicubic_x4", data_dir=str(data_dir)).download_and_prepare()
     return data_dir

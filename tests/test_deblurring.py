@@ -1,4 +1,4 @@
-"""The loop of DPSR: its closed-form step, its boundaries and its kernels, against NumPy and SciPy."""
+"""Compares DPSR's loop with NumPy and SciPy: its closed-form step, its boundaries and its kernels."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ KERNEL = np.array([[0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 5]], np.float64) / 8  #
 
 
 def convolved(image, kernel):
-    """What each point becomes, summed up; borders go round. `[H, W]`."""
+    """Sums the blurred points; borders are periodic. `[H, W]`."""
     result = np.zeros_like(image)
     for (row, column), value in np.ndenumerate(kernel):
         offset = row - kernel.shape[0] // 2, column - kernel.shape[1] // 2
@@ -54,7 +54,7 @@ def test_the_transfer_function_is_of_a_convolution():
 
 @pytest.mark.parametrize("rho", [1e-3, 0.3, 10.0])
 def test_the_closed_form_is_the_least_squares_solution(rho):
-    """As an explicit matrix of 64 by 64 numbers."""
+    """Computes the solution as an explicit matrix of 64 by 64 numbers."""
     rng = np.random.default_rng(1)
     y, z = rng.random((2, 8, 8))
     columns = [convolved(point.reshape(8, 8), KERNEL).ravel() for point in np.eye(64)]
@@ -83,11 +83,11 @@ def test_a_sharp_image_comes_back_from_its_blur_the_right_way_round():
     flat = np.full_like(image, image.mean())
     errors = [np.abs(solved(blurred, kernel, flat, 1e-4) - image).mean() for kernel in (KERNEL, KERNEL[::-1, ::-1])]
     assert errors[0] < 0.01
-    assert errors[1] > 0.1  # a correlation's
+    assert errors[1] > 0.1  # the error of a correlation
 
 
 def plain_enlarger(scale):
-    """Every pixel `scale` times, and the noise level left out: a network that computes what NumPy can."""
+    """Repeats every pixel `scale` times and ignores the noise level: a network that NumPy can compute."""
     image = keras.Input((None, None, 4))
     x = keras.layers.Conv2D(3, 1, use_bias=False, name="rgb")(image)
     x = keras.layers.UpSampling2D(scale, interpolation="nearest")(x)
@@ -97,7 +97,7 @@ def plain_enlarger(scale):
 
 
 def in_numpy(image, kernel, noise, scale):
-    """The whole loop in float64; `image` is `[H, W, 3]` and its borders go round."""
+    """The whole loop in float64; `image` is `[H, W, 3]` with periodic borders."""
     height, width = image.shape[:2]
     laid = np.zeros((height, width))
     for (row, column), value in np.ndenumerate(kernel):
@@ -115,7 +115,7 @@ def in_numpy(image, kernel, noise, scale):
 
 
 def keys_cubic(before, after):
-    """The matrix `[after, before]` of an antialiased bicubic reduction (Keys' cubic of -1/2, stretched)."""
+    """The matrix `[after, before]` of antialiased bicubic downscaling (Keys' cubic of -1/2, stretched)."""
     scale = before / after
     centres = (np.arange(after)[:, None] + 0.5) * scale - 0.5
     t = np.abs(np.arange(before)[None] - centres) / scale
@@ -132,7 +132,7 @@ def test_keys_cubic_is_pillows():
 
 @pytest.mark.parametrize(("scale", "noise"), [(2, 2.55), (3, 0.0), (4, 10.0)])
 def test_the_loop_is_numpys(scale, noise, monkeypatch):
-    """On an image that needs no continuation, as the kernel of one point and a good length tell."""
+    """Replaces the continuation of the image, so that its borders are periodic."""
     monkeypatch.setattr("esrgan_tf.inference.deblurring.fast_length", lambda least: {20: 18, 28: 25}[least])
     monkeypatch.setattr("esrgan_tf.inference.deblurring.extend_smoothly", lambda image, height, width: image)
     image = np.random.default_rng(4).random((18, 25, 3)).astype(np.float32)
@@ -165,7 +165,7 @@ def test_borders_go_round_smoothly():
     around = sum(np.roll(extended.astype(np.float64), by, axis) for by in (-1, 1) for axis in (0, 1))
     laplacian = np.abs(around - 4 * extended)
     for block in (laplacian[20:, 1:30], laplacian[1:19, 31:], laplacian[20:, 31:]):
-        assert block.max() < 1e-5  # each pixel is the mean of its neighbours, across the border too
+        assert block.max() < 1e-5  # each pixel is the mean of its neighbours, also across the border
     assert np.abs(np.diff(extended[20:, 0], axis=0, n=2)).max() < 1e-5  # a straight line along an edge
     assert extended.min() >= image.min()
     assert extended.max() <= image.max()
@@ -177,7 +177,7 @@ def test_fast_lengths(least, length):
 
 
 def test_tiles_are_nearly_the_whole():
-    """Solving looks as far as the image reaches; two kernels of surroundings leave a quarter of the difference."""
+    """The solution depends on the whole image; two kernels of surroundings leave a quarter of the difference."""
     photo = np.random.default_rng(5).integers(0, 256, (90, 110, 3), dtype=np.uint8)
     photo = scipy.ndimage.gaussian_filter(photo, (2, 2, 0))
     model = plain_enlarger(2)

@@ -28,10 +28,10 @@ def rng(*seed):
 
 @functools.cache
 def axis_weights(count, new, method):
-    """`[new, count]`: what each new pixel of a line takes of the old ones; pixels are areas."""
+    """`[new, count]`: the weights of the old pixels of a line in each new pixel; pixels are areas."""
     weights = np.zeros((new, count))
     for i in range(new):
-        if method == "area":  # how much of each old pixel the new one covers
+        if method == "area":  # the area of each old pixel that the new pixel covers
             low, high = i * count / new, (i + 1) * count / new
             for j in range(count):
                 weights[i, j] = max(0.0, min(high, j + 1) - max(low, j))
@@ -42,7 +42,7 @@ def axis_weights(count, new, method):
                 if method == "bilinear":
                     weight = max(0.0, 1 - d)
                     j = min(max(j, 0), count - 1)
-                elif not 0 <= j < count:  # what lies outside is left out, and the others weigh more
+                elif not 0 <= j < count:  # values outside are left out, and the other weights are normalised
                     continue
                 else:  # Keys' cubic, a = -1/2
                     weight = 1.5 * d**3 - 2.5 * d**2 + 1 if d < 1 else -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
@@ -83,7 +83,7 @@ def test_gaussian_noise(gray):
 @pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize(("levels", "photons"), [(2, 2), (3, 4), (5, 8), (8, 8), (200, 256)])
 def test_poisson_noise(gray, levels, photons):
-    """Its variance is strength^2 * value / photons, photons the power of two from the number of levels on."""
+    """The variance is strength^2 * value / photons; photons is the power of two from the number of levels upwards."""
     values = np.rint(np.linspace(60, 128, levels)) if levels < 60 else np.arange(20, 20 + levels)
     image = np.repeat(values[:, None, None] / 255, 4096, axis=1).repeat(3, axis=2)
     noise = noise_of(False, 0.4, gray, image)
@@ -110,11 +110,11 @@ def test_jpeg_is_pillows(quality):
 
 
 def compute_directly(image, recipe, scale):
-    """The whole chain without noise, in NumPy, SciPy and Pillow."""
+    """The whole degradation without noise, in NumPy, SciPy and Pillow."""
     height, width = image.shape[0] // scale, image.shape[1] // scale
     x = image / 255.0
     if recipe.sharpen:
-        from esrgan_tf.imaging.filters import unsharp_mask  # compared with SciPy's in test_filters
+        from esrgan_tf.imaging.filters import unsharp_mask  # test_filters compares it with SciPy's function
 
         x = unsharp_mask(tf.constant(x[None], tf.float32))[0].numpy().astype(float)
 
@@ -155,7 +155,7 @@ def test_the_order_of_the_steps(jpeg_last, sharpen):
     found, expected = apply_recipes(PHOTO[None], [recipe], 4)[0], compute_directly(PHOTO, recipe, 4)
     assert found.shape == (24, 32, 3)
     assert found.dtype == np.uint8
-    # A value that rounds otherwise before JPEG may change a coefficient of its block.
+    # A value that rounds otherwise before JPEG may change a coefficient of the value's block.
     difference = np.abs(found - expected)
     assert difference.mean() < 0.1
     assert np.abs(found - compute_directly(PHOTO, dataclasses.replace(recipe, jpeg_last=not jpeg_last), 4)).mean() > 1
@@ -173,7 +173,7 @@ def test_a_batch_is_a_function_of_seed_step_and_place():
     found = list(patches().batches(3, 12))  # by threads, in any order
     for step, (lr_of_step, _) in enumerate(found, start=3):
         np.testing.assert_array_equal(lr_of_step, patches().batch(step)[0])
-    # What is drawn belongs to the place in the batch, not to the image.
+    # The drawn values belong to the place in the batch, not to the image.
     plain, _ = Patches(Store(side=24), 4, 64, 6, 0).batch(5)
     assert len({(a.astype(int) - b).tobytes() for a, b in zip(lr, plain, strict=True)}) == 6
     assert (patches(seed=1).batch(5)[0] != lr).any()
@@ -181,7 +181,7 @@ def test_a_batch_is_a_function_of_seed_step_and_place():
 
 
 def test_a_patch_is_cut_from_anywhere_in_a_larger_one():
-    """So JPEG's blocks begin anywhere: with a stand-in for the degradation that marks where its image begins."""
+    """JPEG's blocks start at any pixel. A replacement of the degradation marks the start of its image."""
 
     def marked(lr, hr, seeds):
         assert lr.shape == (6, 24, 24, 3)
@@ -189,7 +189,7 @@ def test_a_patch_is_cut_from_anywhere_in_a_larger_one():
         rows, columns = np.mgrid[:24, :24].astype(np.uint8)
         return np.broadcast_to(np.stack([rows, columns, rows], -1), lr.shape)
 
-    patches = Patches(Store(side=30), 4, 64, 6, 0, marked, margin=35)  # 8 pixels of low resolution
+    patches = Patches(Store(side=30), 4, 64, 6, 0, marked, margin=35)  # 8 LR pixels
     starts = set()
     for step in range(200):
         lr, hr = patches.batch(step)

@@ -1,4 +1,4 @@
-"""`esrgan-tf degrade`: images and the parameters beside them."""
+"""`esrgan-tf degrade`: images and the file with their parameters."""
 
 import io
 import sys
@@ -46,7 +46,7 @@ def test_an_image(folder, tmp_path, run_main):
 
 
 def test_a_folder_is_what_training_makes_of_it(folder, tmp_path, run_main):
-    """Low resolution of the same names and of the right sizes, so that it can be data.val_lr_dir."""
+    """Writes LR images with the same names and the right sizes for data.val_lr_dir."""
     status, _, err = run_main("degrade", folder, tmp_path / "low", "--set", "generator.scale=2")
     assert status == 0, err
     assert pixels(tmp_path / "low" / "astronaut.png").shape == (31, 40, 3)
@@ -125,7 +125,7 @@ def test_a_mistake_is_reported_without_tensorflow(tmp_path):
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
 def test_orientation_in_xmp_alone(kind, tmp_path, run_main):
-    """The result is that of the same pixels without XMP, turned upright."""
+    """Gives the result of the same pixels without XMP, turned upright."""
     photo = skimage.data.chelsea()[80:120, 100:180]
     (tmp_path / f"turned.{kind}").write_bytes(carrier(kind, xmp('tiff:Orientation="6"'), pixels=photo))
     with Image.open(io.BytesIO(encoded(kind, photo))) as image:

@@ -1,4 +1,4 @@
-"""The programs that make a distilled upscaler's training data, and judge it."""
+"""The programs that create a distilled upscaler's training data, and judge the result."""
 
 import json
 
@@ -15,7 +15,7 @@ from esrgan_tf.models import compact_resnet_generator
 
 @pytest.fixture
 def photo():
-    """RGB of 200x180 pixels with detail everywhere."""
+    """An RGB image of 200x180 pixels with detail everywhere."""
     noise = gaussian_filter(np.random.default_rng(0).standard_normal((180, 200, 3)), (1.5, 1.5, 0))
     return Image.fromarray(np.uint8(np.clip(128 + 200 * noise, 0, 255)))
 
@@ -45,22 +45,22 @@ def test_a_true_pair_is_a_photo_and_its_downscaled_copy(seed):
     x = next(x for x in range(111) if (np.asarray(photo)[:, x : x + 300] == hr).all())
     assert 0 <= x <= 110
     downscaled = hr.reshape(75, 4, 75, 4, 3).mean(axis=(1, 3))
-    assert np.abs(downscaled - lr).mean() < 15  # noise and compression, but the same place
+    assert np.abs(downscaled - lr).mean() < 15  # noise and compression, but the same position
     assert np.corrcoef(downscaled.ravel(), lr.ravel())[0, 1] > 0.9
 
 
 def test_a_target_has_the_colours_of_the_clean_crop(photo):
-    """A teacher that draws the crop well, but darker and redder."""
+    """The teacher draws the crop correctly, but darker and redder."""
     clean = np.asarray(photo)[:64, :64]
     upscaled = np.stack([zoom(clean[..., c].astype(float), 4, order=1) for c in range(3)], axis=-1)
-    detail = 20 * np.sin(np.arange(256) * np.pi / 2)[:, None, None]  # 4 pixels long: nothing of it after downscaling
+    detail = 20 * np.sin(np.arange(256) * np.pi / 2)[:, None, None]  # a period of 4 pixels, which downscaling removes
     teacher = np.uint8(np.clip(upscaled + detail + [9.0, -6.0, -6.0], 0, 255))
     target = distillation_data.target(teacher, clean, fine=0.0)
     drift = [np.abs((image.astype(float) - upscaled).mean(axis=(0, 1))) for image in (teacher, target)]
     assert drift[0].min() > 4
     assert drift[1].max() < 0.7
     rows = [np.abs(np.fft.rfft(image.astype(float).mean(axis=(1, 2))))[64] for image in (teacher, target)]
-    np.testing.assert_allclose(rows[1], rows[0], rtol=0.05)  # the detail stays
+    np.testing.assert_allclose(rows[1], rows[0], rtol=0.05)  # the detail remains
 
 
 def test_a_target_leaves_out_the_noise_that_the_teacher_removed():
@@ -69,7 +69,7 @@ def test_a_target_leaves_out_the_noise_that_the_teacher_removed():
     teacher = np.full((256, 256, 3), 128, np.uint8)
     kept, left_out = (distillation_data.target(teacher, clean, 0.5, grain) for grain in (0.0, distillation_data.GRAIN))
     assert kept.std() > 0.8
-    assert left_out.std() < 0.6  # what is left is coarse: brightness and colour
+    assert left_out.std() < 0.6  # only coarse differences remain: brightness and colour
 
 
 def test_a_target_with_all_fine_differences_downscales_to_the_clean_crop(photo):
@@ -121,7 +121,7 @@ def test_answers_that_are_no_rankings_are_refused(tmp_path, lines, message):
 
 
 def test_a_grid_shows_the_input_and_each_result_under_its_letter(tmp_path, monkeypatch):
-    """With results that are told apart by their colour; what is in the key is what is under the letter."""
+    """Results differ by colour; the key names the result that each letter shows."""
     Image.fromarray(np.uint8(np.random.default_rng(1).integers(0, 256, (200, 260, 3)))).save(tmp_path / "a.png")
     (tmp_path / "crops.csv").write_text("file,left,top,format,quality\na.png,3,9,,\na.png,100,60,jpeg,40\n")
     values = {"one": 10, "two": 120, "three": 230}
@@ -156,7 +156,7 @@ def test_the_default_crops_are_24_and_half_of_them_compressed():
 
 
 def test_stages_are_what_the_configuration_allows():
-    """Every key exists, and each stage can start from the one before."""
+    """Every key exists, and each stage can start from the stage before."""
     for stage in distillation.STAGES:
         settings = {**stage.settings, f"{stage.phase}.steps": stage.steps, "data.hr_dir": "photos"}
         config = load_config(distillation.CONFIG, [f"{key}={value}" for key, value in settings.items()])

@@ -1,4 +1,4 @@
-"""The pages on networks: other people's, the packaged ones, small ones and their results, and Python's door."""
+"""The pages on networks: external and bundled models, small networks and their results, and the Python API."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The pages on training, on one machine and on several."""
+"""The pages on training, on one machine and on several machines."""
 
 import pytest
 

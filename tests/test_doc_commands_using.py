@@ -1,4 +1,4 @@
-"""The README, and the pages on enlarging, exporting and measuring; the notebook and the demo."""
+"""The README, and the pages on upscaling, exporting and evaluation; the notebook and the demo."""
 
 import re
 import runpy

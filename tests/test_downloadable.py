@@ -18,7 +18,7 @@ from tests.model_server import CONTENT, whole
 
 OFFICIAL = {
     "RealESRGAN_x4plus": (4, 16_697_987),
-    "RealESRGAN_x2plus": (2, None),  # as long as one without packed pixels
+    "RealESRGAN_x2plus": (2, None),  # as many as without packed pixels
     "RealESRGAN_x4plus_anime_6B": (4, 4_467_779),
     "realesr-general-x4v3": (4, 1_213_296),
     "realesr-general-wdn-x4v3": (4, 1_213_296),
@@ -71,14 +71,14 @@ def test_the_official_ones_have_their_authors_names(name):
 def test_others_have_their_files_names_too():
     assert find_downloadable("4x_foolhardy_Remacri") == find_downloadable("4x-Remacri")
     assert find_downloadable("4x-Remacri").name == "4x-Remacri"
-    assert find_downloadable("2x_AnimeJaNai_HD_V3_ModelsOnly") is None  # an archive of several
+    assert find_downloadable("2x_AnimeJaNai_HD_V3_ModelsOnly") is None  # an archive of several models
 
 
 def test_parameters_are_only_told_where_the_file_agrees():
     models = downloadable_models()
     assert models["4x-Nomos2-otf-esrgan"].parameters == 16_697_987  # in half precision
-    assert models["2x-AniScale"].parameters == 600_652  # beside its moving average
-    assert models["2x-AnimeJaNai-v2-SuperUltraCompact"].parameters is None  # the listed sizes are another's
+    assert models["2x-AniScale"].parameters == 600_652  # the file also has an exponential moving average
+    assert models["2x-AnimeJaNai-v2-SuperUltraCompact"].parameters is None  # the listed sizes belong to another model
     assert models["1x-Archiver-Soft"].parameters is None
 
 
@@ -191,7 +191,7 @@ def test_a_failure_is_one_line_and_leaves_nothing(failure, server, listed, tmp_p
     assert list(folder.iterdir()) == []
 
     monkeypatch.setattr(downloadable, "TIMEOUT", patience)
-    server.answers["4x-Model.safetensors"] = whole(CONTENT)  # and the next time it is begun anew
+    server.answers["4x-Model.safetensors"] = whole(CONTENT)  # the next download starts from the beginning
     assert fetch(model, folder, lambda _: None).read_bytes() == CONTENT
 
 

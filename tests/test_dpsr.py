@@ -111,10 +111,10 @@ def test_every_patch_has_noise_of_the_level_that_it_tells():
     levels = lr[..., 3].reshape(64, -1)
     assert (levels == levels[:, :1]).all()
     levels = levels[:, 0].astype(float)
-    assert 8 <= np.count_nonzero(levels == 0) <= 26  # of 16 and one in fifty of the rest
+    assert 8 <= np.count_nonzero(levels == 0) <= 26  # expected: 16, and a fiftieth of the rest
     assert 35 < levels.max() <= 50
     for pixels, before, level in zip(lr[..., :3].astype(float), clean.astype(float), levels, strict=True):
-        inside = (before > 100) & (before < 155)  # where nothing is clipped
+        inside = (before > 100) & (before < 155)  # the range without clipping
         measured = (pixels - before)[inside].std()
         assert abs(measured - level) < 0.5 + 0.08 * level  # rounding, and chance
         assert abs((pixels - before)[inside].mean()) < 0.5 + 0.1 * level
@@ -124,7 +124,7 @@ def test_every_patch_has_noise_of_the_level_that_it_tells():
 
 @pytest.mark.usefixtures("eagerly")
 def test_a_run_says_that_it_takes_the_noise_and_goes_on(tiny_config, tmp_path, run_main):
-    """Trains, measures and resumes; its exported model's card tells what to give it, and that is what it takes."""
+    """Trains, measures and resumes. The exported model takes the input that its card states."""
     changes = ("generator.name=dpsr", "generator.blocks=1", "generator.filters=4", *CONFIG[1:], "psnr.steps=2")
     config = yaml.safe_load(tiny_config.read_text()) | {"generator": {"name": "dpsr"}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

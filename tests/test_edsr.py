@@ -46,14 +46,14 @@ def loaded(state, tmp_path):
 
 
 def output_of(network, image):
-    """In [0, 1], whatever the network's range."""
+    """Takes and returns values in [0, 1], whatever the network's range."""
     if isinstance(network, reference.EDSR):
         return reference.run(network, 255 * image) / 255
     return reference.run(network, image)
 
 
 def assert_same_output(model, network):
-    """To 1e-5 of the output's range."""
+    """Compares to 1e-5 of the output's range."""
     for size in ((1, 1), (9, 14)):
         image = random_image(*size)
         output, expected = np.asarray(model(image)), output_of(network, image)
@@ -73,7 +73,7 @@ def assert_same_output(model, network):
     ],
 )
 def test_parameters_are_the_published_ones(filters, blocks, scale, parameters):
-    """Of its tensors, which small networks below are compared with: to draw 43 million weights takes long."""
+    """Counts the listed tensors, which tests below check for small networks; creating 43 million weights takes long."""
     tensors = torch_mapping.tensors(EDSR(filters=filters, blocks=blocks, scale=scale), "Keras")
     assert sum(math.prod(shape) for _, shape in tensors.values()) == parameters
     if filters == 64:
@@ -118,7 +118,7 @@ def test_an_official_file_goes_round_bit_for_bit(arguments, tmp_path):
     network = official(*arguments)
     written = save_torch(loaded(network.state_dict(), tmp_path), tmp_path / "back.pth")
     assert written.style == "EDSR-PyTorch"
-    # Bare, as the authors' program reads it.
+    # Without a wrapper, as the authors' program reads it.
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert list(back) == list(network.state_dict())
     for name, tensor in network.state_dict().items():
@@ -190,7 +190,7 @@ def test_the_builders_other_arguments_are_pytorchs(tmp_path):
 
 @pytest.mark.parametrize("arguments", [{"residual_scale": 0.5}])
 def test_what_no_weights_tell_is_not_written(arguments, tmp_path):
-    """A reader would take it for the published network."""
+    """A reader would take the file for the original network."""
     with pytest.raises(UserError, match=r"has the weights of EDSR: .* but computes something else"):
         save_torch(randomise(edsr_generator(2, 4, 2, **arguments)), tmp_path / "weights.safetensors")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`esrgan-tf evaluate`: its figures against an independent computation, its outputs, and mistakes."""
+"""`esrgan-tf evaluate`: its figures against an independent computation, its outputs, and user mistakes."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ from tests.test_metadata import carrier, xmp
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A model, and folders of high and low resolution."""
+    """A model, and folders of HR and LR images."""
     place = tmp_path_factory.mktemp("evaluate")
     (place / "hr").mkdir()
     (place / "lr").mkdir()
@@ -66,7 +66,7 @@ def test_report_is_the_independent_computation(place, tmp_path, run_main):
     for (who, measure), values in sums.items():
         assert report["mean"][who][measure] == pytest.approx(np.mean(values))
 
-    # The same figures, and the protocol, everywhere.
+    # All outputs have the same figures and the protocol.
     lines = out.splitlines()
     mean = next(line.split() for line in lines if line.startswith("mean of 3"))
     assert mean[-4:] == [
@@ -108,7 +108,7 @@ def test_given_low_resolution_is_used_and_said(place, run_main):
 
 
 def test_a_perfect_image_has_no_finite_psnr(place, tmp_path, run_main):
-    """The identity, at scale 1: JSON has no word for infinity."""
+    """Evaluates the identity at scale 1: JSON has no number for infinity."""
     model = compact_generator(1, filters=2, blocks=0)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     model.save(tmp_path / "same.keras")
@@ -122,7 +122,7 @@ def test_a_perfect_image_has_no_finite_psnr(place, tmp_path, run_main):
 
 @pytest.mark.parametrize("exact", ["bicubic alone", "model and bicubic"])
 def test_the_mean_is_of_the_images_that_are_not_exact(exact, place, tmp_path, run_main):
-    """A flat image: bicubic reproduces it, and so does a network that only repeats pixels. Both means leave it out."""
+    """Bicubic reproduces a flat image, and so does a network that only repeats pixels. Both means leave it out."""
     shutil.copytree(place / "hr60", tmp_path / "hr")
     Image.fromarray(np.full((60, 80, 3), 77, np.uint8)).save(tmp_path / "hr" / "flat.png")
     network = randomise(compact_generator(4, filters=2, blocks=0))
@@ -190,7 +190,7 @@ def test_the_command_checks_its_flags_without_tensorflow():
 
 @pytest.mark.shared
 def test_published_weights_on_set5(tmp_path, run_main):
-    """The figures of docs/evaluation.md, computed without this package: PyTorch, NumPy, Pillow."""
+    """Computes the figures of docs/evaluation.md without this package: PyTorch, NumPy, Pillow."""
     weights, folder = needs_shared("realesrgan_compact", "realesr-general-x4v3.safetensors"), needs_shared("set5")
     flags = ("--hr_dir", folder / "hr", "--lr_dir", folder / "lr_x4", "--report", tmp_path / "r.json")
     status, _, err = run_main("evaluate", "--model", weights, *flags)

@@ -1,4 +1,4 @@
-"""`esrgan_tf.evaluate` and its reports, as a program calls them."""
+"""`esrgan_tf.evaluate` and its reports, called from Python."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def place(tmp_path_factory):
 
 
 def test_a_program_gets_the_measures(place, tmp_path, capfd):
-    """Nothing is printed or written but by what the caller gives."""
+    """Prints and writes only through the caller's functions."""
     model, lines, steps = esrgan_tf.load_model(place / "model.safetensors"), [], []
     evaluation = esrgan_tf.evaluate(
         model, place / "hr60", place / "lr", say=lines.append, progress=lambda *step: steps.append(step)
@@ -79,7 +79,7 @@ def test_a_programs_mistake_names_the_argument(place, tmp_path):
 
 
 def test_crops_are_of_the_worst_and_the_best_images(place, tmp_path):
-    """Eight images, of which the two in the middle are not kept; the comparison grid ranks all eight."""
+    """Evaluates eight images but does not keep the middle two; the comparison grid ranks all eight."""
     rng = np.random.default_rng(0)
     (tmp_path / "hr").mkdir()
     for i, noise in enumerate((9, 1, 5, 3, 8, 2, 7, 4)):

@@ -1,4 +1,4 @@
-"""Every architecture of the table goes every way that there is: a new line in it needs no new test for that."""
+"""Tests every architecture of the table in every way; a new row of the table needs no new test."""
 
 import dataclasses
 import types
@@ -32,12 +32,12 @@ IN_OPENVINO = (
     "compact_resnet",
     "span",
     "srresnet",
-)  # `python -m benchmarks.export_formats --generators` takes all
-SIZE = 32  # what every discriminator divides
+)  # `python -m benchmarks.export_formats --generators` runs all networks
+SIZE = 32  # a size that every discriminator can divide
 
 
 def small(family):
-    """Its options at their smallest, for images of SIZE pixels."""
+    """The smallest options of a discriminator, for images of SIZE pixels."""
     options = family.options(**{key: value for key, value in SMALL.items() if key in keys_of(family.options)})
     return options if family.is_generator else options.for_images(SIZE)
 
@@ -48,7 +48,7 @@ def built(family):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_it_is_recognised_and_its_weights_go_to_pytorch_and_back(name, tmp_path):
-    """From each file into the next."""
+    """Converts each file into the next kind."""
     family = FAMILIES[name]
     model = built(family)
     found = recognise_model(model)
@@ -86,7 +86,7 @@ def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
     _, gradients = PsnrStep(model, PhaseConfig())(lr, hr, tf.ones(()))
     assert all(np.isfinite(g).all() for g in gradients["generator"])
     assert sum(float(np.abs(g).sum()) > 0 for g in gradients["generator"]) > len(gradients["generator"]) // 2
-    if any("bn" in v.path for v in model.weights) or name == "rrdb":  # else the step before says as much of it
+    if any("bn" in v.path for v in model.weights) or name == "rrdb":  # otherwise the step above covers the same code
         critic = unet_sn_discriminator(2)
         _, gradients = GanStep(model, critic, None, GanConfig(perceptual_weight=0.0))(lr, hr, tf.ones(()))
         assert all(np.isfinite(g).all() for network in gradients.values() for g in network)
@@ -112,7 +112,7 @@ def test_a_discriminator_trains(name):
 
 
 def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path):
-    """Such as a mean colour; here the packaged models' network has one."""
+    """Adds a constant like a mean colour to the architecture of the bundled models."""
     plain = GENERATORS["compact_resnet"]
 
     def tensors(options, style):

@@ -1,4 +1,4 @@
-"""The steps of SRGAN and Real-ESRGAN: losses and gradients against ones written out, and what a step may touch."""
+"""The steps of SRGAN and Real-ESRGAN: losses, gradients and changed variables, compared with explicit computations."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ REAL = {
 
 
 def systems():
-    """Each system's networks, smallest."""
+    """The smallest networks of each system."""
     return {
         "srgan": (lambda: srresnet_generator(4, 4, 1), lambda: srgan_discriminator(32, 4), SRGAN),
         "real": (lambda: compact_generator(4, 4, 1), lambda: unet_sn_discriminator(4), REAL),
@@ -33,7 +33,7 @@ def batch():
 
 
 def features_of(layers):
-    """A stand-in for VGG19 with two known layers, not its sizes."""
+    """A replacement for VGG19 with two known layers of other sizes."""
     image = keras.Input((None, None, 3))
     outputs = {layer: keras.layers.Conv2D(2, 3, padding="same", name=f"of_{layer}")(image) for layer in layers}
     return keras.Model(image, outputs, trainable=False)
@@ -72,7 +72,7 @@ def test_losses_of_the_gan_phase(system, layers):
     of_target, of_sr = (numpy_features(phase, images) for images in (target, sr))
     perceptual = sum(weight * norm(of_target[name] - of_sr[name]).mean() for name, weight in layers.items())
     np.testing.assert_allclose(losses["perceptual"], perceptual, rtol=1e-4)
-    # The discriminator sees the real images as they are, in the second of two calls: its vectors move in each.
+    # The discriminator sees the real images in the second of two calls. Each call moves its vectors.
     fake, real = (np.asarray(discriminator(images, training=True)) for images in (sr, hr))
     np.testing.assert_allclose(losses["adversarial"], reference.sigmoid_cross_entropy(fake, 1), rtol=1e-4)
     expected = reference.sigmoid_cross_entropy(real, 1) + reference.sigmoid_cross_entropy(fake, 0)
@@ -95,7 +95,7 @@ def test_losses_of_the_gan_phase(system, layers):
         np.testing.assert_allclose(a, b, atol=1e-4 * float(tf.reduce_max(tf.abs(b))) + 1e-9)
 
     discriminator.set_weights(start[1])
-    with tf.GradientTape() as tape:  # of a pass of its own, of images that nothing can be changed about
+    with tf.GradientTape() as tape:  # a separate pass over constant images
         fake, real = (discriminator(tf.constant(images), training=True) for images in (np.asarray(sr), hr))
         total = tf.reduce_mean(tf.math.softplus(-real)) + tf.reduce_mean(tf.math.softplus(fake))
     expected = tape.gradient(total, discriminator.trainable_variables)
@@ -118,7 +118,7 @@ def test_loss_of_the_first_phase(norm, sharpen):
 
 @pytest.fixture(scope="module", params=["srgan", "real"])
 def two_steps(request):
-    """A compiled step that was taken twice, what it began with, and a batch."""
+    """A compiled step after two calls, the initial values, and a batch."""
     generators, discriminators, config = systems()[request.param]
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase("gan", strategy, generators, discriminators, **{**config, "pixel_weight": 1.0, "ema_decay": 0.5})
@@ -130,7 +130,7 @@ def two_steps(request):
 
 
 def test_a_step_moves_all_of_both_systems(two_steps):
-    """What is not trained too; the moving average of a batch-normalised network is usable."""
+    """Changes the untrained variables too; the EMA of a batch-normalised network is usable."""
     system, phase, _, before, _ = two_steps
     after = all_weights(phase)
     for owner in phase.step.trained:
@@ -138,7 +138,7 @@ def test_a_step_moves_all_of_both_systems(two_steps):
             assert (before[path] != after[path]).any(), path
     variances = [np.asarray(v) for v in phase.average.weights if "moving_variance" in v.path]
     assert len(variances) == (3 if system == "srgan" else 0)
-    assert all((v > 0).all() and (v != 1).any() for v in variances)  # averaged too, neither left out nor spoilt
+    assert all((v > 0).all() and (v != 1).any() for v in variances)  # the EMA has these too, with valid values
     assert np.isfinite(phase.average(batch()[0])).all()
 
 

@@ -1,4 +1,4 @@
-"""A weights file is what its content says, whatever its name: which network is read, and what is refused."""
+"""The content of a weights file decides its kind, not its name: loaded networks and refused files."""
 
 import argparse
 import bz2
@@ -134,7 +134,7 @@ def test_a_file_of_another_kind_is_named(kind, tmp_path):
 
 
 def test_the_first_bytes_are_enough(photos, tmp_path):
-    """Every command refuses a failed download before it imports what takes seconds."""
+    """Every command refuses a failed download before slow imports."""
     (tmp_path / "page.pth").write_bytes(FOREIGN["web page"][0])
     program = (
         "import sys\n"
@@ -161,7 +161,7 @@ def test_the_first_bytes_are_enough(photos, tmp_path):
 
 
 def assert_holds(model, state):
-    """It computes what PyTorch's network does with this state dict."""
+    """Computes the output of PyTorch's network with this state dict."""
     network, image = reference.Compact(2, 4, 1), random_image(5, 6)
     network.load_state_dict(state)
     with torch.no_grad():
@@ -347,13 +347,13 @@ def test_what_holds_no_single_network_is_refused_in_one_line(case, tmp_path):
 
 
 class Settings(dict):
-    """As libraries of configurations have them."""
+    """Configuration libraries store such objects."""
 
     __getattr__ = dict.get
 
 
 class Steps(list):
-    """A list with a name."""
+    """A list that also has a name."""
 
 
 class Mode(enum.Enum):
@@ -399,7 +399,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_lies_beside_the_weights_is_passed_over(case, tmp_path):
-    """As an object of no library that is here: nothing of it is imported."""
+    """The file contains an object of a library that is not installed; nothing of it is imported."""
     for zipped_format in (True, False):
         path = tmp_path / "x.pth"
         content = {"before": HARMLESS[case], "state_dict": COMPACT, "after": [HARMLESS[case]]}
@@ -408,7 +408,7 @@ def test_what_lies_beside_the_weights_is_passed_over(case, tmp_path):
 
 
 def test_the_spellings_of_older_and_newer_numpy(tmp_path):
-    """`numpy.core` became `numpy._core` in version 2; an unknown library is read past as well."""
+    """`numpy.core` became `numpy._core` in version 2; the reader also passes over an unknown library."""
     torch.save({"best": np.float64(2), "params": COMPACT}, tmp_path / "new.pth")
     for module in (b"numpy.core.multiarray", b"numpy._core.multiarray", b"mmengine.logging.history"):
         with (
@@ -423,7 +423,7 @@ def test_the_spellings_of_older_and_newer_numpy(tmp_path):
 
 
 class Calls:
-    """What unpickles it freely calls a function."""
+    """Unrestricted unpickling of the object calls a function."""
 
     def __init__(self, function, *arguments):
         self._call = function, arguments
@@ -450,14 +450,14 @@ def attacks(marker):
 
 
 def create(path):
-    """Stands for a function of a library."""
+    """Replaces a function of a library."""
     with open(path, "w", encoding="utf-8"):
         pass
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.keras"])
 def test_no_code_of_a_file_runs(name, tmp_path):
-    """Whatever the name of the file, wherever in it, in every format of pickles; it may be refused or read past."""
+    """Tests any file name, any position and every pickle format; the file may be refused or its object passed over."""
     marker, path = tmp_path / "was-run", tmp_path / name
     for attack in attacks(marker).values():
         for content in (attack, {"params": COMPACT, "beside": attack}, {"params": {**COMPACT, "body.9": attack}}):
@@ -475,7 +475,7 @@ def test_no_code_of_a_file_runs(name, tmp_path):
                 except UserError as error:
                     assert "\n" not in str(error)  # noqa: PT017
                 assert not marker.exists(), (attack, name)
-    pickle.loads(pickle.dumps(attacks(marker)["mkdir"]))  # the attacks are real
+    pickle.loads(pickle.dumps(attacks(marker)["mkdir"]))  # unrestricted unpickling runs the attacks
     assert marker.exists()
 
 
@@ -492,7 +492,7 @@ def test_a_program_in_a_keras_model_never_runs_under_another_name(tmp_path):
         return x
 
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Lambda(program)])
-    (tmp_path / "was-run").unlink()  # building it ran it
+    (tmp_path / "was-run").unlink()  # building the file ran the program
     model.save(tmp_path / "x.keras")
     (tmp_path / "x.keras").rename(tmp_path / "x.pth")
     with pytest.raises(UserError, match="is not a Keras model: "):
@@ -516,7 +516,7 @@ GIVEN = {
     "R17/picture.pth": "is a PNG picture",
     "R18/9.state": "holds an optimizer's state",
 }
-# With the prefix under which PyTorch and safetensors find the weights.
+# {file: prefix of the weights' names for PyTorch and safetensors}
 GIVEN_WEIGHTS = {
     "R17/really_pth.safetensors": "params.",
     "R17/really_safetensors.pth": "",
@@ -546,7 +546,7 @@ def test_files_as_users_have_them_are_read(name):
     path = given(name)
     kernel = load_network(path).get_layer("conv_first").kernel
     if path.read_bytes()[:2] == b"PK":
-        tensors = flat(torch.load(path.open("rb"), weights_only=False))  # they are our own
+        tensors = flat(torch.load(path.open("rb"), weights_only=False))  # the tests wrote these files
     else:
         tensors = load(path.read_bytes())
     prefix = GIVEN_WEIGHTS[name]

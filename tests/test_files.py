@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there."""
+"""Files and folders that are complete or absent."""
 
 import os
 import socket
@@ -47,7 +47,7 @@ with replacing(Path(sys.argv[1])) as staging:
 
 
 def writer(target, text):
-    """A process in the middle of writing. All of them have one number and one machine's name, as containers may."""
+    """A process that is writing. All such processes have the same process number and host name, like containers."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, target, text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -77,7 +77,7 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path, monkeypatch):
 
 
 def test_what_another_machine_left_is_kept_for_a_week(tmp_path):
-    """Locks of some shared disks are one machine's alone: it may still be writing."""
+    """The locks of some shared disks apply to one machine only, so another machine may still be writing."""
     killed = writer(tmp_path / "cache", "killed")
     killed.kill()
     killed.communicate()
@@ -93,7 +93,7 @@ def test_processes_of_one_name_do_not_disturb_each_other(tmp_path):
     first, second = (writer(tmp_path / "cache", text) for text in ("first", "second"))
     assert finish(second) == 0
     assert (tmp_path / "cache" / "second").read_text() == "second"
-    assert finish(first) != 0  # a folder replaces nothing
+    assert finish(first) != 0  # a folder replaces no file
     assert sorted(path.read_text() for path in (tmp_path / "cache").iterdir()) == ["second", "second"]
     assert os.listdir(tmp_path) == ["cache"]
 
@@ -116,7 +116,7 @@ def test_fifty_threads_write_one_file(tmp_path):
 
 @pytest.mark.parametrize("number", NO_LOCKS)
 def test_a_disk_without_locks(tmp_path, monkeypatch, number):
-    """Nobody's work is taken for left there."""
+    """Without locks, no files count as leftovers of another process."""
     pytest.importorskip("fcntl")
 
     def refuse(*_):

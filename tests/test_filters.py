@@ -30,13 +30,13 @@ def test_unsharp_mask_is_scipys():
     expected = mask * np.clip(image + 0.5 * residual, 0, 1) + (1 - mask) * image
     found = unsharp_mask(tf.constant(image[None], tf.float32))[0].numpy()
     assert np.abs(found - image).max() > 0.1
-    # A residual of exactly the threshold may fall on either side in float32: such a pixel weighs 1 / 400 in the mask.
+    # In float32 a residual may be on either side of the threshold: such a pixel weighs 1 / 400 in the mask.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
     assert np.mean(np.abs(found - expected)) < 1e-6
 
 
 def test_unsharp_mask_is_the_same_compiled():
-    """As in the step of one GPU."""
+    """Compiles the mask like the step of one GPU."""
     images = tf.random.stateless_uniform([2, 48, 40, 3], [1, 2])
     compiled = tf.function(unsharp_mask, jit_compile=True)(images)
     np.testing.assert_allclose(compiled, unsharp_mask(images), atol=1e-6)

@@ -1,4 +1,4 @@
-"""LiteRT and ONNX files: what they compute where there is no TensorFlow."""
+"""Outputs of LiteRT and ONNX files in a process without TensorFlow."""
 
 import dataclasses
 import sys
@@ -18,7 +18,7 @@ from esrgan_tf.publish.onnx import run_onnx
 from tests.conftest import randomise, run_process
 from tests.test_families import small
 
-# Runs each file of the folder that it knows, in a process that has neither TensorFlow nor this package.
+# Runs each supported file of the folder, in a process that has neither TensorFlow nor this package.
 RUNTIMES = """
 import pathlib, sys
 sys.modules |= dict.fromkeys(("tensorflow", "keras", "esrgan_tf"))
@@ -35,16 +35,16 @@ for folder in map(pathlib.Path, sys.argv[1:]):
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
             np.save(folder / f"onnx_{name}.npy", session.run(["super_resolution"], {"image": given})[0])
 """
-# Networks with operations that no other has. `python -m benchmarks.export_formats --generators` compares all.
+# Networks with operations that no other network has. `python -m benchmarks.export_formats --generators` runs all.
 NETWORKS = {name: small(GENERATORS[name]) for name in ("rrdb", "compact", "rcan", "span")}
 NETWORKS["rrdb"] = dataclasses.replace(NETWORKS["rrdb"], scale=2)  # packs pixels
 NETWORKS["msrresnet"] = dataclasses.replace(small(GENERATORS["srresnet"]), scale=3, batch_norm=False)  # bilinear
-IN_UINT8 = ("compact", "rcan")  # of ONNX, where a signature is a file
+IN_UINT8 = ("compact", "rcan")  # ONNX files, each with one signature
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """By a network's name: its folder with the files and the results of all runtimes, and what Keras computes."""
+    """Returns a network's folder with the files and the results of all runtimes, and the output of Keras."""
     folders, expected = {}, {}
     for name, options in NETWORKS.items():
         family = next(family for family in GENERATORS.values() if family.options is type(options))
@@ -98,7 +98,7 @@ def test_what_cannot_be_converted_is_told_in_a_line(tmp_path):
 
 
 def test_an_altered_network_is_exported_as_what_it_computes(tmp_path):
-    """Its weights tell a residual scale of 0.2."""
+    """Its weights alone imply a residual scale of 0.2."""
     model = randomise(rrdb_generator(2, 4, 1, 2, residual_scale=0.7))
     export_onnx(model, tmp_path / "a.onnx")
     pixels = 255 * np.random.default_rng(0).random((1, 6, 4, 3), np.float32)
@@ -112,7 +112,7 @@ def test_a_tile_has_one_size(tmp_path):
     export_onnx(model, tmp_path / "a.onnx", tile=24)
     (shape,) = (tensor.type.tensor_type.shape for tensor in onnx.load(tmp_path / "a.onnx").graph.input)
     assert [side.dim_value for side in shape.dim] == [1, 24, 24, 3]
-    (first,) = Interpreter(str(tmp_path / "a.tflite")).get_input_details()  # what runs where signatures are not named
+    (first,) = Interpreter(str(tmp_path / "a.tflite")).get_input_details()  # the input of runtimes that do not name signatures
     assert first["dtype"] is np.float32
     assert list(first["shape"]) == [1, 24, 24, 3]
     pixels = 255 * np.random.default_rng(0).random((1, 24, 24, 3), np.float32)
@@ -123,13 +123,13 @@ def test_a_tile_has_one_size(tmp_path):
 
 def test_rounded_weights_are_smaller_and_not_the_same(tmp_path):
     model = compact_resnet_generator(2, 32, 2)
-    whole = 4 * model.count_params()  # float32's, which both signatures share
+    whole = 4 * model.count_params()  # float32's weights, which both signatures share
     sizes, psnr = {}, {}
     for weights in ("float16", "dynamic"):
         psnr[weights] = export_litert(model, tmp_path / f"{weights}.tflite", weights)
         sizes[weights] = (tmp_path / f"{weights}.tflite").stat().st_size / whole
     assert psnr["float16"] > psnr["dynamic"] > 40
-    assert sizes["dynamic"] < 0.4 < sizes["float16"] < 0.65  # the rest is the graph
+    assert sizes["dynamic"] < 0.4 < sizes["float16"] < 0.65  # the graph takes the remaining bytes
 
 
 def test_what_a_file_says_of_itself(tmp_path, run_main):

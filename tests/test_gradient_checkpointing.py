@@ -1,4 +1,4 @@
-"""Activations that are computed again: the same losses and gradients, and what a step then keeps."""
+"""Activations that are computed again: equal losses and gradients, and the activations that a step keeps."""
 
 import keras
 import numpy as np
@@ -43,7 +43,7 @@ def test_losses_and_gradients_are_the_same(name):
     lr = tf.constant(np.concatenate([random_image(8, 8, seed, channels) for seed in range(2)]))
     hr = tf.constant(np.concatenate([random_image(8 * scale, 8 * scale, seed) for seed in range(2)]))
 
-    def compiled_step(*forward):  # both compiled, as sums come in another order without
+    def compiled_step(*forward):  # both compiled, because sums without compilation have another order
         step = PsnrStep(model, PhaseConfig(), *forward)
         return tf.function(lambda *images: strategy.run(step, args=(*images, tf.ones(()))), autograph=False)
 
@@ -55,12 +55,12 @@ def test_losses_and_gradients_are_the_same(name):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(b).max(), err_msg=variable.path)
     graph = str(compiled.get_concrete_function(lr, hr).graph.as_graph_def())
     once = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
-    assert graph.count('op: "Conv2D"\n') > once  # those of the blocks are there a second time
+    assert graph.count('op: "Conv2D"\n') > once  # the graph contains the convolutions of the blocks twice
 
 
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
 def test_a_run_may_recompute(phase):
-    """Two steps of a phase, once with and once without: the same columns."""
+    """Two steps of a phase, with and without gradient checkpointing, give the same columns."""
     columns = []
     for recompute in ("none", "blocks"):
         config = load_config(

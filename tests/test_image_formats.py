@@ -1,4 +1,4 @@
-"""The table of image formats: every row is listed, recognised, read and written as it states, and no other table is."""
+"""The table of image formats: every row is listed, recognised, read and written as stated; no other table exists."""
 
 import ast
 import io
@@ -21,7 +21,7 @@ ENCODERS = "imaging/result_metadata.py"  # a function per written format, which 
 
 
 def encoded(name):
-    """A file of the format, by Pillow."""
+    """An image file of the format, written by Pillow."""
     stream = io.BytesIO()
     if name == "HEIC":
         pillow_heif = pytest.importorskip("pillow_heif")
@@ -66,7 +66,7 @@ def test_extensions_belong_to_one_format():
 
 
 def test_there_is_no_other_table():
-    """No other module lists three image formats or more."""
+    """No other module contains a list of three image formats or more."""
     names = {word for row in IMAGE_FORMATS for e in (*row.extensions, *row.other_extensions) for word in (e, e[1:])}
     found = []
     for path in PACKAGE.rglob("*.py"):

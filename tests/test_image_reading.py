@@ -1,4 +1,4 @@
-"""The meaning of the numbers in an image file: bands, colours, gray; the same for upscaling and for training."""
+"""The meaning of the numbers in an image file (bands, colours, gray), for upscaling and for training."""
 
 import io
 import threading
@@ -57,7 +57,7 @@ def test_bands_of_no_declared_meaning_are_refused_by_name(case):
 
 
 def test_declared_transparency_is_transparency():
-    """Also premultiplied, whose colours are divided by it."""
+    """Premultiplied transparency counts too; the colours are divided by it."""
     picture = read_picture(tiff(FOUR, photometric="rgb", extrasamples=["unassalpha"]))
     np.testing.assert_array_equal(picture.alpha[..., 0], MASK)
     np.testing.assert_array_equal(picture.colour[MASK > 0], PHOTO[MASK > 0])
@@ -90,7 +90,7 @@ LAB = np.stack(
 @pytest.mark.parametrize("kind", [8, 9])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_lab_becomes_srgb(bits, kind):
-    """PhotometricInterpretation 8, whose a and b are signed, and 9, ICC's, whose are shifted."""
+    """PhotometricInterpretation 8 has signed a and b; PhotometricInterpretation 9 (ICC) has shifted values."""
     lightness, ab = LAB[..., :1], LAB[..., 1:]
     if bits == 8:
         parts = [lightness * 2.55, ab + 128 if kind == 9 else ab % 256]
@@ -182,14 +182,14 @@ ODD = {
 }
 
 
-# Files whose colours Pillow does not read, or reads as 8 bits that it cut or naive colours.
+# Files that Pillow does not read, or reads with 8 bits or simplified colours.
 NOT_BY_PILLOW = ("CMYK", "premultiplied", "Lab", "planes", "AVIF", "16 bits", "HEIC")
 LOSSY = ("JPEG", "WebP")
 
 
 @pytest.mark.parametrize("case", ODD)
 def test_training_and_upscaling_read_the_same_pixels(case):
-    """Pillow reads them too, where it reads all of the format."""
+    """Pillow reads the same pixels, if it supports all of the format."""
     data = ODD[case]
     picture, rgb = read_picture(data), read_rgb(data)
     colour = picture.colour / (np.iinfo(picture.colour.dtype).max / 255)
@@ -281,14 +281,14 @@ def test_users_lab_files_have_the_colours_of_the_photo(name, trials):
 
 @pytest.mark.shared
 def test_users_page_without_its_tint(trials, tmp_path):
-    """`R11`: white is zero, and black on white, in pixels of one gray."""
+    """`R11`: white is zero, and black on white, in an image of one gray channel."""
     white_is_zero = read_rgb(trials / "R11" / "white_is_zero16.tif")
     np.testing.assert_array_equal(white_is_zero, read_rgb(trials / "R11" / "page_l.png"))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
 def test_no_lock_keeps_threads_from_decoding_at_once(kind, tmp_path, monkeypatch):
-    """Two images of a folder meet in the middle of decoding; with a lock around it they would wait for each other."""
+    """Two threads decode two images of a folder at the same time; a lock around decoding would block both."""
     for name in ("a", "b"):
         Image.fromarray(PHOTO).save(tmp_path / f"{name}.png", kind)
     meeting = threading.Barrier(2, timeout=20)
@@ -303,7 +303,7 @@ def test_no_lock_keeps_threads_from_decoding_at_once(kind, tmp_path, monkeypatch
 
 
 def test_an_image_that_takes_long_keeps_no_thread_waiting(tmp_path, monkeypatch):
-    """The 32nd image ends after the 41st has begun. Images are decoded up to 32 ahead of the last that was taken."""
+    """The 32nd image ends after the start of the 41st. Up to 32 images are decoded ahead of the consumer."""
     for i in range(44):
         Image.fromarray(PHOTO[: 8 + i % 2]).save(tmp_path / f"{i:02d}.png")
     begun = threading.Event()

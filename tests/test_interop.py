@@ -1,4 +1,4 @@
-"""Weights from PyTorch and back: what they compute, and that nothing of them is lost."""
+"""Weights from PyTorch and back: equal outputs, without loss of weights."""
 
 import keras
 import numpy as np
@@ -80,7 +80,7 @@ def trainable(model):
 
 
 def assert_same_output(model, network, image):
-    """To 1e-5 of the output's range; returns PyTorch's."""
+    """Compares to 1e-5 of the output's range; returns PyTorch's output."""
     expected = reference.run(network, image)
     output = np.asarray(model(image))
     assert output.shape == expected.shape
@@ -126,7 +126,7 @@ def test_discriminators_are_pytorchs(name, tmp_path):
     assert back.keys() == before.keys()
     for key, value in before.items():
         np.testing.assert_array_equal(back[key], value, err_msg=key)
-    network.load_state_dict(back)  # as PyTorch's trainers read it
+    network.load_state_dict(back)  # a state dict that PyTorch's trainers read
 
 
 def test_a_discriminator_is_no_generator(tmp_path):
@@ -147,7 +147,7 @@ def test_spectral_normalisation_trains_as_pytorchs(tmp_path):
     model = load_torch_network(tmp_path / "netD.safetensors")
     image = random_image(16, 24)
     network.train()
-    for _ in range(3):  # each changes the singular vectors
+    for _ in range(3):  # each step changes the singular vectors
         network.zero_grad()
         network(torch.from_numpy(image.transpose(0, 3, 1, 2))).square().mean().backward()
         with tf.GradientTape() as tape:
@@ -163,7 +163,7 @@ def test_spectral_normalisation_trains_as_pytorchs(tmp_path):
         kernel = layer.weight_orig.detach().numpy().transpose(2, 3, 1, 0)
         gradient = np.asarray(found[f"conv{i}/kernel"])
         largest = max(largest, abs((gradient * kernel).sum()) / np.linalg.norm(gradient) / np.linalg.norm(kernel))
-    assert largest < 1e-4  # what only makes a kernel larger or smaller changes nothing
+    assert largest < 1e-4  # a mere scaling of a kernel changes nothing
 
 
 @pytest.mark.shared
@@ -186,7 +186,7 @@ def test_published_weights_on_real_images(name, tmp_path):
 
 
 def test_pytorch_counts_packed_pixels_in_another_order(tmp_path):
-    """A network that copies one input channel to every packed output channel, another share of it to each."""
+    """A network that copies one input channel to every packed output channel, each time with another factor."""
     network = reference.Compact(2, 12, 0)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -201,7 +201,7 @@ def test_pytorch_counts_packed_pixels_in_another_order(tmp_path):
         np.testing.assert_allclose(change[:, i::2, j::2, c], image[..., 0] * (channel + 1) / 12, atol=1e-6)
 
 
-# Growth is 32 throughout: spandrel knows no other.
+# Growth is 32 throughout, because spandrel supports no other value.
 OURS = {
     "rrdb x4": (lambda: rrdb_generator(blocks=2), "BasicSR"),
     "rrdb x2": (lambda: rrdb_generator(2, filters=32, blocks=1), "BasicSR"),
@@ -221,10 +221,10 @@ OURS = {
 
 @pytest.fixture(scope="module", params=OURS)
 def ours(request):
-    """A network, the style of names that it is written in, an image, and what it makes of that."""
+    """A network, the naming style for its file, an image, and the output for the image."""
     build, style = OURS[request.param]
     model = randomise(build())
-    # A multiple of 4: beyond the edge, spandrel reflects and we repeat.
+    # The sides are multiples of 4, because spandrel reflects the border and this package repeats it.
     image = random_image(8, 12, channels=model.inputs[0].shape[-1])
     return model, style, image, np.asarray(model(image))
 
@@ -301,7 +301,7 @@ DPSR = st.builds(dict, scale=st.sampled_from([2, 3, 4]), **SIZES)
 def rcan_options(draw):
     total, sizes = draw(st.sampled_from([1, 2, 3, 4, 8])), draw(st.builds(dict, groups=st.integers(1, 2), **SIZES))
     unshuffle = draw(st.sampled_from([n for n in (1, 2, 3, 4) if total % n == 0]))
-    # Weights tell how many channels the attention has, and so the largest reduction that leaves as many.
+    # Weights show the number of attention channels, and thus the largest reduction that gives this number.
     reduction = sizes["filters"] // draw(st.integers(1, sizes["filters"]))
     channels = draw(st.integers(1, 4))
     mean = draw(st.booleans()) if channels == 3 else False
@@ -317,7 +317,7 @@ def span_options(draw):
 
 
 def reads_as_another(scale, in_channels, out_channels, unshuffle, **_):
-    """Shapes alone tell a packed input by its multiple of the output's channels."""
+    """Shapes alone show a packed input: its channels are a multiple of the output's channels."""
     if unshuffle > 1:
         return in_channels != out_channels
     return in_channels == 4 * out_channels and scale >= 2
@@ -330,7 +330,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-# A failure is reported as it is found: making it smaller builds models for minutes.
+# A failure is reported as found, because shrinking an example builds models for minutes.
 @settings(max_examples=6, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(data=st.data())
 def test_every_bit_and_every_hyperparameter_survives(name, data, tmp_path_factory):

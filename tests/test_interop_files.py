@@ -1,4 +1,4 @@
-"""Which files are read, as what, and the one line that is said of those that are not."""
+"""Recognised weights files, and the one-line messages for other files."""
 
 import os
 import pickle
@@ -26,13 +26,13 @@ BASICSR = reference.BasicSR(**SMALL).state_dict()
 OLDEST = reference.Oldest(**SMALL, stages=3).state_dict()
 COMPACT = reference.Compact(2, 8, 2).state_dict()
 RRDB_X4 = {"scale": 4, **SMALL, "in_channels": 3, "out_channels": 3, "unshuffle": 1, "plus": False}
-# Where a second block would ask nothing more.
+# Cases that a second block does not change.
 ONE = {**SMALL, "blocks": 1}
 ONE_BLOCK, ONE_BLOCK_X4 = reference.BasicSR(**ONE).state_dict(), {**RRDB_X4, **ONE}
 
 
 def changed(state, **tensors):
-    """`state` with tensors replaced, or removed where None; `__` in a name stands for a dot."""
+    """`state` with tensors replaced, or removed if None; `__` in a name replaces a dot."""
     state = dict(state)
     for name, tensor in tensors.items():
         state[name.replace("__", ".")] = tensor
@@ -47,7 +47,7 @@ def cast(state, dtype):
     return {name: tensor.to(dtype) for name, tensor in state.items()}
 
 
-# Each is saved as .pth with torch.save and read back: the hyper-parameters that must be recognised.
+# torch.save writes each network as .pth. Reading it must recognise these hyper-parameters.
 RECOGNISED = {
     "bare": (BASICSR, RRDB_X4),
     "ordered": (OrderedDict(ONE_BLOCK), ONE_BLOCK_X4),
@@ -317,7 +317,7 @@ def test_noise_is_one_line(tmp_path):
 
 
 class Attack:
-    """What unpickles it freely runs a command."""
+    """Unrestricted unpickling of the object runs a command."""
 
     def __init__(self, marker):
         self._command = f"touch {marker}"
@@ -353,7 +353,7 @@ def test_a_file_that_would_run_code_is_refused(kind, suffix, tmp_path):
     assert ("is not a PyTorch file" if kind == "newer pickle" else refusal) in str(error.value)
     assert "\n" not in str(error.value)
     assert not marker.exists()
-    # The attack is real: what reads pickles freely runs it.
+    # The attack is real: unrestricted unpickling runs it.
     if "pickle" in kind:
         pickle.loads(path.read_bytes())
         assert marker.exists()
@@ -373,7 +373,7 @@ def test_a_program_is_refused(tmp_path):
 
 
 def test_without_pytorch_one_line_says_what_to_install(tmp_path):
-    """And nothing else needs it."""
+    """Nothing else requires PyTorch."""
     torch.save(COMPACT, tmp_path / "weights.pth")
     save_file(COMPACT, tmp_path / "weights.safetensors")
     program = (
@@ -402,7 +402,7 @@ def test_without_pytorch_one_line_says_what_to_install(tmp_path):
     ],
 )
 def test_a_pytorch_that_cannot_be_imported_is_one_line(trouble, tmp_path, monkeypatch):
-    """As where a library is missing that it is linked with; this stands in for that package."""
+    """A small package replaces PyTorch and raises the error of a missing shared library."""
     (tmp_path / "site" / "torch").mkdir(parents=True)
     (tmp_path / "site" / "torch" / "__init__.py").write_text(f"raise {trouble}\n")
     torch.save(COMPACT, tmp_path / "weights.pth")

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of both phases changes nothing: the losses, and every bit of the last checkpoint."""
+"""SIGKILL during both phases changes neither the losses nor any bit of the last checkpoint."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from benchmarks.kills import differences, train_and_kill
 from tests.conftest import REPOSITORY
 
 STEPS = {"psnr": 36, "gan": 20}
-# Behind which step, and whether inside a checkpoint: of a new run and of a resumed one. benchmarks/kills.py has fifty.
+# (step, during a checkpoint), for a new run and a resumed run. benchmarks/kills.py has fifty.
 MOMENTS = {"psnr": [(5, False), (14, True)], "gan": [(6, False)]}
 SETTINGS = ("runtime.log_every=1", "runtime.validate_every=1000", "runtime.checkpoint_every=4")
 
@@ -29,7 +29,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(tmp_path, tiny_config, 
         folder = tmp_path / "killed" / phase
         cut += train_and_kill(lambda s=start: s("killed"), folder, MOMENTS[phase], seed=1)
         assert differences(tmp_path / "whole" / phase, folder) == []
-    assert cut >= 1  # inside a checkpoint
+    assert cut >= 1  # during a checkpoint
 
 
 def test_the_comparison_sees_a_single_bit(tmp_path):

@@ -1,4 +1,4 @@
-"""The rooms of the package, from the lowest to the highest: no import leads to a higher room, and none in a circle."""
+"""The layers of the package: no import leads to a higher layer, and imports form no circle."""
 
 import ast
 import graphlib
@@ -42,7 +42,7 @@ TREES = modules()
 
 
 def statements(tree):
-    """All nodes but those that type checkers alone read."""
+    """All nodes except imports for type checkers."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -54,7 +54,7 @@ def statements(tree):
 
 
 def imports(tree):
-    """The modules of the package that a module imports, in functions too."""
+    """The modules of the package that a module imports, also in functions."""
     found = set()
     for node in statements(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "esrgan_tf":

@@ -1,4 +1,4 @@
-"""A row of the table of loss terms is all that a term needs beside its function and its key."""
+"""A row of the table of loss terms is the only addition that a term needs, besides its function and its key."""
 
 import csv
 import sys

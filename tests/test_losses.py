@@ -82,7 +82,7 @@ def test_discriminator_loss_and_its_gradient():
 
 
 def test_plain_losses_and_their_gradients():
-    """On logits of pixels, as the U-Net has them."""
+    """Uses the logits per pixel of the U-Net."""
     real, fake = RNG.normal(1, 2, (2, 3, 4, 1)), RNG.normal(-1, 2, (2, 3, 4, 1))
     value, (of_real, of_fake) = gradients(plain_discriminator_loss, real, fake)
     assert float(value) == pytest.approx(sigmoid_cross_entropy(real, 1) + sigmoid_cross_entropy(fake, 0))
@@ -104,7 +104,7 @@ def test_large_logits_stay_finite(loss):
 
 
 def repeated(difference):
-    """Written out: windows of 8 input pixels on a side, 2 x 3 of them in 9 x 10 input pixels."""
+    """An explicit computation: windows of 8 input pixels per side, 2 x 3 windows in 9 x 10 input pixels."""
     terms = []
     for image in difference:
         for top in range(2):
@@ -116,7 +116,7 @@ def repeated(difference):
 
 
 def texture(images):
-    """From the mean of 5 x 5 pixels, of those that there are at the border."""
+    """Subtracts the mean of 5 x 5 pixels, at the border of the existing pixels only."""
     ones = np.pad(np.ones_like(images), ((0, 0), (2, 2), (2, 2), (0, 0)))
     padded, (_, height, width, _) = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0))), images.shape
     places = [np.s_[:, dy : dy + height, dx : dx + width] for dy in range(5) for dx in range(5)]
@@ -134,19 +134,19 @@ def test_the_grid_loss_is_the_mean_of_each_place():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
-    """Dots that are all bright, and dots of which as many are dark, are both seen; brightness and noise are not."""
+    """Detects patterns of bright pixels, and of equal numbers of bright and dark pixels, but no brightness or noise."""
     rng = np.random.default_rng(1)
     hr = rng.random((1, 16 * scale, 16 * scale, 3), dtype=np.float32)
     assert float(checkerboard_loss(hr, hr + 0.1, scale)) == pytest.approx(0, abs=1e-6)
     even, bright, either = np.full_like(hr, 0.5), np.zeros_like(hr), np.zeros_like(hr)
     bright[:, ::scale, ::scale] = 0.1
     either[:, ::scale, ::scale] = 0.1 * rng.choice([-1.0, 1.0], either[:, ::scale, ::scale].shape)
-    noise = np.float32(rng.choice([-1.0, 1.0], hr.shape)) * np.abs(bright).mean()  # as strong, in all places
+    noise = np.float32(rng.choice([-1.0, 1.0], hr.shape)) * np.abs(bright).mean()  # equally strong at all places
     seen = {name: float(checkerboard_loss(even, even + pattern, scale)) for name, pattern in
             {"bright": bright, "either": either, "noise": noise}.items()}  # fmt: skip
-    n = scale**2  # the first of n places: 0.1 (1 - 1/n) there, and 0.1/n at the others, and about as much of texture
+    n = scale**2  # first of n places: 0.1 (1 - 1/n), others: 0.1/n; the texture term is about equal
     assert seen["bright"] > 1.5 * 0.2 * (n - 1) / n**2
-    assert seen["either"] > 0.4 * seen["bright"]  # of texture alone
+    assert seen["either"] > 0.4 * seen["bright"]  # from the texture term alone
     assert seen["noise"] < 0.25 * seen["either"]
 
 

@@ -1,4 +1,4 @@
-"""Memory that a process can still have, on machines and in containers: trees of the kernel's files."""
+"""The memory that a process can still use, on machines and in containers: file trees like the kernel's."""
 
 import sys
 
@@ -12,7 +12,7 @@ HOST = 16_000_000 * 1024
 
 @pytest.fixture
 def system(tmp_path):
-    """Writes files below a root, and gives what is available there."""
+    """Writes files below a root, and returns the available memory for this root."""
 
     def of(files):
         for name, text in files.items():
@@ -33,7 +33,7 @@ def test_a_system_that_does_not_say(system):
 
 
 def test_version_2_inside_a_container(system):
-    """The container's group is what it sees as the root; files that can be dropped count as free."""
+    """A container's group appears as the root; files that can be dropped count as free."""
     group = "sys/fs/cgroup"
     files = {
         "proc/meminfo": MEMINFO,
@@ -60,7 +60,7 @@ def test_version_2_the_least_of_all_groups_above(system):
 
 @pytest.mark.parametrize("seen", ["docker/0123", ""])
 def test_version_1(system, seen):
-    """With the group where its path says, and mounted as the root of what a container sees."""
+    """The group is at its stated path, or mounted as the root of the container's view."""
     group = f"sys/fs/cgroup/memory/{seen}"
     files = {
         "proc/meminfo": MEMINFO,

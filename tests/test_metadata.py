@@ -1,4 +1,4 @@
-"""What an image file says of itself, in its result: kept, adjusted, or named in a line.
+"""Metadata of an image file in the result: kept, adjusted, or named in a line.
 
 Results are read by Pillow, tifffile and the readers of `tests.containers`. The network is the nearest neighbour.
 """
@@ -46,7 +46,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 class Nearest:
-    """Twice as large, by the nearest neighbour."""
+    """Doubles the size by the nearest neighbour."""
 
     scale, channels = 2, 3
 
@@ -56,7 +56,7 @@ class Nearest:
 
 
 def upscaled(content, tmp_path, kind=None, name="a.png", outscale=None):
-    """The result's path, and the lines."""
+    """The path of the result, and the lines."""
     source = tmp_path / "in" / name
     source.parent.mkdir(exist_ok=True)
     source.write_bytes(content)
@@ -95,7 +95,7 @@ def exif_of(photo=None, gps=None, **tags):
 
 
 def carrier(kind, packet=None, exif=None, **options):
-    """A photo of any kind with XMP and EXIF."""
+    """A photo of any format with XMP and EXIF."""
     if exif is not None:
         options["exif"] = exif
     if packet is None:
@@ -112,7 +112,7 @@ def carrier(kind, packet=None, exif=None, **options):
 
 
 def resolution_of(path):
-    """Dots an inch, by what each format is read by; None if it says nothing."""
+    """Dots per inch, by each format's readers; None if the file contains no resolution."""
     with Image.open(path) as image:
         exif, info = image.getexif(), image.info
         if path.suffix in (".png", ".tif"):
@@ -120,7 +120,7 @@ def resolution_of(path):
         return (float(exif[282]), float(exif[283])) if 282 in exif else None
 
 
-# Trials: file, the line that is right for each kind of result or None, and what more is to be checked.
+# Trials: file, the correct line for each kind of result or None, and further checks.
 
 GAIN_MAP, VIDEO = (
     "its gain map was left out: the result is SDR",
@@ -206,7 +206,7 @@ def test_trial(name, kind, tmp_path):
 
 
 def shown(path):
-    """What a colour-managed program shows: sRGB, by LittleCMS."""
+    """The colours that a colour-managed program displays: sRGB, by LittleCMS."""
     with Image.open(path) as image:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         mode = "L" if image.mode == "L" else "RGB"
@@ -217,7 +217,7 @@ def shown(path):
 
 
 def matrix(primaries, white=(0.3127, 0.3290)):
-    """From linear RGB to XYZ, as in Lindbloom's "RGB/XYZ Matrices"."""
+    """The matrix from linear RGB to XYZ, as in Lindbloom's "RGB/XYZ Matrices"."""
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
     x, y = white
     return columns * np.linalg.solve(columns, [x / y, 1, (1 - x - y) / y])
@@ -382,7 +382,7 @@ def test_orientation_in_xmp_alone(source, form, tmp_path):
 
 @pytest.mark.parametrize("orientation", range(10))
 def test_exif_comes_before_xmp(orientation, tmp_path):
-    """As Pillow has it; a number that means nothing turns nothing."""
+    """Compares with Pillow's orientations; a meaningless number turns nothing."""
     content = carrier("png", xmp('tiff:Orientation="3"'), exif_of(_274=orientation))
     target, _ = upscaled(content, tmp_path)
     turns = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
@@ -397,7 +397,7 @@ def test_exif_comes_before_xmp(orientation, tmp_path):
 
 @pytest.mark.parametrize("name", [b"eXIf", b"zTXt"])
 def test_exif_behind_a_png_s_pixels_counts(name, tmp_path):
-    """And as ImageMagick once wrote it, in a text."""
+    """ImageMagick once wrote the orientation as a text."""
     exif = exif_of(_274=6).tobytes()[6:]
     if name == b"zTXt":
         full = b"Exif\0\0" + exif
@@ -491,7 +491,7 @@ def test_sizes_in_exif_and_xmp_are_the_result_s(kind, orientation, order, tmp_pa
 
 
 def test_thumbnails_are_removed(tmp_path):
-    """In EXIF, in XMP and in JFIF: they show the small picture."""
+    """Thumbnails in EXIF, in XMP and in JFIF show the small picture."""
     exif = exif_of()
     thumbnail = encoded("jpg", PHOTO[::2, ::2])
     ifd1 = exif.get_ifd(ExifTags.IFD.IFD1)
@@ -522,7 +522,7 @@ def test_thumbnails_are_removed(tmp_path):
         assert b"Thumbnails" not in packet_of(target)
 
 
-# What goes with a line.
+# Metadata that is removed with a line.
 
 HDRGM = 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
 CAMERA = 'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/"'
@@ -539,12 +539,12 @@ DEPTH = "its depth map was left out: of the original's pixels only"
 
 
 def further_pictures(content, attribute, second):
-    """A JPEG with a list of two pictures, as CIPA has it, and the second one behind it."""
+    """A JPEG with CIPA's list of two pictures, and the second picture after the first."""
     head = b"MPF\0II*\0\x08\0\0\0" + struct.pack("<H", 3)
     head += struct.pack("<HHI4s", 0xB000, 7, 4, b"0100") + struct.pack("<HHII", 0xB001, 4, 1, 2)
     head += struct.pack("<HHIII", 0xB002, 7, 32, 50, 0)
     size = len(content) + 4 + len(head) + 32
-    start = size - 10  # from the byte order on, which is the eleventh byte: SOI, marker, length, name
+    start = size - 10  # from the byte order on, the eleventh byte, after SOI, marker, length and name
     table = struct.pack("<IIIHH", 0x20030000, size, 0, 0, 0) + struct.pack(
         "<IIIHH", attribute, len(second), start, 0, 0
     )
@@ -611,7 +611,7 @@ def test_what_no_result_has_goes_with_a_line(case, kind, tmp_path):
 
 
 def test_gain_map_of_libvips(tmp_path):
-    """A whole Ultra HDR file, as libvips writes it."""
+    """A whole Ultra HDR file that libvips wrote."""
     path = tmp_path / "hdr.jpg"
     with_gain_map(str(path))
     assert b"hdrgm" in path.read_bytes() or b"21496" in path.read_bytes()
@@ -623,7 +623,7 @@ def test_gain_map_of_libvips(tmp_path):
 
 @pytest.mark.parametrize("source", ["avif", "heic"])
 def test_further_pictures_of_avif_and_heic(source, tmp_path):
-    """What lists them is put where no program looks."""
+    """Moves the list of the pictures to a place that no program reads."""
     stream = io.BytesIO()
     if source == "avif":
         Image.fromarray(PHOTO).save(stream, "AVIF")
@@ -684,7 +684,7 @@ def test_xmp_beyond_64_kilobytes(source, kind, tmp_path):
         )
         name = hashlib.md5(found, usedforsecurity=False).hexdigest().upper().encode()
         assert name in first
-        # And back again.
+        # Repeats this in the other direction.
         again, lines = upscaled(target.read_bytes(), tmp_path, "png", "b.jpg")
         assert lines == []
         assert b"word " * 30_000 in packet_of(again)
@@ -729,7 +729,7 @@ def test_exif_beyond_64_kilobytes(kind, tmp_path):
 
 
 def test_maker_notes_stay_at_their_place(tmp_path):
-    """They hold offsets of their own, from EXIF's first byte on."""
+    """They hold separate offsets from EXIF's first byte on."""
     note = np.random.default_rng(0).bytes(500)
     content = encoded("jpg", exif=exif_of({0x927C: note, 0xA002: 64}, _274=6))
     before = next(data for marker, data in jpeg_segments(content) if data[:4] == b"Exif")
@@ -840,7 +840,7 @@ def test_iptc(source, kind, tmp_path):
 
 
 def test_settings_of_photoshop_are_named(tmp_path):
-    """But for those of its printing."""
+    """Printing settings cause no line."""
     guides, printing = (
         b"8BIM" + number + b"\0\0" + struct.pack(">I", 4) + b"grid" for number in (b"\x04\x08", b"\x27\x10")
     )
@@ -923,7 +923,7 @@ CHANGED = (b"sBIT", b"bKGD", b"oFFs", b"sCAL", b"pHYs", b"cICP")
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_chunk_is_kept_adjusted_or_named(seed, tmp_path):
-    """Ten files each, with chunks before and behind the pixels."""
+    """Ten files each, with chunks before and after the pixels."""
     rng = random.Random(seed)
     for _ in range(10):
         content = with_chunks(
@@ -980,7 +980,7 @@ def geo_tiff(tags, **options):
 @pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}], ids=str)
 @pytest.mark.parametrize("outscale", [None, 3, 0.5])
 def test_a_geotiff_s_pixels_stay_on_their_ground(outscale, options, tmp_path):
-    """Where each corner of the picture is, by the formulas of the GeoTIFF standard."""
+    """The position of each corner of the picture, by the formulas of the GeoTIFF standard."""
     factor = outscale or 2
     target, lines = upscaled(geo_tiff(GEO, **options), tmp_path, "tif", "a.tif", outscale)
     assert lines == []
@@ -988,7 +988,7 @@ def test_a_geotiff_s_pixels_stay_on_their_ground(outscale, options, tmp_path):
     assert tags[33550] == pytest.approx((10 / factor, 20 / factor, 0))
     assert tags[33922] == pytest.approx((0, 0, 0, 1000, 2000, 0, 64 * factor, 48 * factor, 0, 1640, 1040, 0))
     assert (tags[34735], tags[42113]) == ((1, 1, 0, 1, 1025, 0, 1, 1), "-99")
-    # Where a pair names centres, the first one's centre moves.
+    # The first centre moves if a pair contains centres.
     tags = tiff_tags(upscaled(geo_tiff(POINTS, **options), tmp_path, "tif", "a.tif", outscale)[0])
     first = (0.5 * factor - 0.5, 0.5 * factor - 0.5, 0)
     assert tags[33922][:6] == pytest.approx((*first, 1000, 2000, 0))
@@ -997,7 +997,7 @@ def test_a_geotiff_s_pixels_stay_on_their_ground(outscale, options, tmp_path):
         tags = tiff_tags(upscaled(content, tmp_path, "tif", "a.tif", outscale)[0])
         half = 0.5 if keys is POINTS[0] else 0
         old, new = np.reshape(MATRIX, (4, 4)), np.reshape(tags[34264], (4, 4))
-        for x, y in ((0, 0), (64, 0), (30, 48)):  # corners, counted in pixels from the upper left one
+        for x, y in ((0, 0), (64, 0), (30, 48)):  # corners, counted in pixels from the upper left corner
             before = old @ (x - half, y - half, 0, 1)
             np.testing.assert_allclose(new @ (x * factor - half, y * factor - half, 0, 1), before)
 
@@ -1027,7 +1027,7 @@ def test_gdal_s_metadata(tmp_path):
 def test_exif_in_every_format(source, kind, tmp_path):
     exif = exif_of({0x9003: "2024:05:06 07:08:09", 0x829A: 0.01}, {1: "N", 2: (48.0, 8.0, 0.5)}, _315="a writer")
     options = {"exif": exif}
-    if source == "tif":  # Pillow writes EXIF's directories by another way into TIFF
+    if source == "tif":  # Pillow writes EXIF directories differently into TIFF
         tags = {**exif, 0x8769: dict(exif.get_ifd(0x8769)), 0x8825: dict(exif.get_ifd(0x8825))}
         options = {"tiffinfo": ImageFileDirectory_v2()}
         for number, value in tags.items():
@@ -1044,7 +1044,7 @@ def test_exif_in_every_format(source, kind, tmp_path):
 
 
 def test_a_tiff_beyond_4_gigabytes(tmp_path):
-    """As its form is, with another directory behind all."""
+    """The file is a BigTIFF with another directory at its end."""
     image = pyvips.Image.new_from_array(PHOTO).copy(interpretation="srgb")
     result = Result(".tif", 3, False, 8, (11.811, 5.9055), Upscaling(64, 48, 1, 1, 1))
     found = Inventory(exif=exif_of({0x9003: "2024:05:06 07:08:09"}).tobytes()[6:], icc=PROFILE)
@@ -1142,7 +1142,7 @@ def test_exif_that_is_none(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
 def test_damaged_metadata_is_no_traceback(kind, tmp_path):
-    """Bytes of the metadata are replaced at random, and lengths among them; the picture is always there."""
+    """Replaces bytes of the metadata at random, also bytes of lengths; the picture is always present."""
     packet = xmp('tiff:Orientation="6" exif:PixelXDimension="64"')
     exif = exif_of({0xA002: 64, 0x927C: b"note", 0x9214: (1, 2)}, {1: "N"}, _274=6, _282=300.0)
     whole = carrier(kind, packet, exif, icc_profile=PROFILE)
@@ -1156,7 +1156,7 @@ def test_damaged_metadata_is_no_traceback(kind, tmp_path):
         at = whole.index(part)
         for place in rng.integers(at, at + min(len(part), 80), 3):
             data[place] = rng.integers(256)
-        if kind == "png":  # with checksums that are right, so that it is read
+        if kind == "png":  # with correct checksums, so that the chunk is read
             data = b"".join(
                 [data[:8], *(chunk(name, bytes(content)) for name, content in raw_chunks(bytes(data)))]
             )  # fmt: skip
@@ -1187,7 +1187,7 @@ def test_thousands_of_chunks(tmp_path):
 
 
 def test_fifty_bombs_take_neither_memory_nor_time(tmp_path):
-    """Gigabytes of text in a few hundred kilobytes."""
+    """Gigabytes of text in a few hundred kilobytes of file."""
     bomb = zlib.compress(b"a" * 2**25)
     content = with_chunks(encoded(), [(b"zTXt", b"k%d\0\0" % number + bomb) for number in range(60)])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

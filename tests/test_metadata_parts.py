@@ -1,4 +1,4 @@
-"""Parts of metadata by themselves: XMP packets, EXIF, TIFF's directories, profiles."""
+"""Separate parts of metadata: XMP packets, EXIF, TIFF's directories, profiles."""
 
 import hashlib
 import io
@@ -96,7 +96,7 @@ def test_profiles_made_of_numbers_are_read_by_littlecms():
     profile = colour_profiles.of_numbers(1 / 2.19921875, adobe, 3)
     assert colour_profiles.fault(profile, 3) is None
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
-    # Of Adobe RGB (1998), annex C: the colorants, adapted to D50.
+    # The colorants of Adobe RGB (1998), annex C, adapted to D50.
     for column, expected in zip(
         (opened.red_colorant, opened.green_colorant, opened.blue_colorant),
         ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),

@@ -26,7 +26,7 @@ def test_psnr_agrees_with_scikit_image():
 def test_ssim_agrees_with_scikit_image():
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
     _, full = structural_similarity(luma(HR), luma(SR), full=True, **settings)
-    # scikit-image pads; ours counts only where the 11x11 window fits, as the paper's own program does.
+    # scikit-image pads; this package uses only positions where the 11x11 window fits, like the paper's program.
     assert ssim(HR, SR, border=4) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-6)
 
 

@@ -48,7 +48,7 @@ def test_an_unknown_name_is_told_with_the_nearest(name):
 
 @pytest.fixture
 def network(listed, tmp_path, monkeypatch):
-    """A small network that is published as 2x-Small; its weights lie in `small.safetensors`."""
+    """A small network with the downloadable name 2x-Small and the weights file `small.safetensors`."""
     monkeypatch.setenv("ESRGAN_TF_MODELS", str(tmp_path / "models"))
     model = randomise(compact_generator(2, filters=4, blocks=1))
     save_torch(model, tmp_path / "small.safetensors")
@@ -64,7 +64,7 @@ def test_upscaling_by_name(network, server, photos, tmp_path, run_main):
     status, _, err = run_main(*by_name, results[1])
     assert status == 0, err
     assert f"esrgan-tf: downloading 2x-Small, by somebody, licence MIT: 0.0 MB, {server.url}" in err
-    server.stop()  # it is not asked again
+    server.stop()  # the server receives no further request
     status, _, err = run_main(*by_name, results[2])
     assert status == 0, err
     assert err == ""
@@ -113,7 +113,7 @@ def test_training_starts_from_a_name(network, server, tiny_config, tmp_path, run
     quick = ("--set", "psnr.learning_rate=1e-12", "--set", "psnr.ema_decay=0", "--set")
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", *quick)
     status, _, err = run_main(*command, "psnr.steps=0", "--init_from", "2x-small")
-    assert status == 2  # the configuration is looked at first
+    assert status == 2  # the command checks the configuration first
     assert server.asked == []
 
     status, _, err = run_main(*command, "psnr.steps=1", "--init_from", "2x-small")
@@ -124,7 +124,7 @@ def test_training_starts_from_a_name(network, server, tiny_config, tmp_path, run
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["generator"]["filters"] == 4
     assert (tmp_path / "run" / "psnr" / "init_from.txt").read_text() == "2x-Small\n"
 
-    # The same command goes on, whatever has become of the downloads; another name would be another run.
+    # The same command resumes, whatever happened to the downloads; another name would be another run.
     server.stop()
     (tmp_path / "models" / "2x-Small.safetensors").unlink()
     status, out, err = run_main(*command, "psnr.steps=2", "--init_from", "2X-Small")

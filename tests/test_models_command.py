@@ -21,8 +21,8 @@ KEYS = {
 
 @pytest.fixture(autouse=True)
 def own(tmp_path, monkeypatch):
-    """A packaged model `own`, and an empty folder of downloads."""
-    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one, as if there were a terminal
+    """A bundled model `own`, and an empty folder of downloads."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have the variable, as if a terminal existed
     monkeypatch.setenv("ESRGAN_TF_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(bundled, "_FOLDER", tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
@@ -32,7 +32,7 @@ def own(tmp_path, monkeypatch):
 
 
 def rows(table):
-    """`{name: the other cells}` of a table of one word a cell, or two."""
+    """`{name: the other cells}` of a table with one or two words per cell."""
     lines = table.split("\n\n")[0].splitlines()[2:]
     return {line.split()[0]: line for line in lines}
 
@@ -67,7 +67,7 @@ def test_the_table_fits_the_terminal(columns, run_main, monkeypatch):
     assert titles[0] == "name"
     assert columns < 100 or {"network", "licence", "where"} <= set(titles)
     assert columns < 132 or {"scale", "parameters", "MB", "tags"} <= set(titles)
-    if columns >= 60:  # a name is only cut where nothing else is left to cut
+    if columns >= 60:  # a name is only cut if nothing else can be cut
         assert set(rows(out)) == {"own", *downloadable_models()}
 
 
@@ -146,7 +146,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line(mistake, run_main, tmp_path):
     if mistake == "manual":
-        pytest.importorskip("torch")  # without which a .pth file is refused first
+        pytest.importorskip("torch")  # without PyTorch, the message is about PyTorch
     argv, words = MISTAKES[mistake]
     status, out, err = run_main("models", *argv)
     assert (status, out) == (2, "")

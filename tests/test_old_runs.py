@@ -1,4 +1,4 @@
-"""Run folders of earlier versions go on."""
+"""Run folders of earlier versions resume."""
 
 import tarfile
 from pathlib import Path
@@ -33,6 +33,6 @@ def test_a_run_goes_on_as_the_version_that_began_it(version, photos, tmp_path, r
             numbered = [(i, variable) for i, variable in enumerate(network.weights) if variable.trainable]
             found = np.concatenate([np.asarray(variable).ravel() for _, variable in numbered])
             wanted = np.concatenate([expected[f"{name}_{i}"].ravel() for i, _ in numbered])
-            # The same bits on the machine that made it; elsewhere Adam enlarges the rounding of gradients near zero.
+            # On the machine of that run, the bits are equal. Elsewhere Adam amplifies the rounding of small gradients.
             assert np.isclose(found, wanted, rtol=0, atol=1e-6).mean() > 0.99
             np.testing.assert_allclose(found, wanted, rtol=0, atol=4e-4)

@@ -1,4 +1,4 @@
-"""The README and the pages of docs/: complete, linked, run by a test, and built into a site."""
+"""The README and the pages of docs/: complete, linked, covered by a test, and built into a site."""
 
 import ast
 import os
@@ -16,7 +16,7 @@ JOURNEYS = (test_doc_commands_using, test_doc_commands_training, test_doc_comman
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built site, and what building it said; TensorFlow and Keras are not there to import."""
+    """The built site, and the build's output; TensorFlow and Keras cannot be imported during the build."""
     folder = tmp_path_factory.mktemp("site")
     program = "import sys; sys.modules |= dict(tensorflow=None, keras=None); from mkdocs.__main__ import cli; cli()"
     result = run_process(
@@ -78,9 +78,9 @@ def test_the_site_has_all_pages():
 def test_blocks_are_of_a_kind_that_is_run(page):
     kinds = {"sh", "python", "yaml", "text"} | (
         {"kotlin", "swift"} if page == "docs/runtimes.md" else set()
-    )  # it says so
+    )  # the page explains this
     assert {language for language, _ in blocks(page)} <= kinds
-    assert text_of(page).count("```") == 2 * len(blocks(page))  # none that the pattern overlooks
+    assert text_of(page).count("```") == 2 * len(blocks(page))  # no block that the pattern misses
 
 
 def test_all_that_pages_tell_to_run_is_run():
@@ -109,7 +109,7 @@ def test_the_messages_of_the_page_on_errors_are_the_programs():
 
 
 def _strings(path):
-    """The texts of a file; `…` in the place of what an f-string computes."""
+    """The texts of a file; `…` replaces the computed parts of an f-string."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)

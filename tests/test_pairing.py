@@ -1,4 +1,4 @@
-"""Which LR image belongs to which HR image, and what is said where that is not clear. Colours tell who was paired."""
+"""The pairs of LR and HR images, and the messages for unclear pairs. Colours identify the images of a pair."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def number(image):
 
 
 PAIRS = {
-    # name: (HR names, LR names; each HR image's partner has its place in the list)
+    # name: (HR names, LR names in the order of their HR images)
     "two extensions of one stem": (["cat.png", "cat.jpg"], ["cat.png", "cat.jpg"]),
     "two extensions of one stem, with a suffix": (["cat.png", "cat.jpg"], ["catx4.png", "catx4.jpg"]),
     "the same name before another extension": (["cat.png"], ["cat.png", "cat.webp"]),
@@ -83,7 +83,7 @@ def test_partners(case, tmp_path, capfd):
 
 
 REFUSED = {
-    # name: (HR names, LR names, words)
+    # name: (HR names, LR names, message)
     "two candidates": (
         ["a.png"],
         ["a.jpg", "a.webp"],

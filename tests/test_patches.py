@@ -13,7 +13,7 @@ SCALE, PATCH, BATCH = 4, 16, 6
 
 
 class CodedStore:
-    """Images whose pixels say where they are: (image, row, column) of the low resolution, in both resolutions."""
+    """Images with their LR coordinates as pixel values: (image, row, column), in LR and HR images."""
 
     sizes = ((8, 12), (5, 5), (20, 4), (3, 30))  # the last is smaller than a patch
 
@@ -64,7 +64,7 @@ def test_every_corner_and_every_turn_occurs():
     first = {
         tuple(p[0, 0, 1:] - p[..., 1:].min(axis=(0, 1))) + tuple(p[0, 1, 1:] - p[0, 0, 1:]) for p in lr.astype(int)
     }
-    assert len(first) == 8  # where the corner went, and which way the first row runs
+    assert len(first) == 8  # the new place of the corner, and the new direction of the first row
 
 
 @pytest.mark.parametrize("shares", [2, 3, 6])
@@ -76,7 +76,7 @@ def test_parts_of_a_batch_make_the_batch(shares):
 
 
 def test_an_image_that_turns_unreadable_is_told_once_and_replaced(capsys, tmp_path):
-    """With real files: those of the second and the third image are cut off while they are open."""
+    """Uses real files; the second and the third image's files are truncated while they are open."""
     images = [np.full((40, 40, 3), 10 * i, np.uint8) for i in range(3)]
     names = [f"{i}.png" for i in range(3)]
     pairs = [(i, image[::SCALE, ::SCALE], image) for i, image in enumerate(images)]

@@ -1,4 +1,4 @@
-"""The plan of a training, as a table: what is there, what is asked for, and what is planned. No TensorFlow in it."""
+"""A table of training plans: existing files, requested settings, and the plan. TensorFlow is not imported."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ SMALL = ("generator.filters=8", "psnr.learning_rate=1e-3")
 
 
 def write_networks(place):
-    """Weights of 8 filters, as far as their names and shapes go: no network is built."""
+    """The names and shapes of weights of 8 filters; no network is built."""
     for name, options in (("start.pth", GENERATOR), ("other.pth", GENERATOR), ("netD.pth", VGG(filters=4))):
         family = FAMILIES[options.name]
         tensors = family.names.tensors(options, family.names.style_to_write(options))
@@ -29,7 +29,7 @@ def write_networks(place):
 
 
 def checkpointed(phase, step, *overrides):
-    """Writes what a run leaves that has trained `phase` to `step`."""
+    """Writes the files of a run that trained `phase` up to `step`."""
 
     def write(run):
         config = load_config(None, overrides)
@@ -43,14 +43,14 @@ def checkpointed(phase, step, *overrides):
 
 
 def begun_from(name):
-    """Notes that phase psnr began from the file `name` beside the run."""
+    """Records that phase psnr started from the file `name` next to the run."""
     return lambda run: record_start(run / "psnr", "init_from", str(run.parent / name))
 
 
 TRAINED, BOTH = checkpointed("psnr", 6, *SMALL), checkpointed("gan", 4, *SMALL)
 
 DECIDED = {
-    # name: (what is in the run's folder, phase, keys that are set, other arguments, what is decided)
+    # name: (files in the run folder, phase, keys that are set, other arguments, plan)
     "a new run": ((), "psnr", (), {}, {"begun": False, "given": False, "generator": None, "discriminator": None}),
     "it goes on": ((TRAINED,), "psnr", SMALL, {}, {"begun": True, "given": False, "generator": None}),
     "further than it was to go": ((TRAINED,), "psnr", (*SMALL, "psnr.steps=9"), {}, {"begun": True}),
@@ -147,7 +147,7 @@ def test_what_is_refused(name, tmp_path):
 
 
 def test_a_run_of_given_networks_keeps_them(tmp_path):
-    """Whatever a configuration says: only an explicit setting that contradicts them is refused."""
+    """Only an explicit setting that contradicts the files is refused, whatever the configuration file contains."""
     there = (TRAINED, begun_from("start.pth"))
     run = tmp_path / "run"
     for write in there:

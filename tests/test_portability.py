@@ -1,11 +1,11 @@
-"""What runs on Windows and macOS, as far as Linux can show it. `make types` checks the types of all three."""
+"""Portability to Windows and macOS, as far as Linux can test it. `make types` checks the types of all three."""
 
 import subprocess
 import sys
 
 from tests.conftest import REPOSITORY
 
-# What reads and writes files, waits for locks, and listens to signals.
+# Tests that read and write files, wait for locks, or handle signals.
 FILES = ("files", "patches", "memory", "data")
 
 
@@ -17,7 +17,7 @@ def test_without_what_linux_alone_has():
 
 
 def test_results_are_written_without_open_files_by_number():
-    """And a cache is read by threads that share one position, and the page's command imported."""
+    """Threads that share one position read a cache, and the module of the page's command is imported."""
     program = """
 import tests.without_linux
 import numpy as np, tempfile, os

@@ -1,4 +1,4 @@
-"""Enlarging in bfloat16: what it changes, when it is chosen, what refuses it."""
+"""Upscaling in bfloat16: changes of the result, automatic selection, refusals."""
 
 import keras
 import numpy as np
@@ -33,12 +33,12 @@ def test_every_network_computes_the_same_in_fewer_bits(name):
 
 
 def test_ends_are_float32_and_what_is_between_bfloat16():
-    """bfloat16 has 8 bits: of 1 + e it keeps 1. All numbers here are exact in float32."""
+    """bfloat16 has 8 bits: it rounds 1 + e to 1. All numbers here are exact in float32."""
     e, tiny = 2.0**-9, 2.0**-10
     model = compact_resnet_generator(1, filters=1, blocks=1)
-    # Each kernel's middle, and bias; the image has a single pixel.
+    # The middle of each kernel, and the bias; the image has a single pixel.
     values = {
-        "conv_first": ([[1], [0], [0]], [-0.5]),  # (0.5 + tiny) - 0.5, of which bfloat16 would leave nothing
+        "conv_first": ([[1], [0], [0]], [-0.5]),  # (0.5 + tiny) - 0.5, which is 0 in bfloat16
         "body_0_0": ([[1 + e]], [0]),
         "body_0_2": ([[1]], [0]),
         "conv_body": ([[1]], [0]),

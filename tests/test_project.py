@@ -1,4 +1,4 @@
-"""What is stated about the project in several files is the same in all of them."""
+"""Facts about the project in several files are equal in all files."""
 
 import re
 import tomllib
@@ -51,7 +51,7 @@ def test_the_guide_names_targets_and_files_that_there_are():
     guide = (REPOSITORY / "CONTRIBUTING.md").read_text()
     assert set(re.findall(r"(?:^|`|&& )make (\w+)", guide)) <= TARGETS
     for path in re.findall(r"`((?:esrgan_tf|tests|docs)/[a-z0-9_/]+\.\w+)`", guide):
-        assert "espcn" in path or (REPOSITORY / path).is_file(), path  # the guide's example is not there
+        assert "espcn" in path or (REPOSITORY / path).is_file(), path  # the guide's example does not exist
 
 
 def test_the_same_pythons_are_stated_everywhere():
@@ -96,7 +96,7 @@ def _holds(row, python):
 
 
 def test_each_requirement_has_a_floor_and_a_ceiling():
-    """By the floors `make lowest` knows what to install."""
+    """`make lowest` reads the versions to install from the lower bounds."""
     lines = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
     for line in lines:
         requirement = Requirement(line)
