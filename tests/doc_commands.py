@@ -8,7 +8,7 @@
     @pytest.mark.parametrize("page", PAGES)
     def test_page(page, place): place.run(page)
 
-Pages of a file share a folder, in the order of the site: a line that an earlier page has run is not run again.
+The pages of a test file share a folder, in the order of the site. A command of an earlier page does not run again.
 """
 
 import json
@@ -43,7 +43,7 @@ class Place:
     Args:
         path: an empty folder.
         warm: the fixture.
-        data_dir: where DIV2K is, if pages ask for it.
+        data_dir: the folder of DIV2K, if pages use it.
     """
 
     def __init__(self, path: Path, warm, data_dir: Path | None = None):
@@ -61,8 +61,8 @@ class Place:
 
         Args:
             page: its path in the repository.
-            cold: what comes first is started as a shell starts it.
-            eagerly: trainings and degradations are not compiled, where a page shows what to run and not how fast.
+            cold: starts the first command like a shell.
+            eagerly: does not compile trainings and degradations, for pages without timings.
         """
         todo = [step for step in steps(page) if step.text not in self._done]
         while todo:

@@ -6,13 +6,13 @@
         run.kill()
         assert run.wait() == -signal.SIGKILL
 
-`Warm` starts `python -m tests.fork_server`, which imports the packages that programs need, but nothing of `esrgan_tf`:
-each program still imports its own modules. The server forks a child per program, which runs the file that a shell
-would run, then the exit handlers, and ends without a shutdown of TensorFlow and PyTorch, which takes longer than many
-programs. This is sound while TensorFlow's runtime starts in children only: it starts threads with the first operation.
+`Warm` starts `python -m tests.fork_server`, which imports the packages that programs need, but nothing of `esrgan_tf`.
+Each program still imports the package's modules. The server forks a child per program. The child runs the file that a
+shell would run, then the exit handlers. It ends without a shutdown of TensorFlow and PyTorch, which takes longer than
+many programs. TensorFlow's runtime must start in children only, because the first operation starts threads.
 
-It is not what a user starts, so what runs here must also run cold somewhere. Variables that matter while TensorFlow is
-being imported are the helper's; those of its runtime, such as CUDA_VISIBLE_DEVICES, may be given with each program.
+Users start programs in another way, so each program here must also run cold in another test. The helper's environment
+applies to the import of TensorFlow. Variables of its runtime, such as CUDA_VISIBLE_DEVICES, may differ per program.
 """
 
 import atexit
@@ -55,7 +55,7 @@ class Warm:
     def start(self, *argv, cwd=REPOSITORY, env=(), eagerly=False) -> "Run":
         """Starts `python X.py …`, `python -m X …`, or a command that is installed beside this Python.
 
-        `eagerly`: a training of a few steps then takes half the time, without the seconds of compiling a step.
+        `eagerly` does not compile the step, which halves the time of a training of a few steps.
         """
         argv, output = [str(part) for part in argv], str(self._folder / str(next(self._number)))
         files = {"stdout": f"{output}.out", "stderr": f"{output}.err"}

@@ -1,6 +1,6 @@
 """Checks that a JPEG has all its pixels: a Huffman decoder that keeps no pixel (ITU-T T.81, Annex F and G).
 
-It shares nothing with libjpeg or with the package. It passes over bytes between segments, as decoders do.
+It shares no code with libjpeg or with the package. It passes over bytes between segments, like decoders.
 """
 
 import functools

@@ -16,7 +16,7 @@ class ModelServer(ThreadingHTTPServer):
 
     Attributes:
         asked: the paths requested so far.
-        over: set when the test ends; what hangs waits for it.
+        over: set at the end of the test; answers that hang wait for it.
     """
 
     daemon_threads = True

@@ -8,8 +8,8 @@ import yaml
 
 from tests.conftest import REPOSITORY
 
-# `make` and `pip` install everything from nothing: the build does it, a test in it cannot. What publishes needs an
-# account; tests/test_release.py goes as far as that. What serves a page does not end; tests/test_web_server.py runs it.
+# `make` and `pip` install everything, which only the build can do. Commands that publish need an account;
+# tests/test_release.py runs them up to that point. Servers do not end; tests/test_web_server.py runs the server.
 _NOT_RUN = re.compile(
     r"make \w+|pip install .*|esrgan-tf web|python -m http.server .*|hf .*|python -c .import kagglehub.*"
 )
@@ -21,10 +21,10 @@ class Step:
     """A command line of an `sh` block, with continued lines joined, or a whole `python` block.
 
     Attributes:
-        text: as it stands on the page.
-        words: of a command; none of a block.
+        text: the text on the page.
+        words: the words of a command; empty for a block.
         environment: variables that are set before the command.
-        output: the `text` block below an `sh` block, which the block's last command prints; empty if there is none.
+        output: the `text` block below an `sh` block, which the block's last command prints; empty without such a block.
     """
 
     text: str

@@ -1,6 +1,6 @@
 """One bad file of many gives one line: `upscale`, `evaluate`, `degrade` and training's folders.
 
-Real names and real refusals. Permissions hold for the superuser too where a test says so (`obeying_permissions`).
+The file names and the system's errors are real. `obeying_permissions` applies permissions to root too.
 """
 
 import contextlib

@@ -56,9 +56,9 @@ def test_notebook(place, request):
 
 
 def test_demo(tmp_path, photos, warm, monkeypatch, capfd):
-    """Its first command as it starts it, the others with TensorFlow imported already.
+    """Runs the first command like the demo, the others with TensorFlow already imported.
 
-    On photos, as to make its 96 images takes a while.
+    The images are photos, because the demo's 96 images take a while.
     """
     cold, commands = subprocess.run, []
 

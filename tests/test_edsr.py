@@ -29,7 +29,7 @@ def of_basicsr(*arguments, **keywords):
 
 
 def state_of(network, **changes):
-    """Its tensors; `changes` are multiplied with, or leave those out whose names begin so; `__` stands for a dot."""
+    """The tensors, multiplied with `changes`, or without the names that start with a None key; `__` replaces a dot."""
     state = network.state_dict()
     for name, factor in changes.items():
         name = name.replace("__", ".")

@@ -160,7 +160,7 @@ def test_lpips_is_left_out_with_a_sentence(place, run_main, monkeypatch):
 
 
 def test_lpips_is_given_images_as_it_wants_them(place, run_main, monkeypatch):
-    """Its weights cannot be had everywhere; this stands in for the network only: [B, 3, H, W] in [-1, 1]."""
+    """Not every machine has LPIPS' weights, so a function replaces the network: [B, 3, H, W] in [-1, 1]."""
 
     def distance(hr, sr):
         for image in (hr, sr):

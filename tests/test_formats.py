@@ -112,7 +112,7 @@ def test_a_tile_has_one_size(tmp_path):
     export_onnx(model, tmp_path / "a.onnx", tile=24)
     (shape,) = (tensor.type.tensor_type.shape for tensor in onnx.load(tmp_path / "a.onnx").graph.input)
     assert [side.dim_value for side in shape.dim] == [1, 24, 24, 3]
-    (first,) = Interpreter(str(tmp_path / "a.tflite")).get_input_details()  # the input of runtimes that do not name signatures
+    (first,) = Interpreter(str(tmp_path / "a.tflite")).get_input_details()  # for runtimes without signature names
     assert first["dtype"] is np.float32
     assert list(first["shape"]) == [1, 24, 24, 3]
     pixels = 255 * np.random.default_rng(0).random((1, 24, 24, 3), np.float32)

@@ -1,4 +1,4 @@
-"""The table of image formats: every row is listed, recognised, read and written as stated; no other table exists."""
+"""The only table of image formats: every row is listed, recognised, read and written as stated."""
 
 import ast
 import io

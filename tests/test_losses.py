@@ -144,7 +144,7 @@ def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
     noise = np.float32(rng.choice([-1.0, 1.0], hr.shape)) * np.abs(bright).mean()  # equally strong at all places
     seen = {name: float(checkerboard_loss(even, even + pattern, scale)) for name, pattern in
             {"bright": bright, "either": either, "noise": noise}.items()}  # fmt: skip
-    n = scale**2  # first of n places: 0.1 (1 - 1/n), others: 0.1/n; the texture term is about equal
+    n = scale**2  # 0.1 (1 - 1/n) at the first of n places, 0.1/n at the others, and about as much texture
     assert seen["bright"] > 1.5 * 0.2 * (n - 1) / n**2
     assert seen["either"] > 0.4 * seen["bright"]  # from the texture term alone
     assert seen["noise"] < 0.25 * seen["either"]

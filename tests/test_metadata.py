@@ -1,6 +1,6 @@
 """Metadata of an image file in the result: kept, adjusted, or named in a line.
 
-Results are read by Pillow, tifffile and the readers of `tests.containers`. The network is the nearest neighbour.
+Pillow, tifffile and `tests.containers` read the results. The network is the nearest neighbour.
 """
 
 import contextlib

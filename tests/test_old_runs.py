@@ -13,9 +13,9 @@ DATA = Path(__file__).with_name("data")
 
 @pytest.mark.parametrize("version", ["0.1.0"])
 def test_a_run_goes_on_as_the_version_that_began_it(version, photos, tmp_path, run_main, eagerly):
-    """Phase `gan` of a small compact network, stopped at step 2; that version itself went on to step 4.
+    """Phase `gan` of a small compact network, stopped at step 2; that version resumed it up to step 4.
 
-    That version recorded the keys of all networks, whatever the run's was.
+    That version recorded the keys of all networks, whatever network the run had.
     """
     with tarfile.open(DATA / f"run_of_{version}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
@@ -29,7 +29,7 @@ def test_a_run_goes_on_as_the_version_that_began_it(version, photos, tmp_path, r
     with np.load(tmp_path / "expected.npz") as expected:
         for name in ("generator", "discriminator"):
             network = load_network(tmp_path / "run" / "gan" / f"{name}.keras")
-            # That version's discriminators counted a step's images twice in the averages of their batch statistics.
+            # That version's discriminators counted the images of a step twice in their averaged batch statistics.
             numbered = [(i, variable) for i, variable in enumerate(network.weights) if variable.trainable]
             found = np.concatenate([np.asarray(variable).ravel() for _, variable in numbered])
             wanted = np.concatenate([expected[f"{name}_{i}"].ravel() for i, _ in numbered])

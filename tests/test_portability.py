@@ -5,7 +5,7 @@ import sys
 
 from tests.conftest import REPOSITORY
 
-# Tests that read and write files, wait for locks, or handle signals.
+# Tests of code that reads and writes files, waits for locks, or handles signals.
 FILES = ("files", "patches", "memory", "data")
 
 

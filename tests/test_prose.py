@@ -286,7 +286,7 @@ def test_exceptions_allow_sentences_and_must_match(project, capsys):
     allow(project, 'README.md: avoid: "enlarges photos"', 'docs/a.md: avoid: "starts anew"')
     assert PROSE["main"]([], project) == 1
     assert "docs/prose_exceptions.txt:2: exception: matches nothing: enlarges photos\n" in capsys.readouterr().out
-    assert PROSE["main"]([str(project / "docs" / "a.md")], project) == 0  # other files produce no findings
+    assert PROSE["main"]([str(project / "docs" / "a.md")], project) == 0  # exceptions for other files are not checked
 
 
 @pytest.mark.parametrize("line", ["README.md: term", "README.md: term: enlarges"])

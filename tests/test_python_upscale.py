@@ -1,4 +1,4 @@
-"""`esrgan_tf.upscale`, which notebooks call, with a network that doubles every pixel, so that each result is known."""
+"""`esrgan_tf.upscale` from Python, with a network that doubles every pixel, so that each result is predictable."""
 
 import gc
 import io
@@ -67,7 +67,7 @@ def test_transparency_is_kept(nearest, mode):
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 def test_a_path_is_opened_upright(nearest, kind, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn right
+    exif[0x0112] = 6  # turn clockwise
     Image.fromarray(PHOTO).save(tmp_path / "photo.png", exif=exif)
     result = esrgan_tf.upscale(kind(tmp_path / "photo.png"), nearest)
     np.testing.assert_array_equal(result, doubled(np.rot90(PHOTO, -1)))
@@ -90,7 +90,7 @@ def test_a_colour_profile_stays(nearest, tmp_path):
 @pytest.mark.parametrize("by_path", [True, False])
 def test_colours_that_nobody_sees_do_not_bleed(nearest, by_path, tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
-    pixels[:, :4] = (200, 10, 10, 255)  # black under the transparency beside it
+    pixels[:, :4] = (200, 10, 10, 255)  # black under the transparency next to the disc
     image = Image.fromarray(pixels)
     image.save(tmp_path / "photo.png")
     result = esrgan_tf.upscale(tmp_path / "photo.png" if by_path else image, nearest)
@@ -99,7 +99,7 @@ def test_colours_that_nobody_sees_do_not_bleed(nearest, by_path, tmp_path):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often models are loaded, and made ready."""
+    """Counts how often models are loaded and prepared."""
     counts = Counter()
 
     def counting(function):
@@ -147,7 +147,7 @@ def test_a_file_that_has_changed_is_loaded_again(nearest, counted, tmp_path):
 
 
 def test_a_link_is_a_model_too(nearest, tmp_path):
-    """As in the cache of Hugging Face: the file that it leads to has no extension."""
+    """A link in the cache of Hugging Face leads to a file without an extension."""
     nearest.save(tmp_path / "nearest.keras")
     (tmp_path / "nearest.keras").rename(tmp_path / "0123abcd")
     (tmp_path / "link.keras").symlink_to(tmp_path / "0123abcd")
@@ -183,7 +183,7 @@ def test_what_is_compiled_goes_with_its_model():
 
 
 def test_threads_share_a_model(nearest, counted, tmp_path):
-    """Also its loading and compiling."""
+    """The threads also share loading and compiling."""
     nearest.save(tmp_path / "a.keras")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (rng.integers(5, 60), rng.integers(5, 60), 3), np.uint8) for _ in range(24)]

@@ -27,7 +27,7 @@ def loaded(state, tmp_path):
 
 
 def assert_same_output(model, network, sizes=((1, 1), (9, 14))):
-    """To 1e-5 of the output's range."""
+    """Compares to 1e-5 of the output's range."""
     times = 255 if hasattr(network, "sub_mean") else 1
     for size in sizes:
         image = random_image(*size)
@@ -38,7 +38,7 @@ def assert_same_output(model, network, sizes=((1, 1), (9, 14))):
 
 @pytest.mark.parametrize(("scale", "parameters"), [(2, 15_444_643), (3, 15_629_283), (4, 15_592_355), (8, 15_740_067)])
 def test_parameters_are_the_published_ones(scale, parameters):
-    """Of its tensors, which small networks below are compared with: to build 400 attentions takes long."""
+    """Counts the listed tensors, which tests below check for small networks; building 400 attentions takes long."""
     assert f" {parameters:,} parameters" in str(recognise_shapes(RCAN(scale=scale)))
 
 
@@ -93,14 +93,14 @@ def test_an_official_file_goes_round_bit_for_bit_and_spandrel_reads_it(arguments
     assert (theirs.architecture.id, theirs.scale) == ("RCAN", 2)
     image = random_image(8, 12)
     output = np.asarray(load_torch(tmp_path / "back.pth")(image))
-    expected = reference.run(theirs.model.eval(), image.copy())  # which it overwrites
+    expected = reference.run(theirs.model.eval(), image.copy())  # spandrel overwrites its input
     assert np.abs(output - expected).max() <= 1e-5 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
 def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
-    state["tail.1.weight"] *= 0.01  # to the range of images, which the SavedModel's writer compares in
+    state["tail.1.weight"] *= 0.01  # to the range of images, in which the SavedModel's writer compares outputs
     save_file(state, tmp_path / "a.safetensors")
     status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{extension}")
     assert status == 0, err

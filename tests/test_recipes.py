@@ -28,7 +28,7 @@ def test_gaussian_kernels_are_scipys_density(kind, size):
 @pytest.mark.parametrize("beta", [0.5, 1.6, 4.0])
 @pytest.mark.parametrize("kind", ["generalised_anisotropic", "plateau_anisotropic"])
 def test_generalised_and_plateau_kernels(kind, beta):
-    """Liu et al., "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", and the plateau."""
+    """Kernels of Liu et al., "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring"."""
     sigma, angle = (2.0, 0.7), -1.1
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = np.linalg.inv(turn @ np.diag(np.square(sigma)) @ turn.T)
@@ -64,7 +64,7 @@ def rounds(drawn, number):
 
 
 def same_frequencies(found, published):
-    """Pearson's chi-squared test of names against probabilities."""
+    """Tests frequencies of names against probabilities with Pearson's chi-squared test."""
     counts = {name: sum(item == name for item in found) for name in published}
     assert sum(counts.values()) == len(found)
     expected = [share * len(found) for share in published.values()]
@@ -76,12 +76,12 @@ def same_share(found, probability):
 
 
 def uniform(values, low, high):
-    """Kolmogorov and Smirnov's test."""
+    """The test of Kolmogorov and Smirnov."""
     assert scipy.stats.kstest(values, scipy.stats.uniform(low, high - low).cdf).pvalue > 1e-3
     assert low <= min(values) <= max(values) <= high
 
 
-# options/train_realesrgan_x4plus.yml of the authors; the resize is larger, smaller, the same.
+# options/train_realesrgan_x4plus.yml of the authors; the resize is larger, smaller, or none.
 PUBLISHED = {
     1: {"sigma": (0.2, 3), "resize": {1: 0.2, -1: 0.7, 0: 0.1}, "range": (0.15, 1.5), "gauss": 30, "poisson": 3},
     2: {"sigma": (0.2, 1.5), "resize": {1: 0.3, -1: 0.4, 0: 0.3}, "range": (0.3, 1.2), "gauss": 25, "poisson": 2.5},
@@ -137,7 +137,7 @@ def test_the_rest_is_drawn_as_published(drawn, number):
     uniform([part.strength for part in parts if part.noise == "gaussian"], 1, published["gauss"])
     uniform([part.strength for part in parts if part.noise == "poisson"], 0.05, published["poisson"])
     same_share([part.gray for part in parts], 0.4)
-    inner = [part.quality for part in parts if 30 < part.quality < 95]  # the ends are half as likely
+    inner = [part.quality for part in parts if 30 < part.quality < 95]  # the outer values are half as likely
     same_frequencies(inner, dict.fromkeys(range(31, 95), 1 / 64))
     assert {30, 95} <= {part.quality for part in parts} <= set(range(30, 96))
 

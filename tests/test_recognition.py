@@ -1,4 +1,4 @@
-"""The architecture of a file is read without Keras, and is the one that the loaded network has."""
+"""A file's architecture is read without Keras, and equals the architecture of the loaded network."""
 
 import contextlib
 import sys
@@ -68,7 +68,7 @@ def test_damaged_keras_files_raise_nothing_but_mistakes(tmp_path):
             for place in rng.integers(0, len(content), 20):
                 damaged[place] = int(rng.integers(256))
         (tmp_path / "damaged.keras").write_bytes(damaged)
-        with contextlib.suppress(UserError):  # and nothing else
+        with contextlib.suppress(UserError):  # other exceptions fail the test
             generator_architecture(tmp_path / "damaged.keras")
 
 

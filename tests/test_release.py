@@ -1,4 +1,4 @@
-"""What `make release` builds, opened as those do who get it; and the commands that publish it, as far as servers."""
+"""The output of `make release`, opened like a user opens it, and the publishing commands up to their servers."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ IMAGE = skimage.data.astronaut()[np.newaxis, 30:158, 150:278]
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published") / "release"  # as the page's commands name it
+    folder = tmp_path_factory.mktemp("published") / "release"  # the folder name of the page's commands
     build_release(folder, ["faithful"])
     return folder
 
@@ -43,7 +43,7 @@ def test_every_format_computes_the_network(release, expected):
     for run in (run_litert(release / "faithful.tflite"), run_onnx(release / "huggingface/faithful/faithful.onnx")):
         np.testing.assert_allclose(run("serving_default", image), expected, atol=1e-2)
     pixels = run_litert(release / "kaggle/faithful/tfLite/faithful_128.tflite")("uint8", IMAGE)
-    assert np.sqrt(np.mean((pixels - np.clip(expected, 0, 255)) ** 2)) < 2  # of 255; it has 8-bit weights
+    assert np.sqrt(np.mean((pixels - np.clip(expected, 0, 255)) ** 2)) < 2  # of 255; the file has 8-bit weights
     np.testing.assert_allclose(hub.load(str(release / "kaggle/faithful/tensorFlow2"))(image), expected, atol=1e-2)
     with tf.device("CPU"):
         again = load_model(release / "faithful.safetensors")(image / 255)
@@ -96,11 +96,11 @@ def test_the_commands_for_kaggle_are_those_of_its_client(release, monkeypatch):
 
 
 def test_the_commands_for_huggingface_go_as_far_as_its_server(release):
-    """Told that there is no network, its own program stops there and not before."""
+    """In offline mode, the client of Hugging Face stops at its first request and not before."""
     offline = {"HF_HUB_OFFLINE": "1", "HF_TOKEN": "none"}
     lines = [line for line in commands(PAGE) if line.startswith(("hf upload", "hf download"))]
     assert len(lines) == 2
-    for line in lines[:1]:  # the other needs no file that is here
+    for line in lines[:1]:  # the other command needs no local file
         result = run_process(*shlex.split(line), cwd=release.parent, env=offline)
         said = (result.stdout + result.stderr).lower()
         assert result.returncode != 0

@@ -1,8 +1,9 @@
-"""Two replicas do what one does: two logical devices of one CPU, and two real processes over `TF_CONFIG`.
+"""Two replicas equal one replica: two logical devices of one CPU, and two real processes over `TF_CONFIG`.
 
-Each runs in a process of its own (this file as a program): devices are divided before anything uses them, several
-machines find one another before TensorFlow computes anything, and a second strategy over two devices in one process
-would count its collectives from the start again, which TensorFlow takes for the first one's.
+Each case runs this file as a program in a separate process, for three reasons:
+- Devices are divided before their first use.
+- Machines connect before the first operation of TensorFlow.
+- A second strategy in one process would number its collectives from the start again, like those of the first.
 """
 
 import json
@@ -29,7 +30,7 @@ def logits():
 
 
 def losses_of_shares(strategy):
-    """Each replica's loss and gradient for its three of the six images, on the scale of the whole batch."""
+    """Each replica's loss and gradient for three of the six images, on the scale of the whole batch."""
     found = {}
     for name, loss in LOSSES.items():
 
@@ -52,7 +53,7 @@ def losses_of_shares(strategy):
 
 
 class Photos(Store):
-    """Crops of real photos: on flat or noisy images rounding weighs more."""
+    """Crops of real photos; rounding has more influence on flat or noisy images."""
 
     def __init__(self):
         super().__init__(side=20)
@@ -65,7 +66,7 @@ class Photos(Store):
 
 
 def smooth(model):
-    """The same network and weights, with another activation."""
+    """The same network and weights with another activation."""
     import keras
 
     def replaced(layer):
@@ -81,12 +82,12 @@ def smooth(model):
 
 
 def record(strategy, phase_name):
-    """Losses, Adam's first moments after each step and weights after all of three; then what a NaN pixel changes.
+    """Losses, Adam's first moments per step, and weights after three steps; then the changes by a NaN pixel.
 
-    In float32 two ways to sum agree to 1e-5 only where nothing enlarges their rounding. So the networks have smooth
-    activations (one value that rounding carries over a LeakyReLU's kink changes a gradient by 1e-3), the images are
-    photos, the generator's are unlike them, and the learning rate is small (Adam turns the rounding of a gradient near
-    0 into a whole step).
+    In float32, two orders of a sum agree to 1e-5 only if nothing amplifies their rounding. So the networks have smooth
+    activations: rounding across a LeakyReLU's kink changes a gradient by 1e-3. The images are photos, and the
+    generator's output differs from them. The learning rate is small, because Adam turns the rounding of a gradient
+    near 0 into a whole step.
     """
     from esrgan_tf.config import RuntimeConfig
     from esrgan_tf.data import Patches
@@ -97,8 +98,8 @@ def record(strategy, phase_name):
     phase = make_phase(
         phase_name,
         strategy,
-        # SRResNet's batch normalisation, of which one is behind its blocks, reaches over all replicas as a
-        # discriminator's does. Without blocks there is less to compile.
+        # SRResNet has a batch normalisation after its blocks. It reaches over all replicas, like a discriminator's.
+        # Without blocks there is less to compile.
         generators=lambda: smooth(
             randomise((srresnet_generator if phase_name == "psnr" else compact_generator)(4, 8, 0), deviation=0.2)
         ),
@@ -123,7 +124,7 @@ def record(strategy, phase_name):
         lr, hr = (x.astype(np.float32) for x in patches.batch(i))
         if i == STEPS:
             found |= {f"weight {name}": value for name, value in all_weights(phase).items()}
-            lr[-1, 0, 0, 0] = np.nan  # of the last replica alone
+            lr[-1, 0, 0, 0] = np.nan  # in the last replica's part only
         values = step(distributed(lr), distributed(hr), go_on)
         found[f"values {i}"] = values.numpy()
         for name, (_, optimizer) in phase.step.trained.items():
@@ -169,7 +170,7 @@ def free_ports(count):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, warm):
-    """What each kind computed, `{"two-0-psnr": {name: array}, …}`; of the cluster each machine's own."""
+    """The results of each kind, `{"two-0-psnr": {name: array}, …}`; each machine of the cluster has an entry."""
     folder = tmp_path_factory.mktemp("runs")
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     tasks = [("one", {}), ("two", {})]
@@ -178,7 +179,7 @@ def runs(tmp_path_factory, warm):
         for i in range(2)
     ]
 
-    for pair in (tasks[:2], tasks[2:]):  # both machines of the cluster at once, as they wait for one another
+    for pair in (tasks[:2], tasks[2:]):  # both machines of the cluster at once, as they wait for each other
         started = [warm.start("python", "-m", "tests.test_replicas", folder, kind, env=env) for kind, env in pair]
         for run in started:
             assert run.wait() == 0, run.stderr.read_text()
@@ -199,7 +200,7 @@ KINDS = ["two-0", "cluster-0", "cluster-1"]
 
 
 def gradients(run, i, network):
-    """All of a network's, read out of Adam's first moments: m = 0.9 m + 0.1 g."""
+    """All gradients of a network, read from Adam's first moments: m = 0.9 m + 0.1 g."""
     now, before = (
         np.concatenate([run[name].ravel() for name in run if name.startswith(f"moment {j} {network} ")] or [[]])
         for j in (i, i - 1)
@@ -230,7 +231,7 @@ def test_losses_and_reduced_gradients_are_those_of_one_replica(kind, phase, runs
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_those_of_one_replica(kind, phase, runs):
-    """In the mean, and no less in what training changed of them."""
+    """Compares the mean over all weights, and the changes by training."""
     one, other = runs[f"one-0-{phase}"], runs[f"{kind}-{phase}"]
     for network in ("generator", "discriminator")[: 1 if phase == "psnr" else 2]:
         names = [name.removeprefix("weight ") for name in one if name.startswith(f"weight {network}/")]

@@ -84,7 +84,7 @@ def test_initialisation_is_the_reference():
     weights = weights_by_name(model)
     dense = weights["body_0_rdb2_conv3/kernel"]  # He-normal times 0.1, fan in 9 * 128
     assert dense.std() == pytest.approx(0.1 * np.sqrt(2 / (9 * 128)), rel=0.03)
-    assert np.abs(dense).max() > 3 * dense.std()  # a normal distribution, not cut at two deviations
+    assert np.abs(dense).max() > 3 * dense.std()  # a normal distribution, not truncated at two deviations
     assert not weights["body_0_rdb2_conv3/bias"].any()
     for name, fan_in in (
         ("conv_first", 27),

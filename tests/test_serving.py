@@ -94,7 +94,7 @@ def test_fine_tuning_lowers_the_loss(saved):
 def test_each_weight_is_stored_once(model, saved):
     weights = 4 * model.count_params()
     on_disk = sum(path.stat().st_size for path in (saved / "variables").iterdir())
-    assert weights <= on_disk < 1.02 * weights + 8_000  # the index has a line a variable
+    assert weights <= on_disk < 1.02 * weights + 8_000  # the index has a line per variable
 
 
 def test_saved_model_cli_runs_it(saved, tmp_path, warm):

@@ -15,7 +15,7 @@ from tests.conftest import opens_without_this_package, random_image, randomise
 
 def official(scale, filters=8, blocks=6, mean=True):
     network = reference.randomised(reference.SPAN(scale, filters, blocks, mean))
-    with torch.no_grad():  # so that values stay near 1, where sigmoid is no step that a last bit decides
+    with torch.no_grad():  # keeps values near 1, where the last bit does not decide a sigmoid
         for name, parameter in network.named_parameters():
             if name.endswith(("sk.weight", "conv.2.weight")):
                 parameter *= 0.5 / 255 if mean and name.startswith("conv_1.") else 0.5
@@ -28,7 +28,7 @@ def loaded(state, tmp_path):
 
 
 def assert_same_output(model, network):
-    """To 1e-5 of the output's range."""
+    """Compares to 1e-5 of the output's range."""
     for size in ((1, 1), (9, 14)):
         image = random_image(*size)
         output, expected = np.asarray(model(image)), reference.run(network, image)
@@ -37,7 +37,7 @@ def assert_same_output(model, network):
 
 
 def test_parameters():
-    """Of the merged convolutions: colours to 48, nineteen of 48 to 48, 192 to 48 of 1x1, and 48 to 48."""
+    """Counts the weights of the merged convolutions."""
     convolutions = [(3, 48, 9), *[(48, 48, 9)] * 19, (192, 48, 1), (48, 48, 9)]
     assert span_generator().count_params() == sum((i * size + 1) * o for i, o, size in convolutions) == 426_288
 
@@ -45,7 +45,7 @@ def test_parameters():
 @pytest.mark.parametrize("mean", [True, False])
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 def test_output_is_pytorchs(scale, mean, tmp_path):
-    """The reference computes with the branches as they are trained; `eval_conv` holds what nobody wants."""
+    """The reference computes with the trained branches; `eval_conv` contains unused weights."""
     network = official(scale, mean=mean)
     model = loaded(network.state_dict(), tmp_path)
     assert recognise_model(model).options == SPAN(scale=scale, filters=8, mean=mean)
@@ -69,7 +69,7 @@ def test_spandrel_reads_what_is_written(mean, spandrel, tmp_path):
 
 
 def test_what_spandrel_saves_is_read(spandrel, tmp_path):
-    """With the merged convolution made stale."""
+    """The merged convolution has outdated weights."""
     save_file(official(4).state_dict(), tmp_path / "a.safetensors")
     theirs = spandrel.ModelLoader().load_from_file(tmp_path / "a.safetensors").model.eval()
     image = random_image(7, 9)
@@ -82,7 +82,7 @@ def test_what_spandrel_saves_is_read(spandrel, tmp_path):
 @pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
 def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
-    state["upsampler.0.weight"] *= 0.02  # to the range of images, which the SavedModel's writer compares in
+    state["upsampler.0.weight"] *= 0.02  # to the range of images, in which the SavedModel's writer compares outputs
     save_file(state, tmp_path / "a.safetensors")
     status, out, err = run_main("convert", tmp_path / "a.safetensors", tmp_path / f"b{extension}")
     assert status == 0, err

@@ -5,7 +5,7 @@ import pytest
 from esrgan_tf.models import srresnet_generator
 from tests.conftest import opens_without_this_package, random_image, randomise
 
-# What it computes is compared with PyTorch's networks in test_interop.
+# test_interop compares its output with PyTorch's networks.
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])

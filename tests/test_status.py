@@ -1,4 +1,4 @@
-"""`esrgan-tf status`: figures that were computed by hand from run folders that were written by hand."""
+"""`esrgan-tf status`: figures that were calculated manually for run folders that the tests write."""
 
 import csv
 import os
@@ -27,11 +27,11 @@ MEASURES = ["skipped", "learning_rate", "images_per_second", "psnr", "ssim", "se
 
 @pytest.fixture(autouse=True)
 def same_beginning():
-    """Nothing here has networks: TensorFlow, which the fixture of this name loads, is not waited for."""
+    """Replaces the fixture that loads TensorFlow, because no test in this file has a network."""
 
 
 def write_metrics(run_dir, rows, phase="psnr"):
-    """Rows are what differs from a row without PSNR, without skipped steps, and with 2e-4 as learning rate."""
+    """Rows contain differences to a row without PSNR and skipped steps, with learning rate 2e-4."""
     (run_dir / phase).mkdir(parents=True, exist_ok=True)
     with open(run_dir / phase / "metrics.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["step", *LOSSES[phase], *MEASURES])
@@ -53,7 +53,7 @@ def write_config(run_dir, **sections):
 
 @pytest.fixture
 def run_dir(tmp_path):
-    """320 steps of 500, half a second each, and a restart of 30 seconds."""
+    """A run with 320 of 500 steps, half a second each, and a slow restart."""
     run_dir = tmp_path / "run"
     write_config(run_dir, psnr={"steps": 500}, gan={"steps": 200})
     starts = {200: 30.0}
@@ -72,13 +72,13 @@ def run_dir(tmp_path):
 
 @pytest.fixture
 def unrecorded(run_dir):
-    """Nothing to draw, which takes a while."""
+    """Leaves nothing to draw, because drawing takes a while."""
     (run_dir / "psnr" / "metrics.csv").unlink()
 
 
 @pytest.fixture
 def status(run_main, run_dir):
-    """Runs the command; returns the table as `{phase: {column: cell}}` and what follows it."""
+    """Runs the command; returns the table as `{phase: {column: cell}}` and the lines after the table."""
 
     def run(*flags):
         code, out, err = run_main("status", run_dir, *flags)
@@ -114,11 +114,11 @@ def test_a_slow_phase_has_its_days(status, run_dir):
     write_metrics(run_dir, [{"step": 100, "seconds": 240.0}, {"step": 200, "seconds": 480.0}])
     table, _ = status()
     assert table["psnr"]["speed"] == "2.4 s/step"
-    assert table["psnr"]["time left"] == "2 d 18:28"  # 99,700 steps, as the newest checkpoint's step is 300
+    assert table["psnr"]["time left"] == "2 d 18:28"  # 99,700 steps, because the newest checkpoint has step 300
 
 
 def test_the_speed_is_of_the_last_hundred_records(status, run_dir):
-    """With a validation of 99 seconds among them, which counts."""
+    """The records include a validation of 99 seconds, which counts."""
     slow = [{"step": i, "seconds": 100.0 * i} for i in range(1, 101)]
     fast = [{"step": 100 + i, "seconds": 10_000 + 4.0 * i + 99 * (i > 50)} for i in range(1, 101)]
     write_metrics(run_dir, slow + fast)
@@ -176,7 +176,7 @@ def test_a_run_before_its_configuration_is_written(run_main, tmp_path):
 
 @pytest.mark.parametrize("torn", ["340,0.1,0,0.0002,32.5,2", "340,0.1,0,0.0002,32.5,29.0,0.8,2", "340,0.1", "34"])
 def test_a_row_that_is_half_written(torn, status, run_dir):
-    """Also one that lacks nothing but the end of its last number."""
+    """Drops also a line that lacks only the end of its last number."""
     before, _ = status()
     with open(run_dir / "psnr" / "metrics.csv", "a", encoding="utf-8") as file:
         file.write(torn)
@@ -185,7 +185,7 @@ def test_a_row_that_is_half_written(torn, status, run_dir):
 
 
 def test_cells_may_be_empty(status, run_dir):
-    """As where all steps of a record were skipped."""
+    """A record has empty cells if all its steps were skipped."""
     rows = [{"step": i, "seconds": 2.0 * i, "pixel": "", "skipped": i} for i in (1, 2, 3)]
     write_metrics(run_dir, rows)
     facts = status()[0]["psnr"]
@@ -215,7 +215,7 @@ def test_the_first_and_the_latest_start(unrecorded, status, run_dir):
 
 @pytest.mark.parametrize("length", [1, 4, 15, 30, 60, 75])
 def test_a_torn_tail_of_the_history(length, unrecorded, status, run_dir):
-    """Even where what is left of an entry is YAML, its command may not be all of it."""
+    """The rest of an entry may be valid YAML with an incomplete command."""
     append_history(run_dir, start())
     with open(run_dir / "history.yaml", "a", encoding="utf-8") as file:
         file.write(yaml.safe_dump([start("2026-11-22T07:00:00+00:00")], sort_keys=False)[:length])
@@ -288,7 +288,7 @@ def panels(figure, path):
 
 
 def has(pixels, colour):
-    """How many columns of pixels have a colour, `#rrggbb`, in them."""
+    """The number of pixel columns that contain a colour, `#rrggbb`."""
     wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return np.any(np.all(abs(pixels.astype(int) - wanted) < 12, axis=-1), axis=0).sum()
 
@@ -321,7 +321,7 @@ def test_every_curve_is_drawn(count, tmp_path):
     ]
     first, second = curves._COLOURS
     for (_, title), pixels in found.items():
-        # A single point is a dot, and the best PSNR hides it.
+        # A single point is a small disc, and the mark of the best PSNR hides it.
         enough = 3 if count == 1 else 0.8 * pixels.shape[1]
         assert has(pixels, first) >= enough or (count == 1 and title == "PSNR of validation"), title
         if title in ("adversarial losses", "mean logits of the discriminator"):
@@ -333,7 +333,7 @@ def test_every_curve_is_drawn(count, tmp_path):
 
 
 def test_what_is_not_there_has_no_panel(tmp_path):
-    """A loss whose weight is 0, PSNR without validation images, a phase without a row."""
+    """A loss with weight 0, PSNR without validation images, and a phase without a row have no panel."""
     rows = [{"step": i, "perceptual": 0.0, "seconds": i} for i in (1, 2, 3)]
     write_metrics(tmp_path, rows, "gan")
     assert curves.draw_curves({"psnr": [], "gan": read_metrics(tmp_path / "gan")}, tmp_path / "curves.png")

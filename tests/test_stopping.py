@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a time limit: the step is finished, everything is saved, and the status is 0."""
+"""Ctrl-C, SIGTERM and a time limit finish the step, save everything, and exit with status 0."""
 
 import os
 import re
@@ -57,14 +57,14 @@ def test_a_signal_finishes_the_step_and_saves(signum, start, tmp_path):
     assert (run / "psnr" / "generator.keras").is_file()
     if signum != signal.SIGTERM:
         return
-    # As it says.
+    # The printed command resumes the run.
     resumed = start(run, *message[3].split()[4:], f"--set=psnr.steps={int(message[2]) + 1}", eagerly=True)
     assert resumed.wait() == 0, resumed.stderr.read_text()
     assert f"resuming phase psnr at step {message[2]}" in resumed.stdout.read_text()
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path):
-    """While native code computes, which no handler of Python's interrupts: here a product of matrices."""
+    """Native code computes at that moment (a product of matrices); Python's signal handlers do not interrupt it."""
     program = """
 import numpy as np
 from esrgan_tf.training.stopping import stop_requests
@@ -75,7 +75,7 @@ with stop_requests(None) as stop:
     while True:
         a @ a
 """
-    one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # which takes seconds
+    one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a single thread takes seconds
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=one_thread, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
@@ -91,7 +91,7 @@ with stop_requests(None) as stop:
 
 @pytest.mark.journey
 def test_a_signal_before_the_first_step_ends_it_well(start, tmp_path, tiny_config):
-    """And leaves whole images only: here while it makes them."""
+    """Leaves complete images only; here the signal comes while images are created."""
     cache = tmp_path / "cache"
     process = start(tmp_path / "run", "--set=data.source=synthetic", f"--set=data.cache_dir={cache}")
     wait_for(lambda: list(cache.rglob("*.u8")), process)
@@ -114,7 +114,7 @@ def test_a_time_limit_saves_and_stops(start, tmp_path):
 
 
 def test_a_signal_during_a_record_is_not_lost(tmp_path, monkeypatch, eagerly):
-    """A signal that comes while a step is being written stops the next one, and what is said to be saved is saved."""
+    """A signal during the record of a step stops the run after this record; the reported step is saved."""
     record = Monitor.record
 
     def record_and_signal(self, step, *arguments):

@@ -33,12 +33,12 @@ from esrgan_tf.models.rrdb.options import RRDB
 from tests import graph_facts
 from tests.conftest import REPOSITORY, needs_shared, randomise
 
-upscale = functools.partial(esrgan_tf.upscale, precision="float32")  # whatever the processor can
+upscale = functools.partial(esrgan_tf.upscale, precision="float32")  # on every processor
 PHOTO = skimage.data.astronaut()[60:263, 130:331]  # 203x201
 
 
 def whole(model, image):
-    """The network on all of the image at once, 8-bit."""
+    """The network's output for the whole image at once, 8-bit."""
     return quantise(np.asarray(model(image[np.newaxis].astype(np.float32) / 255))[0], np.uint8)
 
 
@@ -51,14 +51,14 @@ def psnr(a, b):
 
 
 def step(image, at, axis):
-    """The mean absolute step from pixel at - 1 to pixel at along an axis."""
+    """The mean absolute difference between pixels `at - 1` and `at` along an axis."""
     image = np.moveaxis(image.astype(np.float64), axis, 0)
     return np.abs(image[at] - image[at - 1]).mean()
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4])
 def compact(request):
-    """A network that sees five pixels far, and what it makes of all of `PHOTO`."""
+    """A network with a receptive field of five pixels, and its output for all of `PHOTO`."""
     model = randomise(compact_generator(request.param, filters=6, blocks=3))
     return model, whole(model, PHOTO)
 
@@ -71,7 +71,7 @@ def test_with_the_receptive_field_as_overlap_tiles_are_the_whole(compact, tile):
 
 @pytest.mark.parametrize(("scale", "unshuffle"), [(1, 4), (2, 2), (4, 2)])
 def test_packed_pixels_stay_together(scale, unshuffle):
-    """An error here would be of the whole range: other pixels packed, another image."""
+    """An error would have the size of the whole range, because other pixels are packed."""
     model = rrdb_generator(scale, filters=6, blocks=1, growth=4, unshuffle=unshuffle)
     overlap = 22 * unshuffle  # conv_first, 15 of the block, conv_body, and the last four at most
     photo = PHOTO[: 2 * overlap + 27, : 2 * overlap + 25]  # 2x2 tiles
@@ -80,14 +80,14 @@ def test_packed_pixels_stay_together(scale, unshuffle):
 
 @pytest.mark.parametrize("unshuffle", [4, 8])
 def test_rcan_packs_the_same_pixels_in_every_tile(unshuffle):
-    """Its attention is the same everywhere here, so that it sees no farther than its convolutions."""
+    """The attention is constant here, so the receptive field is that of the convolutions."""
     model = randomise(rcan_generator(1, filters=4, groups=1, blocks=1, reduction=2, unshuffle=unshuffle))
     for layer in model.layers:
         if layer.name.endswith("_excite"):
             layer.kernel.assign(0 * layer.kernel)
     overlap = 8 * unshuffle
     photo = PHOTO[: 2 * overlap + 55, : 2 * overlap + 51]
-    # A tile that is no multiple of what is packed.
+    # The tile is no multiple of the packing factor.
     assert differences(upscale(photo, model, tile=2 * overlap + 36, overlap=overlap), whole(model, photo)).max() <= 1
 
 
@@ -105,10 +105,10 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_receptive_field_is_what_a_changed_pixel_changes(name):
-    """One pixel of one aligned square of 4x4 after another is changed, so much that nothing is lost in rounding."""
+    """Changes one pixel of one aligned 4x4 square after another, by more than rounding removes."""
     model = NETWORKS[name]()
     initial, changed = model.get_weights(), 0
-    height = 240 if name in ("RRDB x1", "RRDB x2") else 80  # those pack pixels, and look farther
+    height = 240 if name in ("RRDB x1", "RRDB x2") else 80  # these pack pixels, and have a larger receptive field
     middle = height // 2
     for seed in range(3):
         model.set_weights(initial)
@@ -170,7 +170,7 @@ def test_an_unknown_network_has_cautious_facts():
 
 
 def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():
-    """This one moves the image: all it knows of a pixel is the one 42 rows and columns before."""
+    """The network shifts the image: each pixel depends only on the pixel 42 rows and columns before."""
     model = compact_generator(1, filters=3, blocks=40)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     for layer in model.layers:
@@ -201,9 +201,9 @@ def test_smaller_tiles_after_memory_ran_out_have_smaller_overlaps():
 
 @pytest.fixture(scope="module")
 def lively_rrdb():
-    """An RRDB network whose every pixel depends on far ones, as a trained one's, and what it makes of all of `PHOTO`.
+    """An RRDB network with the long dependencies of a trained network, and its output for all of `PHOTO`.
 
-    Its output fills the range.
+    The output fills the range.
     """
     keras.utils.set_random_seed(0)
     model, rng = rrdb_generator(filters=16, blocks=4, growth=8), np.random.default_rng(0)
@@ -229,7 +229,7 @@ def test_published_network_in_tiles():
     by_default = differences(upscale(photo, model, tile=152), expected)  # 2x2 tiles
     assert by_default.max() <= 1
     assert (by_default > 0).mean() < 1e-4
-    # And with less, as a quarter of a small tile, no seam can be seen.
+    # No seam is visible with less overlap, which is a quarter of a small tile.
     upscaler = Upscaler(model, 100)
     tiled = upscaler(photo)
     assert psnr(tiled, expected) >= 50
@@ -258,7 +258,7 @@ class Replaced:
 
 
 def assert_no_seams(upscaler, photo, tiled, expected):
-    """The mean step across each border of tiles is the whole image's there, to a twentieth of a grey level."""
+    """Compares the mean step across each tile border with the whole image, to a twentieth of a grey level."""
     scale = upscaler.scale
     repeated = lambda batch, _: batch.repeat(scale, axis=1).repeat(scale, axis=2)  # noqa: E731  (borders alone matter)
     upscaler._runner = Replaced(upscaler._runner, repeated)
@@ -271,7 +271,7 @@ def assert_no_seams(upscaler, photo, tiled, expected):
 
 
 def test_a_seam_would_be_seen(lively_rrdb):
-    """The measures of the tests above notice tiles without any overlap."""
+    """The measures of the tests above detect tiles without any overlap."""
     model, expected = lively_rrdb
     upscaler = Upscaler(model, 52, 0)
     tiled = upscaler(PHOTO)
@@ -314,7 +314,7 @@ def test_no_tile_is_larger_than_asked():
 def test_sixteen_bits_keep_their_depth():
     model = compact_generator(1, filters=4, blocks=0)
     for weight in model.weights:
-        weight.assign(np.zeros(weight.shape))  # what is left is the nearest neighbour: the image itself
+        weight.assign(np.zeros(weight.shape))  # the remaining network is the nearest neighbour: the image itself
     image = np.random.default_rng(0).integers(0, 65536, (60, 70, 3), dtype=np.uint16)
     result = upscale(image, model, tile=32, overlap=4)
     assert result.dtype == np.uint16
@@ -371,8 +371,8 @@ def test_impossible_images_are_refused(image, message):
         upscale(image, compact_generator(2, filters=4, blocks=1))
 
 
-# The network makes a large tensor and small again, without convolutions: the scratch memory of these, on a CPU, is
-# asked for by libraries that end the process when there is none, before anyone can halve anything.
+# The network creates a large tensor and downscales it again, without convolutions. On a CPU, libraries request the
+# scratch memory of convolutions, and end the process if none is left.
 EXHAUSTING = """
 import resource
 import keras
@@ -395,7 +395,7 @@ np.testing.assert_array_equal(result, pixels)
 
 @pytest.fixture(scope="module", autouse=True)
 def exhausting():
-    """Runs beside the other tests: TensorFlow waits ten seconds for memory before it believes that there is none."""
+    """Runs next to the other tests, because TensorFlow waits ten seconds for memory before it reports an error."""
     command = [sys.executable, "-c", EXHAUSTING]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     yield process
@@ -404,7 +404,7 @@ def exhausting():
 
 
 def test_exhausted_memory_halves_the_tile_and_goes_on(exhausting):
-    """Real exhaustion: the process may have less address space than its first tile takes."""
+    """Memory is exhausted in reality: the process gets less address space than its first tile needs."""
     _, err = exhausting.communicate(timeout=500)
     assert exhausting.returncode == 0, err
     assert "memory ran out; going on with one tile of 300 pixels at a time" in err
@@ -446,15 +446,15 @@ def test_memory_that_is_never_enough_is_said():
     ("build", "most"),
     [
         (lambda: rrdb_generator(4, filters=8, blocks=1, growth=4), 16 * 8),
-        (lambda: rrdb_generator(2, filters=8, blocks=1, growth=4), 4 * 8),  # of half the rows and columns, 4 times each
-        (lambda: srresnet_generator(4, filters=8, blocks=1), 4 * 4 * 8),  # before the second pixel shuffle, and behind
+        (lambda: rrdb_generator(2, filters=8, blocks=1, growth=4), 4 * 8),  # at half the rows and columns, 4 times each
+        (lambda: srresnet_generator(4, filters=8, blocks=1), 4 * 4 * 8),  # before the second pixel shuffle, and after
         (lambda: srresnet_generator(3, filters=8, blocks=1, batch_norm=False), 9 * 8),
-        (lambda: compact_generator(4, filters=8, blocks=1), 16 * 3),  # the pixel shuffle's result, without convolutions
+        (lambda: compact_generator(4, filters=8, blocks=1), 16 * 3),  # the pixel shuffle's result; no convolution
         (lambda: compact_resnet_generator(8, filters=8, blocks=1), 64 * 3),
     ],
 )
 def test_the_largest_activations_are_counted(build, most):
-    """By what a network of the real sizes computes, `[H, W, C]` of every tensor, on an image of 8x8 pixels."""
+    """Counts `[H, W, C]` of every tensor that a network of the real sizes computes for 8x8 pixels."""
     model = build()
     images = [
         tensor for operation in model.operations for tensor in listed_outputs(operation) if len(tensor.shape) == 4

@@ -1,4 +1,4 @@
-"""A step that is not finite changes nothing; gradients are clipped after they are reduced; float16 has its scale."""
+"""Steps that are not finite change nothing. Gradients are clipped after their sum; float16 has a loss scale."""
 
 import csv
 import dataclasses
@@ -19,7 +19,7 @@ from tests.small_training import CONFIG, Store, all_weights, assert_same, make_p
 
 
 class Planted(Patches):
-    """Batches by a list of steps; those that are None hold one NaN pixel."""
+    """Batches for a list of steps; None gives a batch with one NaN pixel."""
 
     def __init__(self, steps):
         super().__init__(Store(), scale=4, hr_patch=32, batch_size=4, seed=0)
@@ -33,7 +33,7 @@ class Planted(Patches):
 
 
 class Runs:
-    """Trainings of one phase from the same beginning, by one step, as compiling it takes longer than all of them."""
+    """Trains one phase several times from the same start with one step, because compiling takes longest."""
 
     def __init__(self, name):
         self._strategy = tf.distribute.MirroredStrategy(["CPU:0"])
@@ -43,7 +43,7 @@ class Runs:
         self._beginning = [(v, v.numpy()) for v in variables]
 
     def __call__(self, folder, steps, whole=CONFIG):
-        """Trains, or goes on in that folder; returns all that it changed but the average."""
+        """Trains or resumes in the folder; returns all changed variables except the EMA."""
         for variable, value in self._beginning:
             variable.assign(value)
         self._phase.config = dataclasses.replace(self._phase.config, steps=len(steps))
@@ -67,7 +67,7 @@ def run_psnr():
 
 @pytest.mark.parametrize("name", ["psnr", "gan"])
 def test_a_step_that_is_not_finite_changes_nothing(name, run_psnr, tmp_path, capsys):
-    """Weights, slots and batch statistics are those of a run that never saw the bad image."""
+    """Weights, slots and batch statistics equal those of a run without the bad image."""
     run = run_psnr if name == "psnr" else Runs(name)
     skipping = run(tmp_path / "skipping", [0, 1, None, 3])
     assert "not finite and skipped: step 3" in capsys.readouterr().err
@@ -89,7 +89,7 @@ def test_losses_are_means_of_the_steps_that_were_not_skipped(run_psnr, tmp_path)
 
 
 def test_ten_in_a_row_stop_the_run(run_psnr, tmp_path):
-    """Noticed at the next record; the steps until then are skipped too, although they would be finite."""
+    """The next record detects the problem; all steps until then are skipped, even finite steps."""
     steps = [0, 1, *[None] * 10, *range(2, 9)]
     with pytest.raises(Diverged) as error:
         run_psnr(tmp_path, steps, whole=with_runtime(log_every=18, checkpoint_every=2))
@@ -98,7 +98,7 @@ def test_ten_in_a_row_stop_the_run(run_psnr, tmp_path):
         "(now 0.01), or limit the gradients with psnr.clip_norm=1, and give the same command with that "
         "and --allow_changes; the newest checkpoint is ckpt-10"
     )
-    # What was saved on the way is what was there before.
+    # The checkpoints that were saved meanwhile contain the state before the bad steps.
     assert checkpoint_steps(tmp_path / "psnr" / "checkpoints") == [6, 8, 10]
     resumed = run_psnr(tmp_path, [*[0] * 10, 2, 3])
     assert_same(resumed, run_psnr(tmp_path / "whole", [0, 1, 2, 3]), rtol=0, atol=0)
@@ -110,7 +110,7 @@ def test_nine_in_a_row_do_not(run_psnr, tmp_path):
 
 
 def first_moment(phase):
-    """After one step a tenth of the gradient that Adam was given."""
+    """The gradient from Adam's first moment, which is a tenth of the gradient after one step."""
     optimizer = phase.step.trained["generator"][1]
     return np.concatenate([10 * v.numpy().ravel() for v in optimizer.variables if "momentum" in v.path])
 
@@ -123,7 +123,7 @@ def test_clipping_is_by_the_norm_of_all_gradients(tmp_path, eagerly):
     norm = np.linalg.norm(moments[None])
     with open(tmp_path / "0.001" / "psnr" / "metrics.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert float(row["generator_gradient_norm"]) == pytest.approx(norm, rel=1e-5)  # before it is clipped
+    assert float(row["generator_gradient_norm"]) == pytest.approx(norm, rel=1e-5)  # before clipping
     np.testing.assert_allclose(moments[1e-3], moments[None] * 1e-3 / norm, rtol=1e-4, atol=1e-12)
 
 
@@ -147,13 +147,13 @@ def test_float16_finds_its_loss_scale():
         if not skipped[-1]:
             break
         assert all((a == b).all() for a, b in zip(weights, phase.generator.get_weights(), strict=True))
-        counters["in_a_row"].assign(0)  # ten would stop it, which another test shows
+        counters["in_a_row"].assign(0)  # ten in a row would stop the run, which another test covers
     halvings = sum(skipped)
     assert 5 < halvings < 30
     assert float(counters["loss_scale"].numpy()) == 2.0 ** (36 - halvings)
-    # After 2,000 finite steps it is tried twice as large.
+    # After 2,000 finite steps, the scale is doubled.
     counters["finite_steps"].assign(1999)
-    counters["loss_scale"].assign(2.0**10)  # far from overflowing
+    counters["loss_scale"].assign(2.0**10)  # far from an overflow
     step(*batches[0], tf.constant(0.0))
     assert float(counters["loss_scale"].numpy()) == 2.0**11
     assert int(counters["finite_steps"].numpy()) == 0
@@ -173,7 +173,7 @@ def test_the_loss_scale_does_not_scale_the_update(eagerly):
 
 
 def test_exhausted_memory_names_what_to_lower(tmp_path):
-    """TensorFlow's own error, of a tensor that no machine holds."""
+    """Raises TensorFlow's error for a tensor that fits into no machine."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     phase = make_phase("psnr", strategy)
     ordinary = phase.step
@@ -183,7 +183,7 @@ def test_exhausted_memory_names_what_to_lower(tmp_path):
 
         def __call__(self, lr, hr, loss_scale):
             losses, gradients = ordinary(lr, hr, loss_scale)
-            size = tf.cast(2.0**44 * (1.0 + tf.reduce_min(lr)), tf.int64)  # not known before it runs
+            size = tf.cast(2.0**44 * (1.0 + tf.reduce_min(lr)), tf.int64)  # unknown before the run
             return {"pixel": losses["pixel"] + tf.reduce_sum(tf.random.uniform([size]))}, gradients
 
     phase.step = Huge()

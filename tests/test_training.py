@@ -1,4 +1,4 @@
-"""Steps, schedules, the moving average, checkpoints, resuming, replicas: compared with NumPy and with one another."""
+"""Steps, schedules, EMA, checkpoints, resuming, replicas: compared with NumPy and with one another."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def test_schedule(schedule):
 
 
 def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
-    """Two steps against Adam written out, with gradients by TensorFlow of a loss written out."""
+    """Two steps against an explicit Adam, with TensorFlow's gradients of an explicit loss."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     before = make_phase("psnr", strategy).generator
     phase = train("psnr", tmp_path, strategy, steps=2)
@@ -60,13 +60,13 @@ def test_psnr_step_is_adam_on_the_pixel_loss(tmp_path):
             weights.append(model.get_weights()[i] - 1e-2 * update)
         model.set_weights(weights)
     expected, found = (np.concatenate([w.ravel() for w in m.get_weights()]) for m in (model, phase.generator))
-    # Within 1 % of a step of 1e-2, but for the few whose gradient is almost 0, where Adam enlarges its rounding.
+    # The tolerance is 1 % of the learning rate, except where Adam amplifies the rounding of small gradients.
     assert np.isclose(found, expected, rtol=0, atol=1e-4).mean() > 0.99
     assert np.abs(found - expected).max() < 1e-2
 
 
 def test_adam_is_keras_own():
-    """Five steps with gradients at random, of very different sizes."""
+    """Five steps with random gradients of very different sizes."""
     ours, theirs = (compact_resnet_generator(4, filters=4, blocks=1) for _ in range(2))
     theirs.set_weights(ours.get_weights())
     config = PhaseConfig(learning_rate=1e-3, decay_steps=())
@@ -91,7 +91,7 @@ def test_adam_is_keras_own():
 
 
 def test_muon_makes_the_inner_kernels_updates_orthogonal():
-    """Three steps with gradients at random against the update written out; Adam's are tested above."""
+    """Three steps with random gradients against the explicit update; another test covers Adam's variables."""
     network = compact_resnet_generator(2, filters=6, blocks=1)
     muon = optimizer(PhaseConfig(learning_rate=1e-2), network, "muon")
     variables = network.trainable_variables
@@ -118,7 +118,7 @@ def test_muon_makes_the_inner_kernels_updates_orthogonal():
                 x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
             expected = 0.2 * np.sqrt(54) * x.T.reshape(variable.shape)
             np.testing.assert_allclose(update, expected, atol=2e-3)
-            # What that is for: all directions as long as one another, or nearly.
+            # The aim of Muon: all singular values are approximately equal.
             lengths = np.linalg.svd(update.reshape(-1, 6), compute_uv=False) / (0.2 * np.sqrt(54))
             assert lengths.min() > 0.5
             assert lengths.max() < 1.3
@@ -146,7 +146,7 @@ def test_moving_average_warms_up(tmp_path, monkeypatch):
 
 
 def test_the_checkerboard_term_is_weighed_and_reported():
-    """Twice the weight adds the same gradient once more; without one there is no column."""
+    """Twice the weight adds the same gradient once more; a weight of 0 has no column."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     lr, hr = (tf.constant(x / np.float32(255)) for x in Patches(Store(), 4, 32, 4, 0).batch(0))
     gradients = {}
@@ -163,7 +163,7 @@ def test_the_checkerboard_term_is_weighed_and_reported():
 
 
 def test_the_judges_see_real_and_fake_images_shifted_alike():
-    """By a discriminator that sees the first pixel alone, of images in which it tells where it came from."""
+    """The discriminator uses the first pixel only; the value of this pixel identifies its position in the image."""
     size, shift = 16, 7
     image = keras.Input((size, size, 3))
     corner = keras.layers.Cropping2D(((0, size - 1), (0, size - 1)))(image)
@@ -184,7 +184,7 @@ def test_the_judges_see_real_and_fake_images_shifted_alike():
         assert float(losses["logit_fake"]) == pytest.approx(fake[y, x], abs=1e-6)
         seen.append((-y % size, -x % size))
     assert {y for y, _ in seen} == {x for _, x in seen} == set(range(shift + 1))
-    assert len(set(seen)) > 30  # rows and columns are drawn by themselves
+    assert len(set(seen)) > 30  # rows and columns are drawn independently
     assert seen[80:] == seen[:20]  # a resumed run draws them again
 
 
@@ -201,7 +201,7 @@ def test_discriminator_learns_from_the_generator_before_its_update(tmp_path, eag
     expected = [v - 1e-3 * np.sign(g) for v, g in zip(discriminator.trainable_variables, gradients, strict=True)]
     phase = train("gan", tmp_path, strategy, steps=1)
     after = phase.step.discriminator.trainable_variables
-    clear = [np.abs(g) > 1e-5 for g in gradients]  # where rounding cannot turn the sign
+    clear = [np.abs(g) > 1e-5 for g in gradients]  # rounding cannot change the sign
     assert sum(c.sum() for c in clear) > 1000
     for a, b, where in zip(after, expected, clear, strict=True):
         np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
@@ -225,14 +225,14 @@ def test_generator_follows_the_weighted_sum_of_its_losses(tmp_path, eagerly):
     gradients = tape.gradient(loss, generator.trainable_variables)
     expected = [v - 1e-3 * np.sign(g) for v, g in zip(generator.trainable_variables, gradients, strict=True)]
     after = train("gan", tmp_path, strategy, steps=1, **weights).generator.trainable_variables
-    clear = [np.abs(g) > 1e-5 for g in gradients]  # where rounding cannot turn the sign
+    clear = [np.abs(g) > 1e-5 for g in gradients]  # rounding cannot change the sign
     assert sum(c.sum() for c in clear) > 1000
     for a, b, where in zip(after, expected, clear, strict=True):
         np.testing.assert_allclose(np.asarray(a)[where], np.asarray(b)[where], atol=2e-5)
 
 
 def test_perceptual_term_is_weighed_and_reported(tmp_path, eagerly):
-    """With a feature extractor of one known convolution in VGG19's place."""
+    """A feature extractor with one known convolution replaces VGG19."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         image = keras.Input((None, None, 3))
@@ -270,7 +270,7 @@ def test_mixed_precision_trains_and_saves_float32(tmp_path, precision, name, eag
 
 
 def test_xla_computes_the_same_step(tmp_path, request):
-    """As TensorFlow's operations one by one: the larger of both, with a generator that is compiled sooner."""
+    """Compares with TensorFlow's separate operations, in the phase with the larger step and with a small generator."""
     config = {"generators": lambda: compact_generator(4, 4, 1), "steps": 1}
     compiled = train("gan", tmp_path / "on", whole=with_runtime(jit_compile="on"), **config).generator
     request.getfixturevalue("eagerly")
@@ -345,7 +345,7 @@ def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, sec
     monkeypatch.setattr(sys, "stderr", said)
     monitor = Monitor(tmp_path / "psnr", ("pixel",), 3, 1_000_000, without_gpu)
     for step in range(4, 20):
-        now[0] += 500.0 if step == 4 else seconds  # the first one compiles, which says nothing of the others
+        now[0] += 500.0 if step == 4 else seconds  # the first step compiles, so its time is not representative
         monitor.advance(step)
         assert ("without a GPU" in said.getvalue()) == (bool(reported) and step >= 9)
     monitor.close()
@@ -353,7 +353,7 @@ def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, sec
 
 
 def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd, eagerly):
-    monkeypatch.setattr("esrgan_tf.training.monitor._DAY", 1e-6)  # nothing is that short
+    monkeypatch.setattr("esrgan_tf.training.monitor._DAY", 1e-6)  # no run is shorter
     train("psnr", tmp_path, steps=8)
     assert re.findall(r"without a GPU the \d steps left", capfd.readouterr().err) == ["without a GPU the 2 steps left"]
 

@@ -1,4 +1,4 @@
-"""Metadata at uncommon places in files, and faults that only some programs make: kept, adjusted, or named in a line."""
+"""Metadata at uncommon places in files, and faults of single programs: kept, adjusted, or named in a line."""
 
 import hashlib
 import io
@@ -32,11 +32,11 @@ from tests.test_metadata import (
 IPTC = b"\x1c\x02\x05\0\x05title"
 MP4 = struct.pack(">I4s4sI", 24, b"ftyp", b"mp42", 0) + b"isommp42" + bytes(500)
 REST = "the bytes after its end were left out: their meaning is unknown"
-TURNED = np.rot90(PHOTO, -1).repeat(2, axis=0).repeat(2, axis=1)  # by orientation 6, at twice the size
+TURNED = np.rot90(PHOTO, -1).repeat(2, axis=0).repeat(2, axis=1)  # orientation 6 at twice the size
 
 
 def is_upright(path):
-    """Whether a result shows what orientation 6 asks for, and asks for nothing more."""
+    """Whether a result shows the image of orientation 6 and has no orientation that turns it again."""
     with Image.open(path) as image:
         return (
             image.size == (96, 128)
@@ -49,7 +49,7 @@ def is_upright(path):
 
 
 def directory(order, *entries, following=0):
-    """EXIF of one directory: `(tag, type, count, value of 4 bytes)` of each entry."""
+    """EXIF with one directory: `(tag, type, count, value of 4 bytes)` of each entry."""
     data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries))
     data += b"".join(struct.pack(f"{order}HHI", *entry[:3]) + entry[3] for entry in entries)
     return data + struct.pack(f"{order}I", following)
@@ -77,7 +77,7 @@ def tiff(*pages):
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("pointer", [0x8769, 0x8825])
 def test_a_pointer_back_to_the_same_directory(pointer, order, kind, tmp_path):
-    """The picture would be turned twice if the directory was written back as two."""
+    """Writing the directory back as two directories would turn the picture twice."""
     sizes = [(0xA002, 4, 1, number(order, 64)), (0xA003, 4, 1, number(order, 48))]
     orientation = struct.pack(f"{order}HH", 6, 0)
     exif = directory(order, (274, 3, 1, orientation), (pointer, 4, 1, number(order, 8)), *sizes)
@@ -129,7 +129,7 @@ def test_a_mask_is_named_and_a_thumbnail_is_not(tmp_path):
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("order", "<>")
 def test_iptc_as_numbers_of_32_bits(order, turned, tmp_path):
-    """Photoshop leaves the bytes in their order; programs that use libtiff turn them."""
+    """Photoshop keeps the bytes in their order; programs with libtiff reverse them."""
     data = IPTC + bytes(-len(IPTC) % 4)
     numbers = np.frombuffer(data, ("<" if turned else order) + "u4").tolist()
     stream = io.BytesIO()
@@ -167,7 +167,7 @@ def scans(data):
 
 
 def samsung(*parts):
-    """A trailer as Samsung's cameras write it: `(name, data)` of each part, and a list of them."""
+    """A trailer like those of Samsung's cameras: `(name, data)` of each part, and a list of the parts."""
     blobs = [struct.pack("<HHI", 0, 0x0A30, len(name)) + name + data for name, data in parts]
     table = b"".join(
         struct.pack("<HHII", 0, 0x0A30, sum(map(len, blobs[i:])), len(blob)) for i, blob in enumerate(blobs)
@@ -229,7 +229,7 @@ def test_a_listed_preview_is_not_named_twice(tmp_path):
 PART_OF_XMP = xmp('dc:title="long"')
 GUID = hashlib.md5(PART_OF_XMP).hexdigest().upper()
 SECOND_PART = "the second part of its XMP was left out: it is damaged"
-PARTS_OF_XMP = {  # the name that the first part gives, or None; the name of the second part; the line
+PARTS_OF_XMP = {  # the name in the first part or None, the name of the second part, the line
     "another name": ("0" * 32, GUID, SECOND_PART),
     "a name in small letters": (GUID.lower(), GUID, None),
     "a part in small letters": (GUID, GUID.lower(), None),
@@ -413,7 +413,7 @@ def test_a_resolution_of_a_bmp_that_cannot_be(density, capfd):
     content = saved("BMP")
     content = content[:38] + struct.pack("<II", density, density) + content[46:]
     assert read_picture(content).resolution is None
-    assert capfd.readouterr().err == ""  # from libvips
+    assert capfd.readouterr().err == ""  # no line from libvips
 
 
 @pytest.mark.parametrize(("magic", "most", "pixels"), [

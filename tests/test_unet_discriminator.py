@@ -7,19 +7,19 @@ from esrgan_tf.models import unet_sn_discriminator
 from esrgan_tf.models.pixels import upscale_bilinearly
 from tests.conftest import random_image, randomise
 
-# What it computes, and its gradients, are compared with PyTorch's network in test_interop.
+# test_interop compares its output and its gradients with PyTorch's network.
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """Random weights with the singular vectors that belong to them; tests must not change it."""
+    """Random weights with singular vectors that match; tests must not change it."""
     model = randomise(unet_sn_discriminator(4))
     iterate(model, 30)
     return model
 
 
 def iterate(model, times):
-    """One power iteration after another, as in training."""
+    """Runs one power iteration after another, like training."""
     step = tf.function(lambda image: model(image, training=True))
     for _ in range(times):
         step(random_image(8, 8))
@@ -48,7 +48,7 @@ def test_kernels_are_divided_by_their_largest_singular_value():
     before = {v.path: v.numpy() for v in model.trainable_variables}
     iterate(model, 100)
     for v in model.trainable_variables:
-        np.testing.assert_array_equal(v, before[v.path])  # the kernel itself stays, unlike with Keras' own layer
+        np.testing.assert_array_equal(v, before[v.path])  # the kernel does not change, unlike in Keras' layer
     for i in range(1, 9):
         layer = model.get_layer(f"conv{i}_sn")
         kernel = layer.kernel.numpy()

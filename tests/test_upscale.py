@@ -1,6 +1,6 @@
-"""`esrgan-tf upscale` on images as people have them.
+"""`esrgan-tf upscale` on images of users.
 
-The network enlarges by nearest neighbour, twice. So every pixel of every result is known.
+The network upscales by nearest neighbour, ×2. So every pixel of every result is known.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ DEEP = RNG.integers(0, 65536, (30, 40, 3), dtype=np.uint16)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 TEN_BITS = np.linspace(0, 1023, 3600).round().astype(np.uint16).reshape(30, 40, 3)
 PALETTE = Image.fromarray(PHOTO).quantize(16)
-# A red disc on nothing. What lies under the transparency is black, as programs leave it.
+# A red disc on nothing. The colour under the transparency is black, like in files of most programs.
 DISC = np.zeros((30, 40, 4), np.uint8)
 VISIBLE = np.hypot(*(np.mgrid[:30, :40] - np.array([[[15]], [[20]]]))) < 10
 DISC[VISIBLE] = (255, 0, 0, 255)
@@ -47,7 +47,7 @@ DISC[VISIBLE] = (255, 0, 0, 255)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder of networks: the nearest neighbour, alone and as base of a compact one, and one that changes all."""
+    """A folder of networks: the nearest neighbour, alone and as base of a compact network, and one with new colours."""
     folder = tmp_path_factory.mktemp("models")
     image = keras.Input((None, None, 3))
     keras.Model(image, keras.layers.UpSampling2D(2)(image)).save(folder / "nearest.keras")
@@ -85,13 +85,13 @@ def deep(pixels, path):
 
 def with_exif(path):
     exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "a camera"  # orientation: turn right; maker
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # turn clockwise; the camera's maker
     exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
     Image.fromarray(PHOTO).save(path, exif=exif, icc_profile=PROFILE, quality=95)
 
 
 def bomb(path):
-    """A PNG of a hundred bytes that claims ten billion pixels."""
+    """A PNG of a hundred bytes with a header for ten billion pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -110,7 +110,7 @@ def cut_short(suffix, share=0.6):
 
 
 def tiff(share=1.0, pixels=PHOTO, **options):
-    """A TIFF whose directory stands at its front, whole or cut short."""
+    """A TIFF with its directory at its start, complete or truncated."""
 
     def make(path):
         tifffile.imwrite(path, pixels, photometric="rgb", metadata=None, **options)
@@ -120,7 +120,7 @@ def tiff(share=1.0, pixels=PHOTO, **options):
 
 
 def short_strip(compression, rows_per_strip):
-    """A TIFF of 26 rows that claims 30: all there but what the last strip lacks."""
+    """A TIFF of 26 rows with a header for 30; only the end of the last strip is missing."""
 
     def make(path):
         Image.fromarray(PHOTO[:26]).save(path, compression=compression, tiffinfo={278: rows_per_strip})
@@ -137,7 +137,7 @@ def short_strip(compression, rows_per_strip):
 
 
 def with_bytes_between(path):
-    """A JPEG with bytes between two markers, which no program minds."""
+    """A JPEG with bytes between two markers, which every program accepts."""
     Image.fromarray(PHOTO).save(path, quality=95)
     before, scan, after = path.read_bytes().partition(b"\xff\xda")
     path.write_bytes(before + b"\0\0\x12" + scan + after)
@@ -156,7 +156,7 @@ def heic(pixels=PHOTO, pages=1, share=1.0, **options):
 
 
 def ten_bits(path):
-    """Every level of ten bits, from black to white, losslessly."""
+    """Every level of ten bits from black to white, lossless."""
     pixels = TEN_BITS << 6
     if path.suffix == ".heic":
         pillow_heif.encode("RGB;16", (40, 30), pixels.tobytes(), path, quality=-1, chroma="444", matrix_coefficients=0)
@@ -166,7 +166,7 @@ def ten_bits(path):
 
 
 def bitmap_with_alpha(path):
-    """The disc in a BMP of the fourth version, whose masks name a fourth channel."""
+    """The disc in a BMP of the fourth version, with masks for four channels."""
     data = DISC[::-1, :, [2, 1, 0, 3]].tobytes()
     header = struct.pack("<IiiHHIIiiII", 108, 40, 30, 1, 32, 3, len(data), 0, 0, 0, 0)
     header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
@@ -182,12 +182,12 @@ def cut(make, share=0.6):
 
 
 def read(path):
-    """Pixels as they are in the file, and Pillow's mode."""
+    """The pixels in the file, and Pillow's mode."""
     with Image.open(path) as image:
         return np.asarray(image), image.mode
 
 
-# name: (file name, how it is made, mode of the result, pixels of the result or None where the format loses some)
+# name: (file name, function, mode of the result, pixels of the result or None for lossy formats)
 RESULTS = {
     "RGB": ("a.png", saved(PHOTO), "RGB", PHOTO),
     "JPEG": ("a.jpg", saved(PHOTO, quality=95), "RGB", None),
@@ -223,7 +223,7 @@ RESULTS = {
     "no ending but its own": (".jpg.png", saved(PHOTO), "RGB", PHOTO),
 }
 
-# The same for formats that are not written: the results are PNG.
+# The same for formats without a writer: the results are PNG.
 OTHERS = {
     "BMP": ("a.bmp", saved(PHOTO), "RGB", PHOTO),
     "BMP with alpha": ("a.bmp", bitmap_with_alpha, "RGBA", None),
@@ -240,7 +240,7 @@ OTHERS = {
     "gray HEIC": ("a.heic", heic(np.asarray(Image.fromarray(PHOTO).convert("L"))), "L", None),
 }
 
-# Which libvips would render, with what it links to.
+# libvips would render this file, including its link.
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file:///etc/hostname"/></svg>'
 
 REFUSALS = {
@@ -349,7 +349,7 @@ def test_result(case, upscale, tmp_path):
     if pixels is not None:
         np.testing.assert_array_equal(result, doubled(pixels))
     elif "16-bit" not in case:
-        # Lossy, or with alpha: as near as the format, and bicubic alpha, come.
+        # Lossy or with alpha: within the tolerance of the format and of bicubic alpha.
         original = np.asarray(Image.open(tmp_path / "in" / name).convert(mode)).astype(float)
         assert np.abs(result - doubled(original)).mean() < (12 if "CMYK" in case else 6)
 
@@ -408,7 +408,7 @@ def test_resolution_of_a_bmp(upscale, tmp_path):
 
 
 def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_path, warm):
-    """Without pillow-heif, as most people have it."""
+    """Reads without pillow-heif, which most users do not have."""
     for name in ("in", "only"):
         (tmp_path / name).mkdir()
         for i in range(7):
@@ -443,7 +443,7 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_p
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
 def test_gray_stored_as_rgb_gets_no_tint(kind, upscale, tmp_path):
-    """By a network that changes colours; as RGB, as it was stored, with its profile."""
+    """Uses a network that changes colours; the result is RGB like the stored image, with its profile."""
     Image.fromarray(np.dstack([PHOTO[..., 1]] * 3)).save(tmp_path / f"a.{kind}", icc_profile=PROFILE)
     status, _, err = upscale(tmp_path / f"a.{kind}", "--output", tmp_path / f"b.{kind}", model="other")
     assert status == 0, err
@@ -495,7 +495,7 @@ def test_sixteen_bits_stay_sixteen(bands, suffix, upscale, tmp_path):
 
 
 def test_transparency_has_no_fringe(upscale, tmp_path):
-    """Black lies under the transparency; no visible pixel of the result may have any of it."""
+    """The colour under the transparency is black; no visible pixel of the result may contain black."""
     Image.fromarray(DISC).save(tmp_path / "a.png")
     for flags in ((), ("--alpha_upscaler", "model"), ("--outscale", "3"), ("--ensemble",)):
         status, _, err = upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--overwrite", *flags)
@@ -510,7 +510,7 @@ def test_transparency_has_no_fringe(upscale, tmp_path):
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_visible_colours_stay_where_they_are(bands, depth, upscale, tmp_path):
-    """A cut-out of noise: every visible pixel keeps its colour, and what lies under transparency takes visible ones."""
+    """In a cut-out of noise every visible pixel keeps its colour, and transparent pixels take visible colours."""
     noise = (DEEP if depth == 16 else (DEEP // 257).astype(np.uint8))[..., :bands]
     opaque = np.iinfo(noise.dtype).max
     pixels = np.dstack([np.where(VISIBLE[..., None], noise, 0), VISIBLE.astype(noise.dtype) * opaque])
@@ -521,11 +521,11 @@ def test_visible_colours_stay_where_they_are(bands, depth, upscale, tmp_path):
     np.testing.assert_array_equal(result[..., -1], doubled(pixels[..., -1]))
     np.testing.assert_array_equal(result[doubled(VISIBLE)][:, :-1], doubled(noise)[doubled(VISIBLE)])
     hidden = result[~doubled(VISIBLE)][:, :-1]
-    assert hidden.min() >= noise[VISIBLE].min()  # no black from below
+    assert hidden.min() >= noise[VISIBLE].min()  # no black from the transparency
 
 
 def test_a_large_cut_out_takes_no_time_to_fill():
-    """Filling works at every scale at once: no loop over distances."""
+    """Filling works at every scale at once, without a loop over distances."""
     colour, alpha = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000, 1), np.uint8)
     colour[700:760, 900:960], alpha[700:760, 900:960] = (10, 200, 30), 255
     filled = reading.without_hidden_colours(colour, alpha)
@@ -540,7 +540,7 @@ def test_transparency_is_bicubic_or_the_models(upscale, tmp_path):
         alphas[kind] = read(tmp_path / f"{kind}.png")[0][..., 3]
     np.testing.assert_array_equal(alphas["model"], doubled(DISC[..., 3]))
     expected = Image.fromarray(DISC[..., 3].astype(np.float32)).resize((80, 60), Image.Resampling.BICUBIC)
-    inside = np.s_[4:-4, 4:-4]  # at the edge Pillow weighs what is there, libvips repeats it
+    inside = np.s_[4:-4, 4:-4]  # at the edge Pillow weighs existing pixels, libvips repeats them
     assert np.abs(alphas["bicubic"].astype(float) - np.clip(expected, 0, 255))[inside].max() <= 1
 
 
@@ -589,7 +589,7 @@ def exif_of(**tags):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Photos of every kind whose names say what they know about their resolution."""
+    """Photos of every format, with their resolution in their names."""
     folder, photo = tmp_path_factory.mktemp("measured"), Image.fromarray(PHOTO)
     inches = exif_of(_282=200.0, _283=200.0, _296=2)
     for kind in ("png", "jpg", "webp", "tif"):
@@ -599,7 +599,7 @@ def measured(tmp_path_factory):
             photo.save(folder / f"{kind}-exif-200.{kind}", exif=inches)
         if kind != "webp":
             photo.save(folder / f"{kind}-300.{kind}", dpi=(300, 300))
-    photo.save(folder / "png-72.png", dpi=(72, 72))  # what libvips takes when there is none
+    photo.save(folder / "png-72.png", dpi=(72, 72))  # libvips' default resolution
     photo.save(folder / "tif-25.4.tif", dpi=(25.4, 25.4))
     return folder
 
@@ -618,7 +618,7 @@ def test_a_result_has_a_resolution_only_if_its_input_has(kind, measured, upscale
             exif, info = image.getexif(), image.info
             if dpi == "nothing":
                 assert not {282, 283, 296} & set(exif), path
-                # Where a TIFF has no tags, Pillow says 1; where the EXIF of a JPEG has none, 72.
+                # Without a resolution, Pillow returns 1 for a TIFF, and 72 for the EXIF of a JPEG.
                 assert "dpi" not in info or kind == "tif" or (kind, about) == ("jpg", "exif"), path
             elif kind in ("png", "tif"):
                 assert info["dpi"] == pytest.approx((float(dpi), float(dpi)), abs=0.02)
@@ -631,7 +631,7 @@ def test_a_result_has_a_resolution_only_if_its_input_has(kind, measured, upscale
 
 
 def test_a_resolution_turns_with_its_image(upscale, tmp_path):
-    exif = exif_of(_274=6)  # to be turned right
+    exif = exif_of(_274=6)  # turn clockwise
     Image.fromarray(PHOTO).save(tmp_path / "a.png", dpi=(100, 200), exif=exif)
     assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png")[0] == 0
     with Image.open(tmp_path / "b.png") as image:
@@ -640,7 +640,7 @@ def test_a_resolution_turns_with_its_image(upscale, tmp_path):
 
 @pytest.mark.parametrize("outscale", ["0.5", "1", "1.7", "3"])
 def test_outscale(outscale, upscale, tmp_path):
-    """Any factor; the photo stays where it is."""
+    """Scales by any factor, and keeps the position of the photo."""
     photo = skimage.data.astronaut()[:200, :240]
     Image.fromarray(photo).save(tmp_path / "a.png")
     assert upscale(tmp_path / "a.png", "--output", tmp_path / "b.png", "--outscale", outscale)[0] == 0
@@ -653,7 +653,7 @@ def test_outscale(outscale, upscale, tmp_path):
 
 
 def test_outscale_is_quantised_last(upscale, models, tmp_path):
-    """Reducing to the original's size averages values that eight bits would have rounded or clipped first."""
+    """Downscaling averages values before eight bits round or clip them."""
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     assert (
         upscale(
@@ -703,7 +703,7 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
     assert out.endswith(", 1 failed\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.jpg"}
 
-    # The same again goes on where it stopped, and looks below.
+    # The same command resumes, now with subfolders.
     status, out, _ = upscale(folder, "--output", tmp_path / "out", "--recursive", "--skip_existing", "--suffix=")
     assert status == 1
     assert "\n1 enlarged in " in out
@@ -736,7 +736,7 @@ def test_results_inside_the_input_folder_are_no_inputs(upscale, tmp_path):
 
 
 def test_a_profile_that_does_not_fit_is_left_out_and_said(upscale, tmp_path):
-    """Gray with a profile for RGB."""
+    """A gray image with a profile for RGB."""
     Image.fromarray(PHOTO[..., 0]).save(tmp_path / "a.jpg", icc_profile=PROFILE)
     status, _, err = upscale(tmp_path / "a.jpg", "--output", tmp_path / "b.jpg")
     assert status == 0
@@ -803,7 +803,7 @@ def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
     status, out, err = upscale(tmp_path / "a.png")
     assert (status, out) == (2, "")
     assert err == f"esrgan-tf: there is already {tmp_path / 'a_x2.png'}; give --overwrite or --skip_existing\n"
-    status, _, err = upscale(tmp_path / "a.png", tmp_path / "a_x2.png")  # as *.png names both, the second time
+    status, _, err = upscale(tmp_path / "a.png", tmp_path / "a_x2.png")  # the second time, *.png matches both files
     assert (status, f"{tmp_path / 'a_x2.png'} is an input" in err) == (2, True)
     assert (tmp_path / "a_x2.png").read_text() == "before"
     for place, message in (("-", "standard input (-) has no place beside it"), ("/", "/ has no place beside it")):
@@ -925,7 +925,7 @@ def test_a_read_only_folder(models, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o555)
 
-    def obey_permissions():  # the superuser does not, unless it gives that right up: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+    def obey_permissions():  # root loses the right to ignore permissions: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
     result = run(models, tmp_path / "a.png", "--output", tmp_path / "out", preexec_fn=obey_permissions)
@@ -938,7 +938,7 @@ def test_a_read_only_folder(models, tmp_path):
 
 @contextlib.contextmanager
 def files_up_to(size):
-    """As on a disk that is full then."""
+    """Limits the file size, so that the disk is full at this size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -948,11 +948,11 @@ def files_up_to(size):
 
 
 def test_a_full_disk(upscale, tmp_path):
-    """Whether it is too small for what the network makes, or only for the larger result, as which noise is encoded."""
+    """The disk is too small for the network's output, or only for the larger encoded result."""
     noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     source, target = tmp_path / "a.png", tmp_path / "out" / "a.png"
     Image.fromarray(noise).save(source)
-    unpacked = 4 * 4 * noise.size  # of twice the rows and columns, in float32
+    unpacked = 4 * 4 * noise.size  # twice the rows and columns, in float32
     for size, words in ((unpacked // 2, "File too large\n"), (unpacked + 2**16, f"{target}: libvips says: ")):
         with files_up_to(size):
             status, _, err = upscale(source, "--outscale", "8", "--output", target)
@@ -964,7 +964,7 @@ def test_a_full_disk(upscale, tmp_path):
 
 
 def test_a_full_standard_output(models, tmp_path):
-    """The device that is always full."""
+    """A device that is always full."""
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-c", "from esrgan_tf.cli.main import entry_point; entry_point()", "upscale"]
@@ -976,7 +976,7 @@ def test_a_full_standard_output(models, tmp_path):
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_leaves_nothing(stop, models, tmp_path, warm):
-    """Stopped while it paints, which the process' open files tell."""
+    """Stops the process during writing, which its open files indicate."""
     Image.fromarray(np.tile(skimage.data.astronaut(), (8, 8, 1))).save(tmp_path / "a.png")
     out = tmp_path / "out"
     argv = ("upscale", tmp_path / "a.png", "--output", out, "--model", models / "nearest.keras")
@@ -993,7 +993,7 @@ def test_a_stopped_run_leaves_nothing(stop, models, tmp_path, warm):
 
 
 def test_without_a_terminal_lines_tell_how_far_it_is(upscale, tmp_path, monkeypatch):
-    """Here after every tile and image, not only every ten seconds."""
+    """Prints after every tile and image, not only every ten seconds."""
     monkeypatch.setattr(progress, "EVERY", 0)
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png", "c.png"):
@@ -1003,7 +1003,7 @@ def test_without_a_terminal_lines_tell_how_far_it_is(upscale, tmp_path, monkeypa
     status, _, err = upscale(tmp_path / "in", *flags)
     lines = err.splitlines()
     assert status == 1
-    # 2x2 tiles of 60 and 40 pixels; of the last one and the last image nothing is left to say.
+    # 2x2 tiles of 60 and 40 pixels; the last tile and the last image print no remaining time.
     shares = [int(found[1]) for line in lines if (found := re.search(r"a\.png \(1 of 3\): (\d+)%, \d+ s left$", line))]
     assert len(shares) == 3
     assert shares == sorted(shares)

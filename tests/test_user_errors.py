@@ -1,6 +1,6 @@
-"""What can happen to a run from outside: the message, the exit status, and the state that is left behind.
+"""External faults during a run: the message, the exit status, and the remaining files.
 
-Real processes and real faults; what needs no process stands in test_checkpoints.py (a table of damaged files),
+The processes and the faults are real. Tests without a process are in test_checkpoints.py (a table of damaged files),
 test_train_step.py (a NaN pixel, exhausted memory) and test_cli.py (mistakes before the start).
 """
 
@@ -26,7 +26,7 @@ LONG = (*OFTEN, "--set=psnr.steps=100000")
 
 @pytest.fixture
 def run(first_phase, tmp_path):
-    """A copy of a run whose phase psnr has checkpoints 2, 4 and 6 and is complete."""
+    """A copy of a complete run of phase psnr with its checkpoints."""
     shutil.copytree(first_phase, tmp_path / "run")
     return tmp_path / "run"
 
@@ -49,7 +49,7 @@ def damage(run, *what):
 
 
 BEFORE_THE_START = {
-    # name: (what is done to the run, flags, exit status, message, checkpoints afterwards)
+    # name: (damage to the run, flags, exit status, message, checkpoints afterwards)
     "torn checkpoint": (
         [(6, DATA, cut)], ("--set=psnr.steps=8",), 0,
         r"ckpt-6 is damaged and passed over: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
@@ -83,7 +83,7 @@ def test_a_fault_before_the_start(fault, run, warm):
     damages, flags, status, message, left = BEFORE_THE_START[fault]
     assert steps(run) == [2, 4, 6]
     damage(run, *damages)
-    # A cluster of one machine is a machine.
+    # A cluster of one machine equals a machine.
     cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
     result = warm.run(*train(run, *flags), env={"TF_CONFIG": json.dumps(cluster)}, eagerly=True)
     assert result.returncode == status, result.stderr
@@ -93,7 +93,7 @@ def test_a_fault_before_the_start(fault, run, warm):
     assert steps(run) == left
 
 
-# Puts away CAP_DAC_OVERRIDE, for which no folder is read-only, and becomes the program that is named behind it.
+# Drops CAP_DAC_OVERRIDE, which ignores read-only folders, and becomes the named program.
 WITHOUT_PRIVILEGE = """\
 import ctypes, runpy, sys
 header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
@@ -121,11 +121,11 @@ def test_a_read_only_folder(run, tmp_path, warm):
 
 
 def disks():
-    """Whether this process may have a small disk of its own."""
+    """Whether this process may mount a private small disk."""
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
-# Trains in one process on a small disk that nobody else sees, then four steps more in another, once that is large.
+# Trains in one process on a small private disk, then four steps more in another process on a larger disk.
 ON_A_FULL_DISK = """\
 import ctypes, os, runpy, subprocess, sys
 disk, *sys.argv = sys.argv[1:]
@@ -147,7 +147,7 @@ for size in ("700k", "100m"):
 
 
 def test_a_full_disk(tmp_path, tiny_config, warm):
-    """A disk of 700 kB; enlarged, the same command goes on from the newest checkpoint that was written whole."""
+    """A disk of 700 kB. After an increase, the same command resumes from the newest complete checkpoint."""
     if not disks():
         pytest.skip("needs the right to mount a small disk")
     (tmp_path / "disk").mkdir()
@@ -232,14 +232,14 @@ def test_a_second_training_in_the_same_folder(tmp_path, tiny_config, warm):
     assert process.poll() is None
     process.kill()
     process.wait()
-    # Nothing of a killed process stands in the way.
+    # Leftovers of a killed process do not disturb the next run.
     done = steps(tmp_path / "run")[-1]
     third = warm.run(*train(tmp_path / "run", *OFTEN, f"--set=psnr.steps={done + 4}"), eagerly=True)
     assert third.returncode == 0, third.stderr
 
 
 def on_two_machines(warm, *commands):
-    """A command on each of two machines: two processes that find one another on the loopback."""
+    """A command on each of two machines: two processes that connect over the loopback interface."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
     return [
@@ -269,7 +269,7 @@ def test_a_machine_that_dies_ends_the_others(victim, tmp_path, tiny_config, warm
 
 
 def goes_on_on_two_machines_and_stops_well(run, newest, warm):
-    """A signal to one stops both at the same step, and the chief alone writes."""
+    """A signal to one machine stops both at the same step, and only the chief writes."""
     both = on_two_machines(warm, train(run, *LONG), train(run, *LONG))
     wait_for_step(run, newest + 3, both)
     both[1].send_signal(signal.SIGTERM)

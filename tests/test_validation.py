@@ -11,7 +11,7 @@ FLAT = np.full((64, 64, 3), 90, np.uint8)
 
 
 class Store:
-    """High-resolution images, and low resolution made of them."""
+    """HR images, and LR images made from them."""
 
     def __init__(self, *images):
         self._images = images

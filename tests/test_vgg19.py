@@ -15,7 +15,7 @@ from tests.conftest import needs_shared, run_process
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory):
-    """Keras' own network with random weights, saved as Keras saves the official file."""
+    """Keras' network with random weights, saved in the form of the official file."""
     keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("vgg") / "vgg19.weights.h5"
     keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
@@ -82,7 +82,7 @@ def test_only_what_is_needed_is_computed_and_nothing_trains(weights_file):
 
 @pytest.mark.shared
 def test_published_magnitude_of_conv5_4():
-    """The published loss weights expect about 1.2 to 1.8 between a photo and its bicubic version, after / 12.75."""
+    """The published loss weights assume a mean of 1.2 to 1.8 between a photo and its bicubic version, after / 12.75."""
     path = needs_shared("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5")
     from esrgan_tf.imaging.resampling import bicubic
 
@@ -119,7 +119,7 @@ def test_weights_that_cannot_be_had_are_an_error(tmp_path):
 
 def test_a_failed_download_says_how_to_get_the_weights(tmp_path):
     program = "from esrgan_tf.models import vgg19_features; vgg19_features()"
-    # Nothing kept from an earlier download, and a network that refuses.
+    # Nothing remains from an earlier download, and the network refuses connections.
     environment = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     result = run_process(sys.executable, "-c", program, env=environment)
     assert result.returncode != 0

@@ -14,7 +14,7 @@ def test_parameters_are_the_published_ones():
 def test_output_is_the_numpy_reference():
     model = vgg_discriminator(image_size=64, filters=4)
     rng = np.random.default_rng(0)
-    # Statistics and affine parameters away from 0 and 1, so that each must be in its place.
+    # Statistics and affine parameters differ from 0 and 1, so that each must be in its place.
     model.set_weights([w + rng.uniform(0.01, 0.2, w.shape) for w in model.get_weights()])
     weights = {v.path: v.numpy().astype(np.float64) for v in model.weights}
     image = rng.random((2, 64, 64, 3))
@@ -29,7 +29,7 @@ def test_output_is_the_numpy_reference():
         x = normalise(reference.conv2d(x, weights[f"conv{stage}_0/kernel"]), f"bn{stage}_0")
         x = normalise(reference.conv2d(x, weights[f"conv{stage}_1/kernel"], stride=2), f"bn{stage}_1")
     assert x.shape == (2, 2, 2, 32)
-    x = x.transpose(0, 3, 1, 2).reshape(2, -1)  # channels first, as PyTorch flattens
+    x = x.transpose(0, 3, 1, 2).reshape(2, -1)  # channels first, like PyTorch's flatten
     x = reference.leaky_relu(x @ weights["linear1/kernel"] + weights["linear1/bias"])
     expected = x @ weights["linear2/kernel"] + weights["linear2/bias"]
     np.testing.assert_allclose(model(image, training=False), expected, rtol=1e-4)

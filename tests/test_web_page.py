@@ -1,4 +1,4 @@
-"""The page that enlarges in the browser, in a real one: Debian's Chromium, driven as a visitor would."""
+"""The upscaling page in a real browser: Debian's Chromium, used like a visitor uses it."""
 
 import functools
 import io
@@ -27,12 +27,12 @@ pytestmark = [
     pytest.mark.skipif(not PACKAGES.is_dir(), reason="there is no LiteRT.js; npm ci --prefix web brings it"),
 ]
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
-SECONDS = 120_000  # as Playwright counts, for what computes
+SECONDS = 120_000  # Playwright's unit, for computations
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The page with small tiles and two networks, which is less to compute."""
+    """The page with small tiles and two networks, which compute fast."""
     path = tmp_path_factory.mktemp("site") / "try"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(browser_page, "TILE", 64)
@@ -73,7 +73,7 @@ def served(folder, headers, slow=None):
 
 @contextmanager
 def visited(browser, folder, headers=ISOLATED, slow=None, **settings):
-    """The page in a window of its own; nothing may be asked of another machine, and no script may fail."""
+    """The page in a separate window; no request may go to another machine, and no script may fail."""
     with served(folder, headers, slow) as address:
         context = browser.new_context(accept_downloads=True, **settings)
         page, asked, errors = context.new_page(), [], []
@@ -93,7 +93,7 @@ def photo(path, image, **options):
 
 
 def upscaled(page, path, times=4) -> np.ndarray:
-    """What a visitor gets who chooses the file, presses the button and downloads the result."""
+    """Chooses the file, presses the button and downloads the result, like a visitor."""
     page.set_input_files("#file", path)
     expect(page.locator("#start")).to_be_enabled()
     page.click("#start")
@@ -107,7 +107,7 @@ def upscaled(page, path, times=4) -> np.ndarray:
 
 @pytest.mark.parametrize(("headers", "threads"), [(ISOLATED, "threads"), ({}, "one thread")])
 def test_a_photo_becomes_what_the_command_makes_of_it(headers, threads, folder, browser, tmp_path):
-    """Of a photo in nine tiles: no seam."""
+    """A photo in nine tiles has no seam."""
     image = skimage.data.chelsea()[100:190, 100:200]
     with visited(browser, folder, headers) as page:
         reported = []
@@ -150,9 +150,9 @@ def test_the_dial_is_for_clean_photos(folder, browser, tmp_path):
 
 
 def test_orientation_and_transparency(folder, browser, tmp_path):
-    """A photo that was taken upright, and a picture with holes, whose edges keep their colour."""
+    """Upscales a photo that was taken upright, and a picture with holes and their colours at the edges."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = 6  # turn by a quarter
     turned = photo(tmp_path / "upright.jpg", skimage.data.rocket()[100:164, 300:380], exif=exif, quality=95)
     image = np.zeros((64, 70, 4), np.uint8)
     image[...] = (200, 40, 40, 255)
@@ -190,7 +190,7 @@ def test_before_and_after(folder, browser, tmp_path):
 
 
 def test_stopping_before_anything_is_computed(folder, browser, tmp_path):
-    """While the runtime loads, and while a network does: the next job is computed by its own network."""
+    """Stops while the runtime or a network loads; the next job uses the network of its choice."""
     image = skimage.data.chelsea()[100:164, 100:170]
     path = photo(tmp_path / "cat.png", image)
     with visited(browser, folder, slow="photo.tflite") as page:
@@ -210,7 +210,7 @@ def test_stopping_before_anything_is_computed(folder, browser, tmp_path):
 
 
 def test_of_two_photos_the_last_counts(folder, browser, tmp_path):
-    """Whichever opens first; and what is no image changes nothing."""
+    """Opens the photos in any order; a file that is no image changes nothing."""
     with visited(browser, folder) as page:
         page.evaluate(
             "() => { const open = createImageBitmap; window.createImageBitmap = async (file, options) => {"
@@ -230,7 +230,7 @@ def test_of_two_photos_the_last_counts(folder, browser, tmp_path):
 
 
 def test_nothing_can_be_sent_from_where_it_is_computed(folder, browser, tmp_path):
-    """The page's rules hold in its worker, which has the pixels."""
+    """The page's rules apply to its worker, which has the pixels."""
     send = """() => new Promise((resolve) => {
         addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
         fetch('http://127.0.0.1:9/').then(() => resolve('sent'), () => setTimeout(() => resolve('no rule'), 500));
@@ -288,7 +288,7 @@ def test_it_works_without_a_network_once_it_is_loaded(folder, browser, tmp_path)
 
 
 def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
-    """What is open stays as it was loaded; closed and opened again, all is new."""
+    """An open page keeps its version; after closing, all files have the new version."""
     copy = tmp_path / "try"
     shutil.copytree(folder, copy)
     with served(copy, ISOLATED) as address:
@@ -306,7 +306,7 @@ def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
         page.evaluate("navigator.serviceWorker.getRegistration().then((found) => found.update())")
         page.wait_for_function("navigator.serviceWorker.getRegistration().then((found) => found.waiting !== null)")
         titles = []
-        while "Enlarge it" not in titles and len(titles) < 20:  # a busy browser takes a moment to forget a closed page
+        while "Enlarge it" not in titles and len(titles) < 20:  # a busy browser needs a moment to forget a closed page
             page.close()
             page = context.new_page()
             page.goto(address)
@@ -316,7 +316,7 @@ def test_a_new_version_does_not_meet_the_old_one(folder, browser, tmp_path):
 
 
 def test_it_is_accessible_and_fits(folder, browser, tmp_path):
-    """By axe's rules, before and after, light and dark; and nothing is wider than the window, a phone's or a desk's."""
+    """Checks axe's rules, before and after, light and dark; nothing is wider than a phone's or a desktop's window."""
     with visited(browser, folder) as page:
         for state in ("empty", "done"):
             if state == "done":

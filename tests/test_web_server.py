@@ -1,4 +1,4 @@
-"""`esrgan-tf web`: a visitor's photo, and what those may try who should not be there."""
+"""`esrgan-tf web`: the jobs of a visitor, and the attempts of strangers."""
 
 import concurrent.futures
 import contextlib
@@ -32,7 +32,7 @@ from tests.test_web_page import CHROMIUM, expect, sync_playwright
 
 
 class Visitor:
-    """A server in a process of its own, and its address."""
+    """A server in a separate process, and its address."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -56,7 +56,7 @@ class Visitor:
             connection.close()
 
     def raw(self, content: bytes, wait=True) -> bytes:
-        """What comes back for bytes that are sent as they are."""
+        """The answer to bytes that are sent unchanged."""
         host, port = self.host.split(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(content)
@@ -74,7 +74,7 @@ class Visitor:
         return [json.loads(line[6:]) for line in text.decode().splitlines() if line.startswith("data: ")]
 
     def job_state(self, job):
-        """The first event, and no more."""
+        """The first event only."""
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection.request("GET", f"{self.path}jobs/{job}/events")
         try:
@@ -95,7 +95,7 @@ class Visitor:
 def visitor(tmp_path_factory):
     visitor = Visitor(tmp_path_factory.mktemp("web"))
     yield visitor
-    assert visitor.process.poll() is None  # nothing has ended it
+    assert visitor.process.poll() is None  # the server still runs
     status, out, err = visitor.end()
     assert (status, out, err) == (
         0,
@@ -119,7 +119,7 @@ def in_16_bits(path):
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium; on Debian: apt-get install chromium")
 def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
-    """In 16 bits, which no canvas has: the result is the file that was made."""
+    """Uses 16 bits, which no canvas has: the result must be the server's file."""
     path = in_16_bits(tmp_path / "cat.png")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -127,7 +127,7 @@ def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
         page.goto(visitor.address)
         page.wait_for_selector("html[data-ready]")
         page.check("input[value=computer]")
-        assert page.input_value("#local") == "faithful"  # the first of those that are packaged
+        assert page.input_value("#local") == "faithful"  # the first of the bundled models
         page.select_option("#local", "photo")
         page.set_input_files("#file", path)
         page.click("#start")
@@ -162,7 +162,7 @@ def test_a_job_tells_how_it_is_and_is_deleted(visitor):
 
 
 def test_strangers_are_refused(visitor):
-    """By what they do not know, by where they come from, and by what they ask for."""
+    """Refuses unknown addresses, foreign origins and forbidden requests."""
     photo = png(np.zeros((4, 4, 3), np.uint8))
     post = f"{visitor.path}jobs?model=photo"
     port = visitor.host.split(":")[1]
@@ -170,7 +170,7 @@ def test_strangers_are_refused(visitor):
         visitor.ask("GET", "/"),
         visitor.ask("GET", "/index.html"),
         visitor.ask("GET", f"/{'x' * 32}/"),
-        visitor.ask("GET", visitor.path[:-1]),  # without the slash nothing is below it
+        visitor.ask("GET", visitor.path[:-1]),  # without the slash, nothing is below the address
         visitor.ask("POST", f"/{'x' * 32}/jobs?model=photo", photo),
         visitor.ask("GET", visitor.path, Origin="http://evil.example"),
         visitor.ask("GET", visitor.path, Origin="null"),
@@ -251,7 +251,7 @@ def test_fifty_at_once_are_done_or_told_to_wait(visitor):
 
 
 def test_an_end_in_the_middle_leaves_nothing(tmp_path):
-    """Told twice, as by somebody impatient."""
+    """Receives two signals, like from an impatient user."""
     visitor = Visitor(tmp_path)
     status, job = visitor.post(png(skimage.data.astronaut()))
     assert status == 202
@@ -293,7 +293,7 @@ def added(jobs, photo, model="any"):
 
 
 def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
-    """Its page was closed, and others wait."""
+    """The page of the job was closed, and other jobs wait."""
     monkeypatch.setattr(jobs_module, "ABANDONED", 0.2)
     computed = []
 
@@ -357,7 +357,7 @@ def test_only_the_newest_results_are_kept_and_a_running_job_can_be_given_up(tmp_
 
 @pytest.fixture
 def jobs():
-    """A queue whose photos wait until its event `goes_on` is set; results are as large as photos."""
+    """A queue of photos that wait for its event `goes_on`; results are as large as photos."""
 
     def enlarge(model, source, target, progress):
         jobs.goes_on.wait(30)
@@ -372,13 +372,13 @@ def jobs():
 
 
 def test_uploads_together_are_bounded(jobs, monkeypatch):
-    """By what they say that they will be, before a byte of them is there; and by what waits already."""
+    """Counts announced sizes before a byte arrives, and waiting uploads."""
     monkeypatch.setattr(jobs_module, "MAX_UPLOADED", 1000)
     with jobs.uploading(400) as first, jobs.uploading(600):
         with pytest.raises(UserError, match="too large already"), jobs.uploading(1):
             pass
         first.write_bytes(b"half")
-    assert not first.exists()  # nobody added it
+    assert not first.exists()  # no job contains it
     waiting = added(jobs, bytes(700))
     with pytest.raises(UserError, match="too large already"), jobs.uploading(301):
         pass
@@ -393,7 +393,7 @@ def test_uploads_together_are_bounded(jobs, monkeypatch):
 def test_uploads_in_parallel_count_as_waiting(jobs, monkeypatch):
     monkeypatch.setattr(jobs_module, "WAITING", 2)
     with contextlib.ExitStack() as uploads:
-        for _ in range(3):  # one beside those that wait
+        for _ in range(3):  # one besides the waiting photos
             uploads.enter_context(jobs.uploading(1))
         with pytest.raises(UserError, match="2 photos are waiting already"):
             uploads.enter_context(jobs.uploading(1))

@@ -1,4 +1,4 @@
-"""What `pip install` brings: a wheel with the trained networks in it, that enlarges a photo by itself."""
+"""The result of `pip install`: a wheel with the bundled models, which upscales a photo without further files."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, so that nothing is left in the repository."""
+    """Builds from a copy, so that nothing is left in the repository."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("esrgan_tf", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         source = REPOSITORY / name
@@ -46,7 +46,7 @@ def test_it_enlarges_a_photo_without_a_network(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(tmp_path / "photo.jpg")
     program = (
-        "import socket, sys; socket.socket.connect = None; "  # nothing reaches another machine
+        "import socket, sys; socket.socket.connect = None; "  # no connection to another machine
         "import esrgan_tf; print(esrgan_tf.__file__); from esrgan_tf.cli.main import main; "
         "sys.exit(main(['upscale', 'photo.jpg']))"
     )

@@ -1,4 +1,4 @@
-"""The networks in PyTorch, from the papers' descriptions, their modules nested so that names come out as published."""
+"""The networks in PyTorch from the papers' descriptions, with nested modules that give the published names."""
 
 import re
 
@@ -12,7 +12,7 @@ def conv(inputs, outputs):
 
 
 class DenseBlock(nn.Module):
-    """`bare` convolutions, or each in a sequence with its activation, as the oldest files have them."""
+    """`bare` convolutions, or each in a sequence with its activation, like old-arch ESRGAN."""
 
     def __init__(self, filters, growth, bare=True, plus=False):
         super().__init__()
@@ -54,7 +54,7 @@ def up(x):
 
 
 class _RRDBNet(nn.Module):
-    """Packs the input before `body`, repeating the edge of sizes that do not divide, and crops what comes out."""
+    """Packs the input before `body`, repeats the edge of sizes that do not divide, and crops the output."""
 
     unshuffle = 1
     scale = 4
@@ -88,7 +88,7 @@ class BasicSR(_RRDBNet):
 
 
 class Repository(_RRDBNet):
-    """As in the repository of ESRGAN, x4, or x2 as BSRGANx2 has it."""
+    """RRDBNet in ESRGAN's repository, x4, or x2 in the form of BSRGANx2."""
 
     def __init__(self, filters=64, blocks=23, growth=32, in_channels=3, out_channels=3, scale=4):
         super().__init__()
@@ -120,7 +120,7 @@ class Shortcut(nn.Module):
 
 
 class Oldest(_RRDBNet):
-    """One flat sequence, as in the files of 2018, for any number of up-sampling stages."""
+    """One flat sequence like old-arch ESRGAN, for any number of upsampling stages."""
 
     def __init__(
         self, filters=64, blocks=23, growth=32, in_channels=3, out_channels=3, stages=2, plus=False, unshuffle=1
@@ -155,7 +155,7 @@ class Compact(nn.Module):
 
 
 class CompactResNet(nn.Module):
-    """The network of the packaged models; nobody else's, so the names are ours."""
+    """The network of the bundled models; only this package has it, so the names are the package's."""
 
     def __init__(self, scale=4, filters=64, blocks=9, channels=3):
         super().__init__()
@@ -176,7 +176,7 @@ class CompactResNet(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """SRGAN's generator, named as in SRGAN-PyTorch, or as in its first generation."""
+    """SRGAN's generator with the names of SRGAN-PyTorch, or of its first generation."""
 
     def __init__(self, scale=4, filters=64, blocks=16, channels=3, names=("conv1", "conv2", "conv3")):
         super().__init__()
@@ -212,7 +212,7 @@ class SRResNet(nn.Module):
 
 
 class MSRResNet(nn.Module):
-    """BasicSR's."""
+    """BasicSR's MSRResNet."""
 
     def __init__(self, scale=4, filters=64, blocks=16, channels=3):
         super().__init__()
@@ -241,7 +241,7 @@ class MSRResNet(nn.Module):
 
 
 class RCAN(nn.Module):
-    """Named as by its authors. Without `mean` for images of 0 to 1, else of 0 to 255."""
+    """RCAN with the authors' names. With `mean` for images of 0 to 255, without for images of 0 to 1."""
 
     def __init__(self, scale=4, filters=64, groups=10, blocks=20, reduction=16, mean=True, unshuffle=1):
         super().__init__()
@@ -280,7 +280,7 @@ class RCAN(nn.Module):
 
 
 def basicsr_names_of_rcan(state, groups, blocks):
-    """The state of an `RCAN` as BasicSR names it, without the mean."""
+    """The state of an `RCAN` with BasicSR's names, without the mean."""
     renamed = {}
     for name, tensor in state.items():
         if "_mean." in name:
@@ -301,7 +301,7 @@ def basicsr_names_of_rcan(state, groups, blocks):
 
 
 class Branches(nn.Module):
-    """A 3x3 convolution of SPAN as it is trained: a 1x1 beside a sequence of 1x1, 3x3 and 1x1."""
+    """A 3x3 convolution of SPAN during training: a 1x1 next to a sequence of 1x1, 3x3 and 1x1."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -311,7 +311,7 @@ class Branches(nn.Module):
             nn.Conv2d(2 * inputs, 2 * outputs, 3),
             nn.Conv2d(2 * outputs, outputs, 1),
         )
-        self.eval_conv = conv(inputs, outputs)  # as it was at some time; nothing is computed by it
+        self.eval_conv = conv(inputs, outputs)  # outdated weights, not used in the computation
 
     def forward(self, x):
         return self.conv(F.pad(x, (1, 1, 1, 1))) + self.sk(x)
@@ -349,7 +349,7 @@ class SPAN(nn.Module):
 
 
 class SRResNetPlus(nn.Module):
-    """DPSR's, named as in KAIR: four channels in, the last the noise level."""
+    """DPSR with KAIR's names: four input channels, the last is the noise level."""
 
     def __init__(self, scale=4, filters=96, blocks=16):
         super().__init__()
@@ -378,7 +378,7 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 class EDSR(nn.Module):
-    """Named as by its authors, for images of 0 to 255; the mean colour is in 1x1 convolutions that are not trained."""
+    """EDSR with the authors' names, for images of 0 to 255; fixed 1x1 convolutions contain the mean colour."""
 
     def __init__(self, scale=4, filters=64, blocks=16, residual_scale=1.0, mean=DIV2K_MEAN):
         super().__init__()
@@ -409,7 +409,7 @@ class EDSR(nn.Module):
 
 
 class BasicSREDSR(nn.Module):
-    """BasicSR's, for images of 0 to 1; the mean colour is no tensor of the file."""
+    """BasicSR's EDSR, for images of 0 to 1; the mean colour is no tensor of the file."""
 
     def __init__(self, scale=4, filters=64, blocks=16, residual_scale=1.0):
         super().__init__()
@@ -434,7 +434,7 @@ class BasicSREDSR(nn.Module):
 
 
 def shuffles(scale, filters):
-    """Convolutions and pixel shuffles in turn."""
+    """Alternating convolutions and pixel shuffles."""
     layers = []
     for r in {1: (), 4: (2, 2), 8: (2, 2, 2)}.get(scale, (scale,)):
         layers += [conv(filters, r * r * filters), nn.PixelShuffle(r)]
@@ -508,7 +508,7 @@ class UNetDiscriminatorSN(nn.Module):
 
 
 def randomised(network, seed=0):
-    """Weights as a trained network has them: every channel its own bias, slope and statistics."""
+    """Gives every channel a different bias, slope and statistics, like in a trained network."""
     torch.manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -525,7 +525,7 @@ def randomised(network, seed=0):
         else:
             gain = 0.5 if "rdb" in name.lower() else 1.0
             nn.init.normal_(parameter, std=gain * (2 / parameter[0].numel()) ** 0.5)
-    if isinstance(network, UNetDiscriminatorSN):  # singular vectors that belong to the kernels
+    if isinstance(network, UNetDiscriminatorSN):  # singular vectors that match the kernels
         with torch.no_grad():
             for _ in range(5):
                 network(torch.rand(1, 3, 16, 16))
@@ -533,6 +533,6 @@ def randomised(network, seed=0):
 
 
 def run(network, image):
-    """A channels-last NumPy image through a PyTorch network."""
+    """Runs a channels-last NumPy image through a PyTorch network."""
     with torch.no_grad():
         return network(torch.from_numpy(image.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)

@@ -1,9 +1,9 @@
-"""A plugin of pytest that takes away what Linux has and Windows lacks, before anything else is imported.
+"""A pytest plugin that removes functions of Linux that Windows lacks, before any other import.
 
     python -m pytest -p tests.without_linux tests/test_data.py
 
-`fcntl` cannot be imported, but by filelock, which has another way to lock on Windows; `os.pread`, `SIGHUP` and open
-files by number are gone, and so is `/proc`. That is not all: on Windows no open file can be deleted.
+`fcntl` cannot be imported, except by filelock, which locks differently on Windows. `os.pread`, `SIGHUP`, open files
+by number and `/proc` are missing. Windows has more differences: for example, it does not delete open files.
 """
 
 import os
