@@ -119,7 +119,7 @@ def lines_on(words, err):
     return [line for line in err.splitlines() if re.search(words, line)]
 
 
-def test_upscaling_goes_on(batch, model, tmp_path, run_main):
+def test_upscaling_continues_after_a_bad_file(batch, model, tmp_path, run_main):
     folder, words = batch
     status, out, err = run_main("upscale", folder, "--recursive", "--model", model, "--output", tmp_path / "out")
     assert status == 1
@@ -131,7 +131,7 @@ def test_upscaling_goes_on(batch, model, tmp_path, run_main):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / name)), expected)
 
 
-def test_upscaling_of_names_goes_on(batch, model, tmp_path, run_main):
+def test_upscaling_of_names_continues_after_a_bad_file(batch, model, tmp_path, run_main):
     folder, words = batch
     names = sorted(folder.iterdir())
     flags = ("--recursive", "--model", model, "--output", tmp_path / "out")
@@ -145,7 +145,7 @@ def test_upscaling_of_names_goes_on(batch, model, tmp_path, run_main):
     assert len(lines_on(words, err)) == err.count("\n") == 1, err
 
 
-def test_evaluation_goes_on(batch, model, tmp_path, run_main):
+def test_evaluation_continues_after_a_bad_file(batch, model, tmp_path, run_main):
     folder, words = batch
     status, out, err = run_main("evaluate", "--model", model, "--hr_dir", folder)
     assert status == 1
@@ -153,7 +153,7 @@ def test_evaluation_goes_on(batch, model, tmp_path, run_main):
     assert len(lines_on("left out: " + words, err)) == err.count("\n") == 1, err
 
 
-def test_degrading_goes_on(batch, tmp_path, run_main):
+def test_degrading_continues_after_a_bad_file(batch, tmp_path, run_main):
     folder, words = batch
     status, _, err = run_main("degrade", folder, tmp_path / "out")
     assert status == 1
@@ -386,7 +386,7 @@ def test_more_than_ten_broken_images_are_listed_in_a_file(skip, tmp_path, capfd)
         assert [line[:10] for line in lines] == [f"bad{i:02d}.png " for i in range(12)]
 
 
-def test_what_was_left_out_comes_back_once_it_can_be_read(tmp_path):
+def test_an_image_is_used_again_once_it_is_readable(tmp_path):
     """Repairing the permissions changes neither size nor time."""
     shut_file(photos(tmp_path / "in", "a.png") / "b.png")
     source = folder_source(str(tmp_path / "in"), None, 4, skip_unreadable=True)

@@ -26,7 +26,7 @@ def test_the_default_is_there():
 
 
 @pytest.mark.parametrize("name", bundled_models())
-def test_a_packaged_network_is_small_and_says_what_it_is(name):
+def test_a_bundled_model_is_small_and_has_metadata(name):
     bundled = bundled_models()[name]
     assert bundled.path.stat().st_size <= 2_000_000
     with safe_open(bundled.path, framework="numpy") as file:
@@ -43,7 +43,7 @@ def test_a_packaged_network_is_small_and_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", FAITHFUL)
-def test_it_sees_more_than_bicubic(name):
+def test_bundled_models_gain_over_bicubic(name):
     """Photos that are not in the training data of the bundled models."""
     for photo, least in PHOTOS.items():
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
@@ -52,7 +52,7 @@ def test_it_sees_more_than_bicubic(name):
         assert gain > least, photo
 
 
-def test_photo_leaves_noise_and_compression_behind():
+def test_photo_removes_noise_and_compression():
     rng, gains, over_faithful = np.random.default_rng(0), [], []
     for photo in PHOTOS:
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 4)
@@ -91,7 +91,7 @@ def test_upscale_needs_nothing_but_a_photo(run_main, tmp_path):
         (["--outscale", "2", "--alpha", "0.5"], "faithful and sharp, alpha 0.5: ", (40, 32)),
     ],
 )
-def test_twice_as_large_is_a_network_of_its_own(flags, network, size, run_main, tmp_path):
+def test_upscaling_by_2_uses_the_x2_model(flags, network, size, run_main, tmp_path):
     """An outscale up to 2 selects the ×2 model, unless the command names another model."""
     Image.fromarray(skimage.data.chelsea()[100:116, 100:120]).save(tmp_path / "photo.png")
     status, out, err = run_main("upscale", tmp_path / "photo.png", "--output", tmp_path / "large.png", *flags)
@@ -101,7 +101,7 @@ def test_twice_as_large_is_a_network_of_its_own(flags, network, size, run_main, 
         assert result.size == size
 
 
-def test_the_one_that_doubles_sees_more_than_bicubic():
+def test_the_x2_model_gains_over_bicubic():
     for photo, least in PHOTOS.items():
         hr = crop_to_multiple(getattr(skimage.data, photo)(), 2)[:256, :256]
         lr = bicubic(hr, hr.shape[0] // 2, hr.shape[1] // 2)

@@ -215,7 +215,7 @@ def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, opened, tmp_
     assert checkpoints.restore() == 5
 
 
-def test_without_a_good_one_it_says_so(two_saved, opened, tmp_path):
+def test_without_a_good_checkpoint_it_is_an_error(two_saved, opened, tmp_path):
     shutil.copytree(two_saved, tmp_path / "copy")
     for step in (1, 2):
         (tmp_path / "copy" / f"ckpt-{step}" / DATA).unlink()
@@ -223,7 +223,7 @@ def test_without_a_good_one_it_says_so(two_saved, opened, tmp_path):
         opened(tmp_path / "copy")[1].restore()
 
 
-def test_what_a_stop_in_the_middle_leaves_is_no_checkpoint(opened, tmp_path):
+def test_leftovers_of_a_stop_are_no_checkpoint(opened, tmp_path):
     train_step, checkpoints = opened(tmp_path)
     train_step.step.assign(1)
     checkpoints.save()
@@ -262,7 +262,7 @@ class Gone(io.TextIOBase):
         raise BrokenPipeError
 
 
-def test_nobody_need_read_what_training_says(tmp_path, monkeypatch):
+def test_training_runs_without_a_reader_of_its_output(tmp_path, monkeypatch):
     monitor = Monitor(tmp_path, ("pixel",), 0, 9)
     monkeypatch.setattr("sys.stderr", Gone())
     monitor.advance(1)

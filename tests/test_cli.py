@@ -369,7 +369,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("typed", STARTS, ids=" ".join)
-def test_a_hint_is_in_the_form_that_was_typed(typed, tmp_path):
+def test_a_hint_has_the_form_of_the_typed_command(typed, tmp_path):
     result = run_process(*typed, "--phase", "gan", "--run_dir", tmp_path / "a run")
     assert result.stderr.endswith(
         f"; first run: {STARTS[typed]} --phase psnr --run_dir '{tmp_path}/a run', or name one with --init_from\n"
@@ -440,7 +440,7 @@ def test_versions_come_from_records(tmp_path):
     assert result.stdout == f"esrgan-tf {__version__}, TensorFlow {versions[0]}, Keras {versions[1]}\n"
 
 
-def test_every_door_is_the_same():
+def test_every_interface_gives_the_same_result():
     commands = (("esrgan-tf", "train"), ("python", "train.py"), ("python", "-m", "esrgan_tf", "train"))
     outputs = {run_process(*command, "--help").stdout for command in commands}
     assert len(outputs) == 1
@@ -454,7 +454,7 @@ def test_the_package_lists_its_names():
     )
 
 
-def test_a_complete_phase_says_so_and_stays(trained_run, run_main):
+def test_a_complete_phase_is_reported_and_unchanged(trained_run, run_main):
     before = below(trained_run)
     status, out, _ = run_main("train", "--phase", "psnr", "--run_dir", trained_run)
     assert status == 0
@@ -504,7 +504,7 @@ def test_a_configuration_here_of_another_program_does_not_stop(command, places, 
 
 
 @pytest.mark.parametrize("command", COMMANDS_WITH_CONFIG)
-def test_a_slip_in_our_configuration_here_is_refused(command, places, tmp_path, run_main, monkeypatch):
+def test_a_mistake_in_the_local_configuration_is_refused(command, places, tmp_path, run_main, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("model: {name: x}\npsnr: {steps: 1}\n")
     argv = [argument.format(**places) for argument in COMMANDS_WITH_CONFIG[command]]
@@ -537,7 +537,7 @@ def test_training_without_the_unreadable_images(places, tmp_path, run_main):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_run_with_relative_paths_goes_on_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):
+def test_a_run_with_relative_paths_resumes_from_another_folder(tmp_path, photos, tiny_config, run_main, monkeypatch):
     home, elsewhere, run = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "run"
     elsewhere.mkdir()
     shutil.copytree(photos, home / "photos")

@@ -32,14 +32,14 @@ def test_output_is_the_numpy_reference(scale, tail):
 
 
 @pytest.mark.parametrize("tail", [0, 6])
-def test_training_starts_from_the_enlarged_input(tail):
+def test_training_starts_from_the_upscaled_input(tail):
     image = random_image(12, 9)
     model = compact_resnet_generator(filters=8, blocks=2, tail=tail)
     difference = np.abs(model(image) - image.repeat(4, axis=1).repeat(4, axis=2))
     assert 0 < difference.max() < 0.05
 
 
-def test_looks_as_far_as_it_says():
+def test_receptive_field_is_the_stated_one():
     blocks, reach = 2, 3 + 2 * 2
     model = randomise(compact_resnet_generator(1, filters=4, blocks=blocks))
     image = random_image(1, 31)
@@ -94,7 +94,7 @@ def test_a_tail_in_pytorch_is_shuffled_as_pytorch_does(tmp_path):
 
 
 @pytest.mark.parametrize("style", ["body.{i}.conv{n}", "body_{i}_conv{n}"])
-def test_blocks_with_a_relu_are_told_apart(style):
+def test_blocks_with_a_relu_are_distinguished(style):
     """Weights of version 0.1.0, which have the same shapes."""
     shapes = {"conv_first.weight": (4, 3, 3, 3), "conv_body.weight": (4, 4, 3, 3), "conv_last.weight": (48, 4, 3, 3)}
     shapes |= {f"{style.format(i=i, n=n)}.weight": (4, 4, 3, 3) for i in range(2) for n in (1, 2)}

@@ -30,7 +30,7 @@ def test_the_file_is_complete():
     assert [f"{section}.{key}" for section, entries in tree.items() for key in entries] == keys(Config())
 
 
-def test_what_explains_keys_is_what_their_annotations_say():
+def test_explanations_of_keys_are_their_annotations():
     for path, text in runpy.run_path(str(REPOSITORY / "docs" / "keys.py"))["rendered"]().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is not what the annotations say: run `make keys`"
 
@@ -168,7 +168,7 @@ def test_broken_files_are_refused(tmp_path, text, message):
         ("data: {hr_dir: 2024-13-45}\n", None),
     ],
 )
-def test_files_of_other_programs_are_told_from_ours(tmp_path, text, message):
+def test_files_of_other_programs_are_distinguished(tmp_path, text, message):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     assert of_another_program(path) == message
@@ -183,7 +183,7 @@ def test_a_foreign_file_need_not_be_text(tmp_path):
     assert of_another_program(path) == "it is not YAML, and none of its lines begins a section"
 
 
-def test_low_resolution_is_given_or_made_not_both():
+def test_lr_images_are_given_or_made_not_both():
     keys = ("data.hr_dir=x", "data.lr_dir=y", "degradation.kind=second_order")
     with pytest.raises(UserError, match=r"data\.lr_dir has no use with degradation\.kind=second_order"):
         load_config(None, keys)
@@ -195,7 +195,7 @@ def test_what_only_one_generator_has_is_refused_for_the_other():
 
 
 @pytest.mark.parametrize(("norm", "scale", "scales"), [("true", 3, "2, 4, 8"), ("false", 8, "2, 3, 4")])
-def test_scales_that_srresnet_has_not(norm, scale, scales):
+def test_scales_without_srresnet_are_refused(norm, scale, scales):
     keys = ("generator.name=srresnet", f"generator.batch_norm={norm}", f"generator.scale={scale}")
     with pytest.raises(UserError, match=f"batch_norm upscales by one of {scales}, not {scale}"):
         load_config(None, keys)
@@ -226,7 +226,7 @@ def test_names_of_the_first_version_are_read_with_a_line_each(tmp_path):
     assert lines == ["generator.name residual is now compact_resnet"]
 
 
-def test_what_is_saved_reads_back(tmp_path):
+def test_saved_files_read_back(tmp_path):
     config = load_config(
         None,
         ["data.source=synthetic", "gan.perceptual_layers={conv1_2: 0.5, conv5_4: 1}", "degradation_1.resize={up: 1}"],

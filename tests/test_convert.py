@@ -74,7 +74,7 @@ def test_any_kind_to_any_other(network, source, target, originals, tmp_path, run
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
+def test_srresnet_converts_there_and_back(batch_norm, tmp_path, run_main):
     model = randomise(srresnet_generator(2, 4, 1, batch_norm))
     save_torch(model, tmp_path / "a.pth")
     for source, target in (("a.pth", "b"), ("b", "c.keras"), ("c.keras", "d.safetensors"), ("d.safetensors", "e.pth")):
@@ -92,7 +92,7 @@ def test_srresnet_goes_all_the_way_round(batch_norm, tmp_path, run_main):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_discriminator_comes_in_and_goes_out(tiny_config, tmp_path, run_main):
+def test_a_discriminator_is_read_trained_and_written(tiny_config, tmp_path, run_main):
     """The second phase starts from Real-ESRGAN's netD, and the trained discriminator converts back to PyTorch."""
     save_torch(randomise(unet_sn_discriminator(6)), tmp_path / "netD.pth")
     generator = tmp_path / "run" / "psnr" / "generator.keras"  # the result of the first phase
@@ -175,7 +175,7 @@ def test_interpolation_of_two_files(alpha, tmp_path, run_main):
         ("x4", "not a weights file of a known format"),
     ],
 )
-def test_what_a_file_of_others_is_stands_in_the_line(name, kind, tmp_path, run_main):
+def test_the_line_names_the_content_of_an_external_file(name, kind, tmp_path, run_main):
     texts = (".param", ".yaml")
     (tmp_path / name).write_bytes(b"whatever it holds" if name.endswith(texts) else b"\1\2\3\4 whatever it holds")
     assert run_main("convert", tmp_path / name, tmp_path / "new.keras") == (
@@ -356,7 +356,7 @@ def tuned(request, saved):
     [(hub.load, "none"), (hub.load, "the same"), (tf.saved_model.load, "the call"), (tf.saved_model.load, "their own")],
     indirect=["tuned"],
 )
-def test_what_was_trained_on_elsewhere_comes_back(signatures, tuned, tmp_path):
+def test_a_model_trained_elsewhere_is_read(signatures, tuned, tmp_path):
     """The trained model is saved again before it is read."""
     original, loaded, expected = tuned
     given = {"none": None, "the same": loaded.signatures, "the call": loaded.call, "their own": text_to_images(loaded)}
@@ -487,7 +487,7 @@ def test_training_starts_from_a_network_of_another_scale(tiny_config, tmp_path, 
 
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
 @pytest.mark.usefixtures("eagerly")
-def test_training_starts_from_a_pytorch_file_and_the_card_says_so(phase, published, tiny_config, tmp_path, run_main):
+def test_training_starts_from_a_pytorch_file_that_the_card_names(phase, published, tiny_config, tmp_path, run_main):
     path, model = published
     still = ("--set", f"{phase}.steps=1", "--set", f"{phase}.learning_rate=1e-12", "--set", f"{phase}.ema_decay=0")
     command = ("train", "--phase", phase, "--config", tiny_config, "--run_dir", tmp_path / "run", "--init_from", path)

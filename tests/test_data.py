@@ -87,7 +87,7 @@ def test_only_image_files_are_taken(tmp_path):
     assert [path.name for path in list_images(tmp_path).files] == ["b.PNG", "a.jpg"]
 
 
-def test_low_resolution_is_made_by_antialiased_bicubic(tmp_path):
+def test_lr_images_are_made_by_antialiased_bicubic(tmp_path):
     save(tmp_path, "a.png", PHOTO[:62, :79])  # not divisible by 4
     ((name, lr, hr),) = folder_source(str(tmp_path), None, 4).pairs()
     assert name == "a.png"
@@ -105,7 +105,7 @@ def test_partners_are_found(tmp_path, lr_name):
     np.testing.assert_array_equal(hr, PHOTO)
 
 
-def test_remainders_of_the_high_resolution_are_cut(tmp_path):
+def test_remainders_of_hr_images_are_cut(tmp_path):
     save(tmp_path / "hr", "a.png", PHOTO[:63])
     save(tmp_path / "lr", "a.png", bicubic(PHOTO[:60], 15, 20))
     ((_, lr, hr),) = folder_source(str(tmp_path / "hr"), str(tmp_path / "lr"), 4).pairs()
@@ -174,7 +174,7 @@ def header_of(path, width, height):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
 
 
-def test_one_limit_of_pixels_for_training_and_enlarging(tmp_path, monkeypatch):
+def test_one_limit_of_pixels_for_training_and_upscaling(tmp_path, monkeypatch):
     """Pillow's limit does not apply: it is global to the process, and other threads read it at the same time."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     save(tmp_path, "photo.png", PHOTO)
@@ -240,7 +240,7 @@ def sets(folder):
     return sorted((folder / "cache").rglob("*.json"))
 
 
-def test_what_is_decoded_is_not_decoded_again(tmp_path, capfd):
+def test_decoded_images_are_not_decoded_again(tmp_path, capfd):
     """One more photo adds one file to the cache, also for another folder's set."""
     for i in range(5):
         save(tmp_path / "photos" / "hr", f"{i}.png", PHOTO[: 32 + 4 * i])
@@ -272,7 +272,7 @@ def test_another_scale_or_partner_is_another_image(tmp_path):
     assert (stores[0].lr(0) != stores[2].lr(0)).any()
 
 
-def test_a_former_state_of_a_folder_is_forgotten(tmp_path):
+def test_an_earlier_state_of_a_folder_is_deleted(tmp_path):
     """Deletes a set that nobody uses, and the images that only this set had."""
     for name in ("a", "b"):
         save(tmp_path / "hr", f"{name}.png", PHOTO)
@@ -289,7 +289,7 @@ def test_a_former_state_of_a_folder_is_forgotten(tmp_path):
     assert list(cache.rglob("*.lock")) == []
 
 
-def test_what_was_not_used_for_longest_goes(tmp_path, monkeypatch, capfd):
+def test_the_least_recently_used_set_is_deleted(tmp_path, monkeypatch, capfd):
     for name in ("old", "shared", "used", "new"):
         save(tmp_path / name, f"{name}.png", PHOTO)
     save(tmp_path / "old", "second.png", PHOTO)
@@ -325,7 +325,7 @@ def test_a_set_that_cannot_be_read_stops_the_tidying(tmp_path, monkeypatch, capf
     assert "cannot be read; remove that file" in capfd.readouterr().out
 
 
-def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, capfd):
+def test_an_interrupted_preparation_resumes(tmp_path, capfd):
     for i in range(4):
         save(tmp_path / "hr", f"{i}.png", PHOTO[: 32 + 4 * i])
     source = folder_source(str(tmp_path / "hr"), None, 4)
@@ -385,7 +385,7 @@ def test_a_complete_cache_need_not_be_writable(tmp_path, monkeypatch):
     assert sorted((tmp_path / "cache").rglob("*")) == before
 
 
-def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path):
+def test_leftovers_of_a_killed_preparation_are_deleted_by_the_next(tmp_path):
     save(tmp_path / "hr", "a.png", PHOTO)
     left = [tmp_path / "cache" / "images" / "00" / name for name in ("00ff.u8", ".00ff.u8")]
     left[0].parent.mkdir(parents=True)
@@ -395,7 +395,7 @@ def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path):
     assert len(cached(tmp_path)) == 1
 
 
-def test_caches_of_former_versions_are_deleted(tmp_path):
+def test_caches_of_earlier_versions_are_deleted(tmp_path):
     save(tmp_path / "hr", "a.png", PHOTO)
     former = tmp_path / "cache" / "folder-0123456789abcdef"
     former.mkdir(parents=True)
@@ -421,7 +421,7 @@ def test_processes_prepare_one_cache_one_after_the_other(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["u8", "json"])
-def test_a_cut_store_is_made_anew(tmp_path, kind):
+def test_a_truncated_store_is_replaced(tmp_path, kind):
     save(tmp_path / "hr", "a.png", PHOTO)
     source = folder_source(str(tmp_path / "hr"), None, 4)
     open_store(source, tmp_path / "cache")

@@ -86,7 +86,7 @@ def test_a_sharp_image_comes_back_from_its_blur_the_right_way_round():
     assert errors[1] > 0.1  # the error of a correlation
 
 
-def plain_enlarger(scale):
+def plain_upscaler(scale):
     """Repeats every pixel `scale` times and ignores the noise level: a network that NumPy can compute."""
     image = keras.Input((None, None, 4))
     x = keras.layers.Conv2D(3, 1, use_bias=False, name="rgb")(image)
@@ -141,7 +141,7 @@ def test_the_loop_is_numpys(scale, noise, monkeypatch):
     np.testing.assert_allclose(result, in_numpy(image.astype(np.float64), KERNEL, noise, scale), atol=1e-5)
 
 
-def test_the_network_is_told_less_and_less_noise():
+def test_the_noise_level_decreases_per_step():
     levels = []
 
     class Listening(keras.layers.Layer):
@@ -180,7 +180,7 @@ def test_tiles_are_nearly_the_whole():
     """The solution depends on the whole image; two kernels of surroundings leave a quarter of the difference."""
     photo = np.random.default_rng(5).integers(0, 256, (90, 110, 3), dtype=np.uint8)
     photo = scipy.ndimage.gaussian_filter(photo, (2, 2, 0))
-    model = plain_enlarger(2)
+    model = plain_upscaler(2)
     whole = DeblurringUpscaler(model, KERNEL, 5.0, tile=256)(photo).astype(int)
     differences = []
     for overlap in (0, 2 * max(KERNEL.shape)):
@@ -191,7 +191,7 @@ def test_tiles_are_nearly_the_whole():
 
 
 def test_progress_counts_iterations():
-    upscaler = DeblurringUpscaler(plain_enlarger(2), KERNEL, 5.0, tile=256)
+    upscaler = DeblurringUpscaler(plain_upscaler(2), KERNEL, 5.0, tile=256)
     reported = []
     list(upscaler.tiles(np.zeros((20, 30, 3), np.uint8), reported.append))
     assert reported[:15] == [600 * i // 15 for i in range(1, 16)]
@@ -269,7 +269,7 @@ def test_other_mistakes_of_a_deblurring(tmp_path, run_main):
         assert err.count("\n") == 1, err
         assert message in err
     with pytest.raises(UserError, match=r"noise 51: must be from 0 to 50"):
-        DeblurringUpscaler(plain_enlarger(2), KERNEL, 51)
+        DeblurringUpscaler(plain_upscaler(2), KERNEL, 51)
 
 
 def test_the_command_deblurs(tmp_path, run_main):

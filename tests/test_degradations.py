@@ -226,7 +226,7 @@ def test_any_size_and_any_recipe(shape):
         np.testing.assert_array_equal(apply_recipes(image[None], [recipe], 4)[0], result)
 
 
-def test_jpeg_alone_keeps_the_low_resolution():
+def test_only_jpeg_keeps_the_lr_size():
     config = load_config(None, ["degradation.kind=jpeg", "degradation_2.jpeg_quality=[40, 40]"])
     found = Degradation(config)(PHOTO[None], np.zeros((1, 384, 512, 3), np.uint8), [(0, 0, 1)])[0]
     file = io.BytesIO()

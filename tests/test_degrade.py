@@ -62,7 +62,7 @@ def test_a_folder_is_what_training_makes_of_it(folder, tmp_path, run_main):
         np.testing.assert_array_equal(lr, degradation(lr[None], hr[None], [(0, 0, 1 + i)])[0])
 
 
-def test_without_degradation_it_is_a_reduction(folder, tmp_path, run_main):
+def test_without_degradation_it_is_downscaling(folder, tmp_path, run_main):
     mild = ["degradation.sharpen=false", "degradation.sinc_probability=0", "degradation_2.resize={keep: 1}"]
     for part in ("degradation_1", "degradation_2"):
         mild += [f"{part}.blur_probability=0", f"{part}.gaussian_probability=1", f"{part}.gaussian_sigma=[0, 0]"]
@@ -77,7 +77,7 @@ def test_without_degradation_it_is_a_reduction(folder, tmp_path, run_main):
     assert mild < 8 < full
 
 
-def test_what_is_broken_is_told_and_the_rest_is_done(folder, tmp_path, run_main):
+def test_broken_images_are_reported_and_the_others_done(folder, tmp_path, run_main):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbut then no more")
     Image.fromarray(np.zeros((3, 9, 3), np.uint8)).save(tmp_path / "in" / "b.png")

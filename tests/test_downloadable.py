@@ -74,7 +74,7 @@ def test_others_have_their_files_names_too():
     assert find_downloadable("2x_AnimeJaNai_HD_V3_ModelsOnly") is None  # an archive of several models
 
 
-def test_parameters_are_only_told_where_the_file_agrees():
+def test_parameters_are_only_listed_if_the_file_agrees():
     models = downloadable_models()
     assert models["4x-Nomos2-otf-esrgan"].parameters == 16_697_987  # in half precision
     assert models["2x-AniScale"].parameters == 600_652  # the file also has an exponential moving average
@@ -195,7 +195,7 @@ def test_a_failure_is_one_line_and_leaves_nothing(failure, server, listed, tmp_p
     assert fetch(model, folder, lambda _: None).read_bytes() == CONTENT
 
 
-def test_offline_one_line_says_so(server, listed, tmp_path):
+def test_offline_is_one_line(server, listed, tmp_path):
     model = listed("4x-Model")
     server.stop()
     with pytest.raises(
@@ -204,7 +204,7 @@ def test_offline_one_line_says_so(server, listed, tmp_path):
         fetch(model, tmp_path, lambda _: None)
 
 
-def test_progress_is_told_where_there_is_no_terminal(server, listed, tmp_path, monkeypatch):
+def test_progress_is_printed_without_a_terminal(server, listed, tmp_path, monkeypatch):
     model, said = listed("4x-Model"), []
     server.answers["4x-Model.safetensors"] = slowly
     monkeypatch.setattr(downloadable, "_LINE_EVERY", 0.0)
@@ -222,7 +222,7 @@ LICENCES = {
 
 
 @pytest.mark.parametrize("licence", LICENCES)
-def test_the_licence_is_told(licence, listed, tmp_path):
+def test_the_licence_is_printed(licence, listed, tmp_path):
     said = []
     fetch(listed("4x-Model", license=licence), tmp_path / "models", said.append)
     assert LICENCES[licence] in said[0]
@@ -231,7 +231,7 @@ def test_the_licence_is_told(licence, listed, tmp_path):
 # The folder.
 
 
-def test_a_file_put_there_by_hand_is_taken_if_it_is_the_published_one(server, listed, tmp_path):
+def test_a_manual_download_is_used_if_its_checksum_is_right(server, listed, tmp_path):
     model, said = listed("4x-Model"), []
     path = tmp_path / "models" / "4x-Model.safetensors"
     path.parent.mkdir()
@@ -258,7 +258,7 @@ def test_another_file_there_is_replaced_and_never_used(content, words, server, l
     assert words in said[0]
 
 
-def test_what_lies_in_an_archive_is_got_by_hand(server, listed, tmp_path):
+def test_a_model_in_an_archive_needs_a_manual_download(server, listed, tmp_path):
     model = listed("4x-Model", url=f"{server.url}/models.zip")
     path = tmp_path / "models" / "4x-Model.safetensors"
     with pytest.raises(UserError, match=rf"get it from {model.url}, and put the file at {path}"):
@@ -281,7 +281,7 @@ def test_nothing_is_downloaded_that_could_not_be_read(server, listed, tmp_path, 
     assert not (tmp_path / "models").exists()
 
 
-def test_where_models_lie(monkeypatch, tmp_path):
+def test_folders_of_models(monkeypatch, tmp_path):
     monkeypatch.delenv("ESRGAN_TF_MODELS", raising=False)
     assert str(models_folder()) == os.path.join(platformdirs.user_cache_dir("esrgan_tf"), "models")
     monkeypatch.setenv("ESRGAN_TF_MODELS", str(tmp_path / "environment"))
@@ -326,7 +326,7 @@ def test_two_processes_at_once(server, listed, tmp_path):
     assert (tmp_path / "models" / "4x-Model.safetensors").read_bytes() == CONTENT
 
 
-def test_a_terminal_sees_a_bar(server, listed, tmp_path):
+def test_a_terminal_gets_a_progress_bar(server, listed, tmp_path):
     fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
     listed("4x-Model")
     server.answers["4x-Model.safetensors"] = slowly

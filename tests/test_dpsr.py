@@ -49,7 +49,7 @@ def test_output_is_pytorchs(scale, tmp_path):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_kairs_file_goes_round_bit_for_bit(scale, tmp_path):
+def test_kairs_file_converts_there_and_back_bit_for_bit(scale, tmp_path):
     network, model = network_and_model(tmp_path, scale, 6, 2)
     assert save_torch(model, tmp_path / "back.pth").style == "KAIR"
     back = torch.load(tmp_path / "back.pth", weights_only=True)
@@ -59,7 +59,7 @@ def test_kairs_file_goes_round_bit_for_bit(scale, tmp_path):
         np.testing.assert_array_equal(back[name], tensor, err_msg=name)
 
 
-def test_a_block_that_is_missing_is_told(tmp_path):
+def test_a_missing_block_is_reported(tmp_path):
     state = reference.SRResNetPlus(2, 4, 3).state_dict()
     save_file({n: t for n, t in state.items() if not n.startswith("model.1.sub.1.")}, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match=r"the file lacks model\.1\.sub\.1\.res\.0\.weight"):
@@ -82,7 +82,7 @@ def test_saved_file_opens_without_this_package(tmp_path, warm):
     )
 
 
-def test_an_enlarger_tells_the_network_the_noise():
+def test_the_noise_level_is_an_input_of_the_network():
     model = randomise(dpsr_generator(2, 4, 1))
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     results = []
@@ -102,7 +102,7 @@ CONFIG = (
 )  # fmt: skip
 
 
-def test_every_patch_has_noise_of_the_level_that_it_tells():
+def test_every_patch_has_noise_of_its_stated_level():
     config = load_config(None, CONFIG)
     patches = Patches(Store(64), 4, 224, 64, 0, Degradation(config))
     clean, _ = Patches(Store(64), 4, 224, 64, 0).batch(3)
@@ -123,7 +123,7 @@ def test_every_patch_has_noise_of_the_level_that_it_tells():
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_run_says_that_it_takes_the_noise_and_goes_on(tiny_config, tmp_path, run_main):
+def test_a_noise_conditioned_run_trains_resumes_and_exports(tiny_config, tmp_path, run_main):
     """Trains, measures and resumes. The exported model takes the input that its card states."""
     changes = ("generator.name=dpsr", "generator.blocks=1", "generator.filters=4", *CONFIG[1:], "psnr.steps=2")
     config = yaml.safe_load(tiny_config.read_text()) | {"generator": {"name": "dpsr"}}

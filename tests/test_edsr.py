@@ -114,7 +114,7 @@ def test_an_official_file_without_its_mean_is_the_same_network(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(2, 8, 3), (3, 8, 2), (4, 8, 1)])
-def test_an_official_file_goes_round_bit_for_bit(arguments, tmp_path):
+def test_an_official_file_converts_there_and_back_bit_for_bit(arguments, tmp_path):
     network = official(*arguments)
     written = save_torch(loaded(network.state_dict(), tmp_path), tmp_path / "back.pth")
     assert written.style == "EDSR-PyTorch"
@@ -171,7 +171,7 @@ def test_not_read(case, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_scale_that_edsr_has_not_is_told(tmp_path):
+def test_a_scale_without_edsr_is_refused(tmp_path):
     state = official(4, 4, 1).state_dict()
     state |= {f"tail.0.4.{kind}": state[f"tail.0.2.{kind}"].clone() for kind in ("weight", "bias")}
     with pytest.raises(
@@ -189,7 +189,7 @@ def test_the_builders_other_arguments_are_pytorchs(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{"residual_scale": 0.5}])
-def test_what_no_weights_tell_is_not_written(arguments, tmp_path):
+def test_a_network_that_weights_do_not_identify_is_not_written(arguments, tmp_path):
     """A reader would take the file for the original network."""
     with pytest.raises(UserError, match=r"has the weights of EDSR: .* but computes something else"):
         save_torch(randomise(edsr_generator(2, 4, 2, **arguments)), tmp_path / "weights.safetensors")
@@ -236,7 +236,7 @@ def test_impossible_scale_is_refused(scale):
 
 
 @pytest.mark.parametrize("network", [official, of_basicsr])
-def test_convert_says_what_it_assumes_and_is_told_otherwise(network, tmp_path, run_main):
+def test_convert_prints_its_assumptions_and_accepts_settings(network, tmp_path, run_main):
     network = network(2, 8, 2, residual_scale=0.3)
     save_file(network.state_dict(), tmp_path / "a.safetensors")
     convert = ("convert", tmp_path / "a.safetensors")
@@ -252,7 +252,7 @@ def test_convert_says_what_it_assumes_and_is_told_otherwise(network, tmp_path, r
         assert_same_output(load_model(tmp_path / f"told{extension}"), network)
 
 
-def test_a_network_without_mean_is_told_and_known_again(tmp_path, run_main):
+def test_a_network_without_mean_is_described_and_recognised_again(tmp_path, run_main):
     network = of_basicsr(2, 8, 2)
     network.mean = torch.zeros(3, 1, 1)
     save_file(network.state_dict(), tmp_path / "a.safetensors")
@@ -263,7 +263,7 @@ def test_a_network_without_mean_is_told_and_known_again(tmp_path, run_main):
         assert "residual scale 1, no mean colour" in describe(load_model(tmp_path / f"b{extension}"))
 
 
-def test_what_cannot_be_told(tmp_path, run_main):
+def test_flags_that_do_not_fit_the_file_are_refused(tmp_path, run_main):
     save_file(official(2, 4, 1).state_dict(), tmp_path / "edsr.safetensors")
     save_file(reference.Compact(2, 4, 1).state_dict(), tmp_path / "compact.safetensors")
     edsr_generator(2, 4, 1).save(tmp_path / "edsr.keras")

@@ -86,7 +86,7 @@ def test_report_is_the_independent_computation(place, tmp_path, run_main):
         assert sheet.height > 3 * 2 * 160
 
 
-def test_what_cannot_be_measured_is_told_and_the_rest_is_done(place, tmp_path, run_main):
+def test_failed_measurements_are_reported_and_the_others_done(place, tmp_path, run_main):
     shutil.copytree(place / "hr", tmp_path / "hr")
     (tmp_path / "hr" / "broken.png").write_text("broken")
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "hr" / "small.png")
@@ -100,7 +100,7 @@ def test_what_cannot_be_measured_is_told_and_the_rest_is_done(place, tmp_path, r
     assert "broken.png (" in err
 
 
-def test_given_low_resolution_is_used_and_said(place, run_main):
+def test_given_lr_images_are_used_and_reported(place, run_main):
     flags = ("--model", place / "model.safetensors", "--hr_dir", place / "hr60", "--lr_dir", place / "lr")
     status, out, err = run_main("evaluate", *flags)
     assert status == 0, err
@@ -272,7 +272,7 @@ def test_a_mistake_is_one_line(mistake, place, tmp_path, run_main):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_former_name_of_a_flag_is_read_with_a_line(tmp_path, run_main):
+def test_the_earlier_name_of_a_flag_is_read_with_a_line(tmp_path, run_main):
     status, _, err = run_main("evaluate", "--model", "photo", "--hr_dir", tmp_path, f"--sheet={tmp_path}/s.jpg")
     assert status == 2
     note, error = err.splitlines()

@@ -77,7 +77,7 @@ def test_the_configuration_has_its_keys_and_no_others(name):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_generator_trains_exports_and_enlarges(name, tmp_path):
+def test_a_generator_trains_exports_and_upscales(name, tmp_path):
     family = GENERATORS[name]
     model = built(family)
     lr = random_image(8, 8, channels=model.inputs[0].shape[-1])
@@ -137,7 +137,7 @@ def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path)
         load_torch(path)
 
 
-def test_two_that_fit_one_file_are_our_mistake(monkeypatch):
+def test_two_architectures_that_fit_one_file_are_a_defect(monkeypatch):
     twin = dataclasses.replace(GENERATORS["compact_resnet"])
     monkeypatch.setattr(architecture, "FAMILIES", {**FAMILIES, "twin": twin})
     with pytest.raises(RuntimeError, match=r"its tensors fit Compact ResNet: .* and Compact ResNet: "):

@@ -256,7 +256,7 @@ def test_the_network_is_found_under_any_prefix(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", AVERAGES)
-def test_the_average_is_taken_and_a_line_says_so(case, tmp_path):
+def test_the_average_is_used_and_reported(case, tmp_path):
     content, taken, others = AVERAGES[case]
     torch.save(content, tmp_path / "x.pth")
     save_file(flat(content), tmp_path / "x.safetensors")
@@ -269,7 +269,7 @@ def test_the_average_is_taken_and_a_line_says_so(case, tmp_path):
         assert set(end.split(", ")) == set(others.split(", "))
 
 
-def test_every_command_says_which_network_was_taken(photos, tmp_path, run_main, capfd):
+def test_every_command_prints_the_selected_model(photos, tmp_path, run_main, capfd):
     torch.save({"params": COMPACT, "params_ema": AVERAGE}, tmp_path / "x.pth")
     line = f"{tmp_path / 'x.pth'}: params_ema (the average) was selected; the file also holds params\n"
     status, out, err = run_main("convert", tmp_path / "x.pth", tmp_path / "x.safetensors")
@@ -398,7 +398,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", HARMLESS)
-def test_what_lies_beside_the_weights_is_passed_over(case, tmp_path):
+def test_other_objects_in_a_weights_file_are_passed_over(case, tmp_path):
     """The file contains an object of a library that is not installed; nothing of it is imported."""
     for zipped_format in (True, False):
         path = tmp_path / "x.pth"

@@ -19,7 +19,7 @@ def write(target, text, error=None):
             raise error
 
 
-def test_what_fails_leaves_the_old_one(tmp_path):
+def test_a_failure_keeps_the_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
     with pytest.raises(OSError, match="full"):
@@ -60,7 +60,7 @@ def finish(process):
     return process.returncode
 
 
-def test_what_a_killed_process_left_goes_with_the_next(tmp_path, monkeypatch):
+def test_leftovers_of_a_killed_process_are_deleted_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "container")
     killed, alive = (writer(tmp_path / "cache", text) for text in ("killed", "alive"))
     killed.kill()
@@ -76,7 +76,7 @@ def test_what_a_killed_process_left_goes_with_the_next(tmp_path, monkeypatch):
     assert sorted(path.read_text() for path in (tmp_path / "cache").iterdir()) == ["alive", "alive"]
 
 
-def test_what_another_machine_left_is_kept_for_a_week(tmp_path):
+def test_leftovers_of_another_machine_are_kept_for_a_week(tmp_path):
     """The locks of some shared disks apply to one machine only, so another machine may still be writing."""
     killed = writer(tmp_path / "cache", "killed")
     killed.kill()
@@ -132,7 +132,7 @@ def test_a_disk_without_locks(tmp_path, monkeypatch, number):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_what_is_removed_is_gone_with_what_was_left_of_it(tmp_path):
+def test_removing_a_model_removes_its_leftovers(tmp_path):
     for name in ("ckpt-1", ".removed.0123456789abcdef.ckpt-1", ".removed.0123456789abcdef.ckpt-2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "state").write_text("")

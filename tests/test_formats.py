@@ -75,7 +75,7 @@ def test_a_generator_is_the_same_in_both_runtimes(name, written):
         assert np.abs(pixels - np.clip(expected, 0, 255)).max() < 0.5 + 1e-5 * span, runtime
 
 
-def test_networks_of_nobody_are_written_as_they_are(tmp_path):
+def test_networks_without_official_names_are_written_unchanged(tmp_path):
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(image))
     pixels = 255 * np.random.default_rng(0).random((1, 5, 4, 3), np.float32)
@@ -86,7 +86,7 @@ def test_networks_of_nobody_are_written_as_they_are(tmp_path):
         )
 
 
-def test_what_cannot_be_converted_is_told_in_a_line(tmp_path):
+def test_a_failed_conversion_is_one_line(tmp_path):
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.ops.erfinv(image / 2))
     with pytest.raises(UserError, match="has operations that LiteRT lacks"):
@@ -132,7 +132,7 @@ def test_rounded_weights_are_smaller_and_not_the_same(tmp_path):
     assert sizes["dynamic"] < 0.4 < sizes["float16"] < 0.65  # the graph takes the remaining bytes
 
 
-def test_what_a_file_says_of_itself(tmp_path, run_main):
+def test_an_exported_file_has_metadata(tmp_path, run_main):
     status, out, err = run_main("export", "--model", "faithful", "--output", tmp_path / "small.tflite")
     assert (status, err) == (0, "")
     lines = out.splitlines()
@@ -206,7 +206,7 @@ def test_a_missing_package_is_named_in_one_line(extension, module, line, tmp_pat
     assert run_main("convert", "photo", path) == expected
 
 
-def test_nothing_is_written_over_and_no_other_word_taken(tmp_path):
+def test_nothing_is_overwritten_and_no_other_argument_is_accepted(tmp_path):
     model = compact_resnet_generator(2, 4, 1)
     (tmp_path / "there").touch()
     for export in (export_litert, export_onnx):

@@ -59,7 +59,7 @@ def test_losses_and_gradients_are_the_same(name):
 
 
 @pytest.mark.parametrize("phase", ["psnr", "gan"])
-def test_a_run_may_recompute(phase):
+def test_a_run_may_use_gradient_checkpointing(phase):
     """Two steps of a phase, with and without gradient checkpointing, give the same columns."""
     columns = []
     for recompute in ("none", "blocks"):
@@ -92,6 +92,6 @@ def test_a_run_may_recompute(phase):
         ),
     ],
 )
-def test_what_cannot_be_recomputed_is_said(model, message):
+def test_a_network_without_gradient_checkpointing_is_refused(model, message):
     with pytest.raises(UserError, match=message):
         checkpoint_gradients(model())

@@ -365,7 +365,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
         save_torch(model, tmp_path / "weights.pth")
 
 
-def test_what_does_not_read_back_is_not_left_there(tmp_path, monkeypatch):
+def test_a_file_that_does_not_read_back_is_deleted(tmp_path, monkeypatch):
     model = randomise(compact_generator(filters=4, blocks=1))
     for damage in ({"body.0.bias": np.ones(4, np.float32)}, {"surplus": np.ones(1, np.float32)}):
         monkeypatch.setattr(

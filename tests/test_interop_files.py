@@ -260,7 +260,7 @@ def test_not_recognised(case, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".PTH"])
-def test_endings_of_pytorch(suffix, tmp_path):
+def test_extensions_of_pytorch(suffix, tmp_path):
     torch.save(ONE_BLOCK, tmp_path / f"weights{suffix}")
     assert load_torch(tmp_path / f"weights{suffix}").count_params()
 
@@ -372,7 +372,7 @@ def test_a_program_is_refused(tmp_path):
         load_torch(tmp_path / "weights.pt")
 
 
-def test_without_pytorch_one_line_says_what_to_install(tmp_path):
+def test_without_pytorch_one_line_names_the_package_to_install(tmp_path):
     """Nothing else requires PyTorch."""
     torch.save(COMPACT, tmp_path / "weights.pth")
     save_file(COMPACT, tmp_path / "weights.safetensors")

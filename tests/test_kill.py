@@ -32,7 +32,7 @@ def test_a_killed_run_ends_as_one_that_was_never_stopped(tmp_path, tiny_config, 
     assert cut >= 1  # during a checkpoint
 
 
-def test_the_comparison_sees_a_single_bit(tmp_path):
+def test_the_comparison_detects_a_single_bit(tmp_path):
     for name, value in (("one", 1.0), ("same", 1.0), ("other", np.nextafter(np.float32(1), np.float32(2)))):
         (tmp_path / name / "checkpoints" / "ckpt-3").mkdir(parents=True)
         checkpoint = tf.train.Checkpoint(weight=tf.Variable([0.5, value]), bias=tf.Variable([0.5]))

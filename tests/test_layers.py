@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-ROOMS = (
+LAYERS = (
     *("errors", "quiet", "schema", "files", "file_kinds"),
     *("models", "config", "weights", "runs", "imaging", "data", "inference", "evaluation", "metrics"),
     *("training", "losses", "publish", "workflows", "cluster", "web", "cli", "__main__"),
@@ -18,7 +18,7 @@ UPWARD: dict[tuple[str, str], str] = {}
 
 # {module: the reason for a print() outside of the commands}
 PRINTING = {
-    "data.cache": "the data room has no `say` yet: lines on preparing and deleting decoded images",
+    "data.cache": "the data layer has no `say` yet: lines on preparing and deleting decoded images",
     "inference.tiles": "the default of Upscaler's `notice`, which callers replace",
     "weights.model_names": "`report`, the default `say` of downloads, which callers replace",
     "web.server": "the server's log",
@@ -67,12 +67,12 @@ def imports(tree):
     return found - {""}
 
 
-def room(module):
-    return ROOMS.index(module.partition(".")[0])
+def layer(module):
+    return LAYERS.index(module.partition(".")[0])
 
 
-def test_every_module_is_in_a_room():
-    assert {module.partition(".")[0] for module in TREES} <= set(ROOMS)
+def test_every_module_is_in_a_layer():
+    assert {module.partition(".")[0] for module in TREES} <= set(LAYERS)
 
 
 def test_the_reader_of_imports_sees_functions_and_no_types():
@@ -84,8 +84,8 @@ def test_the_reader_of_imports_sees_functions_and_no_types():
 
 
 @pytest.mark.parametrize("module", TREES)
-def test_no_import_leads_to_a_higher_room(module):
-    higher = {other for other in imports(TREES[module]) if room(other) > room(module)}
+def test_no_import_leads_to_a_higher_layer(module):
+    higher = {other for other in imports(TREES[module]) if layer(other) > layer(module)}
     assert {(module, other) for other in higher} == {pair for pair in UPWARD if pair[0] == module}
 
 
@@ -115,7 +115,7 @@ def test_files_can_be_read_in_one_sitting():
 
 
 @pytest.mark.parametrize("name", ["generator.keras", "discriminator.keras", "metrics.csv", "history.yaml"])
-def test_runs_alone_knows_the_files_of_a_run(name):
+def test_only_runs_names_the_files_of_a_run(name):
     holders = {
         module
         for module, tree in TREES.items()

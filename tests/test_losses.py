@@ -123,7 +123,7 @@ def texture(images):
     return np.abs(images - sum(padded[place] for place in places) / sum(ones[place] for place in places))
 
 
-def test_the_grid_loss_is_the_mean_of_each_place():
+def test_the_checkerboard_loss_is_the_mean_of_each_place():
     rng = np.random.default_rng(0)
     hr, sr = (rng.random((2, 36, 40, 3)) for _ in range(2))
     expected = repeated(sr - hr) + repeated(texture(sr) - texture(hr))
@@ -133,7 +133,7 @@ def test_the_grid_loss_is_the_mean_of_each_place():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
+def test_the_checkerboard_loss_detects_only_patterns(scale):
     """Detects patterns of bright pixels, and of equal numbers of bright and dark pixels, but no brightness or noise."""
     rng = np.random.default_rng(1)
     hr = rng.random((1, 16 * scale, 16 * scale, 3), dtype=np.float32)
@@ -150,6 +150,6 @@ def test_the_grid_loss_sees_patterns_and_nothing_else(scale):
     assert seen["noise"] < 0.25 * seen["either"]
 
 
-def test_the_grid_loss_of_patches_smaller_than_its_window():
+def test_the_checkerboard_loss_of_patches_smaller_than_its_window():
     hr = np.zeros((1, 16, 16, 3), np.float32)
     assert float(checkerboard_loss(hr, hr, 4)) == 0

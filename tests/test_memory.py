@@ -28,7 +28,7 @@ def test_a_machine_without_groups(system):
     assert system({"proc/meminfo": MEMINFO}) == HOST
 
 
-def test_a_system_that_does_not_say(system):
+def test_a_system_without_memory_figures(system):
     assert system({}) == sys.maxsize
 
 

@@ -311,7 +311,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("source", KINDS)
 @pytest.mark.parametrize("case", FAULTS)
-def test_a_faulty_profile_is_left_out_and_said(case, source, tmp_path):
+def test_a_faulty_profile_is_left_out_and_reported(case, source, tmp_path):
     profile, reason = FAULTS[case]
     content = with_chunks(encoded(), [(b"iCCP", b"a\0\0" + zlib.compress(profile))])
     if source != "png":
@@ -396,7 +396,7 @@ def test_exif_comes_before_xmp(orientation, tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"eXIf", b"zTXt"])
-def test_exif_behind_a_png_s_pixels_counts(name, tmp_path):
+def test_exif_after_a_png_s_pixels_counts(name, tmp_path):
     """ImageMagick once wrote the orientation as a text."""
     exif = exif_of(_274=6).tobytes()[6:]
     if name == b"zTXt":
@@ -598,7 +598,7 @@ GONE = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", GONE)
-def test_what_no_result_has_goes_with_a_line(case, kind, tmp_path):
+def test_metadata_that_no_result_contains_is_named(case, kind, tmp_path):
     content, line = GONE[case]
     target, lines = upscaled(content, tmp_path, kind, "a.jpg")
     assert lines == ([] if line is None else [line])
@@ -773,7 +773,7 @@ def test_texts_of_a_png(kind, tmp_path):
         assert lines == [f"its PNG texts {names} were left out: {kind} has no place for them"]
 
 
-def test_damaged_texts_go_with_a_line(tmp_path):
+def test_damaged_texts_are_removed_with_a_line(tmp_path):
     bomb = zlib.compress(bytes(2**25))
     bad = [
         (b"zTXt", b"bomb\0\0" + bomb), (b"iTXt", b"bomb too\0\1\0\0\0" + bomb),

@@ -37,7 +37,7 @@ def test_a_property_is_changed_and_all_else_keeps_its_bytes(space, name, change,
     assert found == PACKET.replace(before, after)
 
 
-def test_long_packets_are_split_as_adobe_says():
+def test_long_packets_are_split_like_adobes():
     packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + b"<a/>" * 50_000 + b"</x:xmpmeta>"
     first, *others = xmp.segments(b"<?xpacket begin=''?>" + packet + b"<?xpacket end='w'?>")
     name = hashlib.md5(packet).hexdigest().upper().encode()

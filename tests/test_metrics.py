@@ -47,7 +47,7 @@ def test_images_too_small_for_ssim_are_refused():
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "expected"), [("set5", 28.43), ("set14", 26.09), ("bsd100", 25.96)])
-def test_bicubic_scores_what_is_known(name, expected):
+def test_bicubic_has_its_published_scores(name, expected):
     folder = needs_shared(name)
     scores = []
     for path in sorted((folder / "hr").iterdir()):

@@ -13,7 +13,7 @@ from esrgan_tf.weights.torch_files import save_torch
 from tests.conftest import randomise
 
 
-def test_a_path_wins_over_a_packaged_name_and_that_over_a_published_one(listed, tmp_path, monkeypatch):
+def test_a_path_wins_over_a_bundled_name_which_wins_over_a_downloadable_name(listed, tmp_path, monkeypatch):
     listed("Own", "4x-Model")
     monkeypatch.setattr(bundled, "_FOLDER", tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
@@ -37,7 +37,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_name_is_told_with_the_nearest(name):
+def test_an_unknown_name_is_reported_with_the_nearest(name):
     with pytest.raises(UserError) as caught:
         find_model(name)
     message = str(caught.value)

@@ -71,7 +71,7 @@ def test_the_table_fits_the_terminal(columns, run_main, monkeypatch):
         assert set(rows(out)) == {"own", *downloadable_models()}
 
 
-def test_json_tells_all(run_main):
+def test_json_has_all_values(run_main):
     status, out, err = run_main("models", "--json")
     assert (status, err) == (0, "")
     models = json.loads(out)

@@ -12,7 +12,7 @@ DATA = Path(__file__).with_name("data")
 
 
 @pytest.mark.parametrize("version", ["0.1.0"])
-def test_a_run_goes_on_as_the_version_that_began_it(version, photos, tmp_path, run_main, eagerly):
+def test_a_run_resumes_like_its_version(version, photos, tmp_path, run_main, eagerly):
     """Phase `gan` of a small compact network, stopped at step 2; that version resumed it up to step 4.
 
     That version recorded the keys of all networks, whatever network the run had.

@@ -83,7 +83,7 @@ def test_blocks_are_of_a_kind_that_is_run(page):
     assert text_of(page).count("```") == 2 * len(blocks(page))  # no block that the pattern misses
 
 
-def test_all_that_pages_tell_to_run_is_run():
+def test_every_command_of_a_page_is_run():
     run = [page for journeys in JOURNEYS for page in journeys.PAGES]
     assert sorted(run) == sorted(page for page in pages() if steps(page))
     assert sum(len(steps(page)) for page in run) > 50

@@ -123,7 +123,7 @@ def test_what_is_not_clear_is_refused(case, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_exchanged_folders_are_told_by_their_sizes(tmp_path):
+def test_exchanged_folders_are_detected_by_their_sizes(tmp_path):
     hr_dir, lr_dir = saved(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"], hr_size=8, lr_size=33)
     with pytest.raises(
         UserError, match=r"^data\.hr_dir and data\.lr_dir are exchanged: a\.png \(.* 33x33 and 8x8, not 1:4"

@@ -41,7 +41,7 @@ def patches(seed=0, batch_size=BATCH):
     return Patches(CodedStore(), SCALE, PATCH, batch_size, seed)
 
 
-def test_low_and_high_resolution_show_the_same_place():
+def test_lr_and_hr_patches_show_the_same_place():
     for step in range(20):
         lr, hr = patches().batch(step)
         assert lr.shape == (BATCH, 4, 4, 3)
@@ -75,7 +75,7 @@ def test_parts_of_a_batch_make_the_batch(shares):
         np.testing.assert_array_equal(np.concatenate(found), whole)
 
 
-def test_an_image_that_turns_unreadable_is_told_once_and_replaced(capsys, tmp_path):
+def test_an_image_that_turns_unreadable_is_reported_once_and_replaced(capsys, tmp_path):
     """Uses real files; the second and the third image's files are truncated while they are open."""
     images = [np.full((40, 40, 3), 10 * i, np.uint8) for i in range(3)]
     names = [f"{i}.png" for i in range(3)]
@@ -121,5 +121,5 @@ def test_images_smaller_than_a_patch_are_left_out():
         Patches(CodedStore(), SCALE, 36, BATCH, 0)
 
 
-def test_the_largest_patch_named_really_fits():
+def test_the_largest_patch_of_the_message_fits():
     Patches(CodedStore(), SCALE, 32, BATCH, 0).batch(0)

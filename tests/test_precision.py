@@ -55,7 +55,7 @@ def test_ends_are_float32_and_what_is_between_bfloat16():
 
 
 @pytest.mark.parametrize("name", ["faithful", "sharp", "photo"])
-def test_packaged_networks_lose_less_than_a_hundredth_of_a_decibel(name):
+def test_bundled_models_lose_less_than_a_hundredth_of_a_decibel(name):
     photo = skimage.data.astronaut()[:256, 64:320]
     reduced = photo.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
     image = np.rint(reduced).astype(np.uint8)
@@ -102,7 +102,7 @@ def test_foreign_networks_are_computed_in_float32(monkeypatch):
         Upscaler(foreign, precision="bfloat16")
 
 
-def test_weights_in_another_network_are_not_taken_for_ours():
+def test_weights_in_another_network_are_refused():
     model = randomise(GENERATORS["edsr"].build(2, 4, 2, residual_scale=0.5))
     with pytest.raises(UserError, match="computes something else"):
         Upscaler(model, precision="bfloat16")
@@ -124,7 +124,7 @@ def test_unknown_precision_is_refused(model):
         ("", False),
     ],
 )
-def test_instructions_are_read_from_what_linux_tells(cpuinfo, expected):
+def test_instructions_are_read_from_cpuinfo(cpuinfo, expected):
     assert lists_bfloat16(cpuinfo) == expected
 
 

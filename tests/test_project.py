@@ -23,14 +23,14 @@ JOBS = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "test.yml").read_t
 TARGETS = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
 
 
-def test_the_version_told_is_the_one_stated(run_main):
+def test_the_printed_version_is_the_stated_one(run_main):
     status, out, _ = run_main("--version")
     assert status == 0
     assert out.startswith(f"esrgan-tf {STATED_VERSION}, ")
     assert __version__ == STATED_VERSION
 
 
-def test_the_changelog_tells_of_this_version():
+def test_the_changelog_has_this_version():
     sections = re.findall(r"^## \[(.+?)\]", (REPOSITORY / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert sections[0] == "Unreleased"
     assert sections[1] == STATED_VERSION

@@ -88,7 +88,7 @@ def test_a_colour_profile_stays(nearest, tmp_path):
 
 
 @pytest.mark.parametrize("by_path", [True, False])
-def test_colours_that_nobody_sees_do_not_bleed(nearest, by_path, tmp_path):
+def test_invisible_colours_do_not_bleed(nearest, by_path, tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, :4] = (200, 10, 10, 255)  # black under the transparency next to the disc
     image = Image.fromarray(pixels)
@@ -172,7 +172,7 @@ def test_few_compiled_functions_of_a_model_are_kept(counted):
     assert len(model.__dict__["_esrgan_tf_enlargers"]) == 2
 
 
-def test_what_is_compiled_goes_with_its_model():
+def test_compiled_functions_are_freed_with_their_model():
     model = compact_generator(2, filters=4, blocks=0)
     esrgan_tf.upscale(SMALL, model)
     gone = weakref.ref(model)
@@ -194,7 +194,7 @@ def test_threads_share_a_model(nearest, counted, tmp_path):
     assert counted == {"load_model": 1, "Upscaler": 1}
 
 
-def test_what_cannot_be_enlarged_is_one_line(nearest, tmp_path):
+def test_an_image_that_cannot_be_upscaled_is_one_line(nearest, tmp_path):
     stream = io.BytesIO()
     Image.fromarray(skimage.data.astronaut()).save(stream, "PNG")
     (tmp_path / "cut.png").write_bytes(stream.getvalue()[:100_000])

@@ -81,7 +81,7 @@ def test_basicsrs_names(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"mean": False}, {"unshuffle": 2}, {"unshuffle": 2, "mean": False}])
-def test_an_official_file_goes_round_bit_for_bit_and_spandrel_reads_it(arguments, spandrel, tmp_path):
+def test_an_official_file_converts_there_and_back_and_spandrel_reads_it(arguments, spandrel, tmp_path):
     network = official(2, **arguments)
     save_torch(loaded(network.state_dict(), tmp_path), tmp_path / "back.pth")
     back = torch.load(tmp_path / "back.pth", weights_only=True)
@@ -98,7 +98,7 @@ def test_an_official_file_goes_round_bit_for_bit_and_spandrel_reads_it(arguments
 
 
 @pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
-def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
+def test_a_network_without_mean_is_recognised_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
     state["tail.1.weight"] *= 0.01  # to the range of images, in which the SavedModel's writer compares outputs
     save_file(state, tmp_path / "a.safetensors")
@@ -127,7 +127,7 @@ def test_impossible_sizes_are_refused():
         load_config(None, ["generator.name=rcan", "generator.filters=8"])
 
 
-def test_a_missing_block_is_told(tmp_path):
+def test_a_missing_block_is_reported(tmp_path):
     state = {n: t for n, t in official(2).state_dict().items() if not n.startswith("body.1.body.1.")}
     with pytest.raises(UserError, match=r"the file lacks body\.1\.body\.1\.body\.0\.weight"):
         loaded(state, tmp_path)
@@ -137,7 +137,7 @@ def test_saved_file_opens_without_this_package(tmp_path, warm):
     assert opens_without_this_package(randomise(rcan_generator(2, **SIZES)), random_image(6, 5), tmp_path, warm)
 
 
-def test_tiles_are_said_to_differ_from_the_whole_once_and_where_there_are_tiles():
+def test_differences_of_tiles_are_reported_once_and_only_with_tiles():
     said = []
     upscaler = Upscaler(rcan_generator(scale=2, **SIZES), tile=32, overlap=4, notice=said.append)
     upscaler(np.zeros((32, 20, 3), np.uint8))

@@ -57,7 +57,7 @@ def test_other_channels():
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
-def test_any_size_is_enlarged_by_the_scale(scale):
+def test_any_size_is_upscaled_by_the_scale(scale):
     model = rrdb_generator(scale, filters=4, blocks=1, growth=2)
     for height, width in ((1, 1), (3, 5), (7, 4), (10, 9)):
         assert model(random_image(height, width)).shape == (1, scale * height, scale * width, 3)

@@ -36,7 +36,7 @@ def loaded(saved):
     return hub.load(str(saved))
 
 
-def test_all_doors_compute_the_model(model, loaded):
+def test_all_interfaces_compute_the_model(model, loaded):
     expected = 255 * np.asarray(model(IMAGE / 255))
     for output in (
         loaded(IMAGE),
@@ -138,7 +138,7 @@ def test_a_wrong_export_is_noticed(model, saved):
         verify(other, saved)
 
 
-def test_nothing_is_written_over(model, saved):
+def test_nothing_is_overwritten(model, saved):
     with pytest.raises(UserError, match="exists"):
         export_saved_model(model, saved)
 

@@ -80,7 +80,7 @@ def test_what_spandrel_saves_is_read(spandrel, tmp_path):
 
 
 @pytest.mark.parametrize("extension", [".keras", ".safetensors", ""])
-def test_a_network_without_mean_is_known_again(extension, tmp_path, run_main):
+def test_a_network_without_mean_is_recognised_again(extension, tmp_path, run_main):
     state = official(2, mean=False).state_dict()
     state["upsampler.0.weight"] *= 0.02  # to the range of images, in which the SavedModel's writer compares outputs
     save_file(state, tmp_path / "a.safetensors")

@@ -145,14 +145,14 @@ def test_both_phases_and_skipped_steps(status, run_dir):
 @pytest.mark.parametrize(
     ("age", "said"), [(12, "12 s"), (59.5, "59 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d"), (-50, "0 s")]
 )
-def test_a_run_that_is_held_is_running(age, said, status, run_dir, monkeypatch):
+def test_a_locked_run_is_running(age, said, status, run_dir, monkeypatch):
     written = (run_dir / "psnr" / "metrics.csv").stat().st_mtime
     monkeypatch.setattr(command, "time", SimpleNamespace(time=lambda: written + age))
     with lock_phase(run_dir / "psnr"):
         assert status()[0]["psnr"]["state"] == f"running, last record {said} ago"
 
 
-def test_a_run_that_let_go_is_stopped(status, run_dir):
+def test_an_unlocked_run_is_stopped(status, run_dir):
     with lock_phase(run_dir / "psnr"):
         pass
     assert status()[0]["psnr"]["state"] == "stopped"
@@ -332,7 +332,7 @@ def test_every_curve_is_drawn(count, tmp_path):
             assert has(pixels, second) == 0, title
 
 
-def test_what_is_not_there_has_no_panel(tmp_path):
+def test_absent_values_have_no_panel(tmp_path):
     """A loss with weight 0, PSNR without validation images, and a phase without a row have no panel."""
     rows = [{"step": i, "perceptual": 0.0, "seconds": i} for i in (1, 2, 3)]
     write_metrics(tmp_path, rows, "gan")

@@ -169,7 +169,7 @@ def test_an_unknown_network_has_cautious_facts():
     assert facts.peak_channels >= 4
 
 
-def test_by_default_tiles_are_the_whole_where_the_network_looks_no_farther_than_48_pixels():
+def test_default_tiles_equal_the_whole_for_receptive_fields_up_to_48_pixels():
     """The network shifts the image: each pixel depends only on the pixel 42 rows and columns before."""
     model = compact_generator(1, filters=3, blocks=40)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
@@ -270,7 +270,7 @@ def assert_no_seams(upscaler, photo, tiled, expected):
             assert step(tiled, at, axis) - step(expected, at, axis) < 0.05
 
 
-def test_a_seam_would_be_seen(lively_rrdb):
+def test_a_seam_is_detected(lively_rrdb):
     """The measures of the tests above detect tiles without any overlap."""
     model, expected = lively_rrdb
     upscaler = Upscaler(model, 52, 0)
@@ -403,7 +403,7 @@ def exhausting():
     process.communicate()
 
 
-def test_exhausted_memory_halves_the_tile_and_goes_on(exhausting):
+def test_exhausted_memory_halves_the_tile(exhausting):
     """Memory is exhausted in reality: the process gets less address space than its first tile needs."""
     _, err = exhausting.communicate(timeout=500)
     assert exhausting.returncode == 0, err
@@ -429,7 +429,7 @@ def test_threads_that_run_out_of_memory_together_shrink_the_tiles_once():
         assert differences(result, whole(model, PHOTO)).max() <= 1
 
 
-def test_memory_that_is_never_enough_is_said():
+def test_memory_that_is_never_enough_is_reported():
     model = compact_generator(2, filters=4, blocks=1)
     upscaler = Upscaler(model, 48, 8)
     runner = upscaler._runner

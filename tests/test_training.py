@@ -162,7 +162,7 @@ def test_the_checkerboard_term_is_weighed_and_reported():
     np.testing.assert_allclose(gradients[2.0] - gradients[0.0], 2 * added, rtol=1e-3, atol=1e-6)
 
 
-def test_the_judges_see_real_and_fake_images_shifted_alike():
+def test_real_and_generated_images_have_the_same_random_shift():
     """The discriminator uses the first pixel only; the value of this pixel identifies its position in the image."""
     size, shift = 16, 7
     image = keras.Input((size, size, 3))
@@ -313,7 +313,7 @@ def test_tensorboard_has_every_loss(trained_run):
         ("psnr", 20_000, 1.4, None),
     ],
 )
-def test_what_takes_days_is_told_with_a_remedy(phase, steps, seconds, expected):
+def test_a_training_of_days_is_reported_with_a_remedy(phase, steps, seconds, expected):
     line = too_long(phase, steps, seconds)
     if expected is None:
         assert line is None
@@ -339,7 +339,9 @@ class Terminal(io.StringIO):
         (False, 10.0, []),
     ],
 )
-def test_a_training_of_days_on_a_processor_is_told_once(stream, without_gpu, seconds, reported, tmp_path, monkeypatch):
+def test_a_training_of_days_on_a_processor_is_reported_once(
+    stream, without_gpu, seconds, reported, tmp_path, monkeypatch
+):
     now, said = [0.0], stream()
     monkeypatch.setattr("esrgan_tf.training.monitor.time.monotonic", lambda: now[0])
     monkeypatch.setattr(sys, "stderr", said)

@@ -88,7 +88,7 @@ def test_a_pointer_back_to_the_same_directory(pointer, order, kind, tmp_path):
 
 
 @pytest.mark.parametrize("start", [9, 38, 68])
-def test_a_thumbnail_that_lies_over_other_values(start, tmp_path):
+def test_a_thumbnail_that_overlaps_other_values(start, tmp_path):
     first = directory("<", (271, 2, 9, number("<", 68)), (274, 3, 1, number("<", 6)), following=38)
     second = struct.pack("<HHHII", 2, 0x201, 4, 1, start) + struct.pack("<HHII", 0x202, 4, 1, 77 - start) + bytes(4)
     exif = first + second + b"a camera\0"
@@ -443,6 +443,6 @@ BOXES = {
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
 @pytest.mark.parametrize("case", BOXES)
-def test_boxes_behind_the_picture(case, kind, tmp_path):
+def test_boxes_after_the_picture(case, kind, tmp_path):
     more, line = BOXES[case]
     assert upscaled(saved(kind) + more, tmp_path, "png", f"a.{kind.lower()}")[1] == ([] if line is None else [line])

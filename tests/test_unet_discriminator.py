@@ -33,7 +33,7 @@ def test_one_logit_a_pixel_of_any_size():
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 4)])
 @pytest.mark.parametrize("r", [2, 3, 4])
-def test_bilinear_enlarging_is_tensorflows(size, r):
+def test_bilinear_upscaling_is_tensorflows(size, r):
     image = keras.Input((None, None, 3))
     model = keras.Model(image, upscale_bilinearly(image, r, "up"))
     x = random_image(*size)

@@ -675,7 +675,7 @@ def test_outscale_is_quantised_last(upscale, models, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "b.png")[0], expected)
 
 
-def test_what_a_format_cannot_hold_is_said(upscale, tmp_path):
+def test_metadata_that_a_format_cannot_contain_is_named(upscale, tmp_path):
     Image.fromarray(DISC).save(tmp_path / "disc.png")
     status, _, err = upscale(tmp_path / "disc.png", "--output", tmp_path / "disc.jpg")
     assert (status, err) == (0, "esrgan-tf: disc.png: transparency became white, as jpg has none\n")
@@ -735,7 +735,7 @@ def test_results_inside_the_input_folder_are_no_inputs(upscale, tmp_path):
     assert [path.name for path in (tmp_path / "big").iterdir()] == ["a_x2.png"]
 
 
-def test_a_profile_that_does_not_fit_is_left_out_and_said(upscale, tmp_path):
+def test_a_profile_that_does_not_fit_is_left_out_and_reported(upscale, tmp_path):
     """A gray image with a profile for RGB."""
     Image.fromarray(PHOTO[..., 0]).save(tmp_path / "a.jpg", icc_profile=PROFILE)
     status, _, err = upscale(tmp_path / "a.jpg", "--output", tmp_path / "b.jpg")
@@ -772,7 +772,7 @@ def test_overwrite_replaces_only_when_complete(upscale, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "broken.png"}
 
 
-def test_without_output_results_lie_beside_their_originals(upscale, tmp_path, monkeypatch):
+def test_without_output_results_are_next_to_their_originals(upscale, tmp_path, monkeypatch):
     (tmp_path / "photos" / "below").mkdir(parents=True)
     (tmp_path / "other").mkdir()
     for name in ("a.png", "b.jpg", "other/c.png", "photos/d.png", "photos/below/e.png"):
@@ -812,7 +812,7 @@ def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["heic", "avif", "jpg", "webp", "tif", "png"])
-def test_damaged_bytes_are_told_in_words(kind, tmp_path):
+def test_damaged_bytes_have_a_plain_message(kind, tmp_path):
     stream = io.BytesIO()
     if kind == "heic":
         pillow_heif.from_pillow(Image.fromarray(PHOTO)).save(stream, quality=90)
@@ -830,7 +830,7 @@ def test_damaged_bytes_are_told_in_words(kind, tmp_path):
     assert reported
 
 
-def test_names_that_collide_are_told_apart(upscale, tmp_path):
+def test_names_that_collide_are_distinguished(upscale, tmp_path):
     for name in ("a.bmp", "a.png", "b.gif"):
         Image.fromarray(PHOTO).save(tmp_path / name)
     status, out, err = upscale(tmp_path / "a.bmp", tmp_path / "a.png", tmp_path / "b.gif", tmp_path / "./a.png")
@@ -850,7 +850,7 @@ def test_skip_existing_leaves_results_of_the_time_before_alone(upscale, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "a_x2.png", "b_x2.png"}
 
 
-def test_inputs_are_looked_at_before_the_model(run_main, tmp_path):
+def test_inputs_are_checked_before_the_model(run_main, tmp_path):
     (tmp_path / "model.keras").write_text("broken")
     for inputs, message in (((tmp_path / "absent.png",), "no file or folder"), ((), "nothing to enlarge")):
         status, _, err = run_main("upscale", *inputs, "--model", tmp_path / "model.keras")
@@ -992,7 +992,7 @@ def test_a_stopped_run_leaves_nothing(stop, models, tmp_path, warm):
     assert not list(out.iterdir())
 
 
-def test_without_a_terminal_lines_tell_how_far_it_is(upscale, tmp_path, monkeypatch):
+def test_without_a_terminal_lines_report_progress(upscale, tmp_path, monkeypatch):
     """Prints after every tile and image, not only every ten seconds."""
     monkeypatch.setattr(progress, "EVERY", 0)
     (tmp_path / "in").mkdir()

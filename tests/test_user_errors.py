@@ -265,10 +265,10 @@ def test_a_machine_that_dies_ends_the_others(victim, tmp_path, tiny_config, warm
         message,
     )
     if victim == 1:
-        goes_on_on_two_machines_and_stops_well(run, newest, warm)
+        resumes_on_two_machines_and_stops(run, newest, warm)
 
 
-def goes_on_on_two_machines_and_stops_well(run, newest, warm):
+def resumes_on_two_machines_and_stops(run, newest, warm):
     """A signal to one machine stops both at the same step, and only the chief writes."""
     both = on_two_machines(warm, train(run, *LONG), train(run, *LONG))
     wait_for_step(run, newest + 3, both)

@@ -117,7 +117,7 @@ def test_weights_that_cannot_be_had_are_an_error(tmp_path):
         vgg19_features(weights=str(tmp_path / "broken.h5"))
 
 
-def test_a_failed_download_says_how_to_get_the_weights(tmp_path):
+def test_a_failed_download_explains_the_manual_download(tmp_path):
     program = "from esrgan_tf.models import vgg19_features; vgg19_features()"
     # Nothing remains from an earlier download, and the network refuses connections.
     environment = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}

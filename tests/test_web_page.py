@@ -124,7 +124,7 @@ def test_a_photo_becomes_what_the_command_makes_of_it(headers, threads, folder, 
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_twice_as_large_is_a_network_of_its_own(folder, browser, tmp_path):
+def test_upscaling_by_2_uses_the_x2_model(folder, browser, tmp_path):
     image = skimage.data.chelsea()[100:164, 100:180]
     with visited(browser, folder) as page:
         page.select_option("#times", "2")
@@ -137,7 +137,7 @@ def test_twice_as_large_is_a_network_of_its_own(folder, browser, tmp_path):
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_the_dial_is_for_clean_photos(folder, browser, tmp_path):
+def test_the_blend_is_for_clean_photos(folder, browser, tmp_path):
     image = skimage.data.coffee()[100:164, 100:180]
     with visited(browser, folder) as page:
         assert not page.is_visible("#alpha")
@@ -263,7 +263,7 @@ def test_stopping_and_another_photo(folder, browser, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_enlarged_is_said_before_it_starts(name, content, words, folder, browser, tmp_path):
+def test_an_image_that_cannot_be_upscaled_is_reported_before_the_start(name, content, words, folder, browser, tmp_path):
     if isinstance(content, tuple):
         file = io.BytesIO()
         Image.new("1", content).save(file, "png")

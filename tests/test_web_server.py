@@ -147,7 +147,7 @@ def test_a_photo_through_the_page_is_what_the_command_makes(visitor, tmp_path):
     assert made == (tmp_path / "by_command.png").read_bytes()
 
 
-def test_a_job_tells_how_it_is_and_is_deleted(visitor):
+def test_a_job_reports_its_state_and_is_deleted(visitor):
     status, job = visitor.post(png(skimage.data.coffee()[:90, :120]))
     assert status == 202
     reported = visitor.events(job)
@@ -198,7 +198,7 @@ def test_strangers_are_refused(visitor):
     assert visitor.uploads() == []
 
 
-def test_bodies_that_are_not_what_they_say(visitor):
+def test_bodies_with_false_headers(visitor):
     def post(length, body=b"", wait=True):
         head = f"POST {visitor.path}jobs?model=photo HTTP/1.1\r\nHost: {visitor.host}\r\n{length}\r\n\r\n"
         return visitor.raw(head.encode() + body, wait)
@@ -223,7 +223,7 @@ def test_bodies_that_are_not_what_they_say(visitor):
 
 
 @pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n but then no more", b"GIF89a", b"\0" * 1000])
-def test_what_is_no_image_is_told_in_words(content, visitor):
+def test_a_file_that_is_no_image_has_a_plain_message(content, visitor):
     status, job = visitor.post(content)
     assert status == 202
     last = visitor.events(job)[-1]
@@ -234,7 +234,7 @@ def test_what_is_no_image_is_told_in_words(content, visitor):
     assert visitor.uploads() == []
 
 
-def test_fifty_at_once_are_done_or_told_to_wait(visitor):
+def test_fifty_jobs_at_once_are_done_or_refused(visitor):
     photo = png(skimage.data.astronaut()[:16, :16])
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: visitor.post(photo), range(50)))
@@ -250,7 +250,7 @@ def test_fifty_at_once_are_done_or_told_to_wait(visitor):
     assert visitor.uploads() == []
 
 
-def test_an_end_in_the_middle_leaves_nothing(tmp_path):
+def test_stopping_during_a_job_leaves_nothing(tmp_path):
     """Receives two signals, like from an impatient user."""
     visitor = Visitor(tmp_path)
     status, job = visitor.post(png(skimage.data.astronaut()))
@@ -292,7 +292,7 @@ def added(jobs, photo, model="any"):
         return jobs.add(source, model)
 
 
-def test_a_job_that_nobody_asks_for_is_given_up(monkeypatch):
+def test_an_abandoned_job_is_cancelled(monkeypatch):
     """The page of the job was closed, and other jobs wait."""
     monkeypatch.setattr(jobs_module, "ABANDONED", 0.2)
     computed = []
@@ -416,7 +416,7 @@ def test_results_together_are_bounded(jobs, monkeypatch):
     assert [jobs.get(job.id) is job for job in done] == [False, False, False, True]
 
 
-def test_a_result_that_is_too_large_is_refused_in_words(tmp_path, monkeypatch):
+def test_a_result_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "MAX_PIXELS", 16 * 30 * 40 - 1)
     Image.fromarray(skimage.data.astronaut()[:30, :40]).save(tmp_path / "a.png")
     computing = backend.Backend([])
@@ -425,7 +425,7 @@ def test_a_result_that_is_too_large_is_refused_in_words(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_other_interfaces_are_let_in_only_when_asked_for():
+def test_other_network_interfaces_are_served_only_on_request():
     for host, local in (("127.0.0.1", True), ("0.0.0.0", False)):
         with Server(host, 0, lambda *_: None) as server:
             assert server.local_only is local

@@ -41,7 +41,7 @@ def test_it_holds_all_that_the_package_reads(wheel):
     assert wheel.stat().st_size < 8_000_000
 
 
-def test_it_enlarges_a_photo_without_a_network(wheel, tmp_path):
+def test_it_upscales_a_photo_without_a_network(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     Image.fromarray(skimage.data.chelsea()[100:140, 100:150]).save(tmp_path / "photo.jpg")
