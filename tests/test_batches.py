@@ -270,7 +270,7 @@ def test_no_encoding_of_the_output_ends_a_batch(encoding, model, tmp_path, monke
     assert (tmp_path / "日" / "é日.png").is_file()
 
 
-def test_what_is_escaped():
+def test_escaped_characters():
     for text, shown in (("日\u3000é.png", "日\u3000é.png"), ("a\tb", "a\\tb"), ("\ud800", "\\ud800")):
         assert printable(text) == shown
 

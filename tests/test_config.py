@@ -189,7 +189,7 @@ def test_lr_images_are_given_or_made_not_both():
         load_config(None, keys)
 
 
-def test_what_only_one_generator_has_is_refused_for_the_other():
+def test_keys_of_one_generator_are_refused_for_another():
     with pytest.raises(UserError, match=r"plus is not a key of compact; it has filters, blocks, scale$"):
         load_config(None, ["generator.name=compact", "generator.plus=true"])
 

@@ -156,7 +156,7 @@ def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_where_no_image_can_be_read_none_is_left_out(tmp_path):
+def test_without_readable_images_none_is_left_out(tmp_path):
     save(tmp_path, "a.png", PHOTO)
     (tmp_path / "a.png").write_bytes(b"this is no PNG")
     for skip in (True, False, None):

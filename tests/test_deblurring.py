@@ -234,7 +234,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_is_no_kernel(mistake, tmp_path, run_main):
+def test_invalid_kernels(mistake, tmp_path, run_main):
     kernel, message = MISTAKES[mistake]
     np.save(tmp_path / "kernel.npy", kernel)
     status, out, err = run_main("upscale", "photo.png", "--kernel", tmp_path / "kernel.npy")

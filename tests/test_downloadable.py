@@ -68,7 +68,7 @@ def test_the_official_ones_have_their_authors_names(name):
     assert [alias.startswith(f"{model.scale}x-real") for alias in model.aliases] == [True]
 
 
-def test_others_have_their_files_names_too():
+def test_other_models_are_found_by_their_file_names():
     assert find_downloadable("4x_foolhardy_Remacri") == find_downloadable("4x-Remacri")
     assert find_downloadable("4x-Remacri").name == "4x-Remacri"
     assert find_downloadable("2x_AnimeJaNai_HD_V3_ModelsOnly") is None  # an archive of several models

@@ -126,7 +126,7 @@ def test_an_official_file_converts_there_and_back_bit_for_bit(arguments, tmp_pat
     reference.EDSR(*arguments).load_state_dict(back, strict=True)
 
 
-def test_what_basicsr_trained_is_written_for_the_official_code(tmp_path):
+def test_networks_of_basicsr_are_written_for_the_official_code(tmp_path):
     ours = of_basicsr(4, 8, 2)
     save_torch(loaded(ours.state_dict(), tmp_path), tmp_path / "official.safetensors")
     model = load_torch(tmp_path / "official.safetensors")

@@ -333,7 +333,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_holds_no_single_network_is_refused_in_one_line(case, tmp_path):
+def test_files_without_a_single_network_are_refused_in_one_line(case, tmp_path):
     content, words = REFUSED[case]
     torch.save(content, tmp_path / "x.pth")
     shutil.copyfile(tmp_path / "x.pth", tmp_path / "9.state")

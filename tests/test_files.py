@@ -116,7 +116,7 @@ def test_fifty_threads_write_one_file(tmp_path):
 
 @pytest.mark.parametrize("number", NO_LOCKS)
 def test_a_disk_without_locks(tmp_path, monkeypatch, number):
-    """Without locks, no files count as leftovers of another process."""
+    """Without locks, files of another process never count as leftovers."""
     pytest.importorskip("fcntl")
 
     def refuse(*_):

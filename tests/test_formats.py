@@ -98,7 +98,7 @@ def test_a_failed_conversion_is_one_line(tmp_path):
 
 
 def test_an_altered_network_is_exported_as_what_it_computes(tmp_path):
-    """Its weights alone imply a residual scale of 0.2."""
+    """The network's weights alone imply a residual scale of 0.2."""
     model = randomise(rrdb_generator(2, 4, 1, 2, residual_scale=0.7))
     export_onnx(model, tmp_path / "a.onnx")
     pixels = 255 * np.random.default_rng(0).random((1, 6, 4, 3), np.float32)

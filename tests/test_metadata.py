@@ -729,7 +729,7 @@ def test_exif_beyond_64_kilobytes(kind, tmp_path):
 
 
 def test_maker_notes_stay_at_their_place(tmp_path):
-    """They hold separate offsets from EXIF's first byte on."""
+    """Maker notes contain separate offsets, counted from EXIF's first byte."""
     note = np.random.default_rng(0).bytes(500)
     content = encoded("jpg", exif=exif_of({0x927C: note, 0xA002: 64}, _274=6))
     before = next(data for marker, data in jpeg_segments(content) if data[:4] == b"Exif")

@@ -115,7 +115,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_clear_is_refused(case, tmp_path):
+def test_unclear_pairs_are_refused(case, tmp_path):
     hr, lr, words = REFUSED[case]
     with pytest.raises(UserError) as error:
         folder_source(*saved(tmp_path, hr, lr), 4)
@@ -131,7 +131,7 @@ def test_exchanged_folders_are_detected_by_their_sizes(tmp_path):
         list(folder_source(hr_dir, lr_dir, 4).pairs())
 
 
-def test_one_pair_that_is_exchanged_is_that_pair(tmp_path):
+def test_one_exchanged_pair_is_reported_as_that_pair(tmp_path):
     hr_dir, lr_dir = saved(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"])
     save(tmp_path / "hr", "a.png", 0, 8)
     save(tmp_path / "lr", "a.png", 0, 32)

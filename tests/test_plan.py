@@ -128,7 +128,7 @@ def asked(there, phase, overrides, arguments, place):
 
 
 @pytest.mark.parametrize("name", DECIDED)
-def test_what_is_decided(name, tmp_path):
+def test_plans(name, tmp_path):
     *situation, expected = DECIDED[name]
     plan = asked(*situation, tmp_path)
     for attribute, value in expected.items():
@@ -138,7 +138,7 @@ def test_what_is_decided(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(name, tmp_path):
+def test_refused_plans(name, tmp_path):
     *situation, message = REFUSED[name]
     with pytest.raises(UserError) as error:
         asked(*situation, tmp_path)

@@ -68,7 +68,7 @@ def test_spandrel_reads_what_is_written(mean, spandrel, tmp_path):
         np.testing.assert_array_equal(before, after)
 
 
-def test_what_spandrel_saves_is_read(spandrel, tmp_path):
+def test_files_that_spandrel_saves_are_read(spandrel, tmp_path):
     """The merged convolution has outdated weights."""
     save_file(official(4).state_dict(), tmp_path / "a.safetensors")
     theirs = spandrel.ModelLoader().load_from_file(tmp_path / "a.safetensors").model.eval()

@@ -114,7 +114,7 @@ def test_a_time_limit_saves_and_stops(start, tmp_path):
 
 
 def test_a_signal_during_a_record_is_not_lost(tmp_path, monkeypatch, eagerly):
-    """A signal during the record of a step stops the run after this record; the reported step is saved."""
+    """A signal during the record of a step stops the run after the next step; the reported step is saved."""
     record = Monitor.record
 
     def record_and_signal(self, step, *arguments):

@@ -109,7 +109,7 @@ def test_unknown_layer_is_refused(weights_file):
         vgg19_features(["conv3_5"], weights_file)
 
 
-def test_weights_that_cannot_be_had_are_an_error(tmp_path):
+def test_unavailable_weights_are_an_error(tmp_path):
     with pytest.raises(UserError, match="no file"):
         vgg19_features(weights=str(tmp_path / "absent.h5"))
     (tmp_path / "broken.h5").write_bytes(b"not HDF5")

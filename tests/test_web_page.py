@@ -209,7 +209,7 @@ def test_stopping_before_anything_is_computed(folder, browser, tmp_path):
     assert np.abs(made[..., :3].astype(int) - expected).max() <= 1
 
 
-def test_of_two_photos_the_last_counts(folder, browser, tmp_path):
+def test_the_last_of_two_photos_counts(folder, browser, tmp_path):
     """Opens the photos in any order; a file that is no image changes nothing."""
     with visited(browser, folder) as page:
         page.evaluate(
