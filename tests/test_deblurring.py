@@ -136,7 +136,7 @@ def test_the_loop_is_numpys(scale, noise, monkeypatch):
     monkeypatch.setattr("esrgan_tf.inference.deblurring.fast_length", lambda least: {20: 18, 28: 25}[least])
     monkeypatch.setattr("esrgan_tf.inference.deblurring.extend_smoothly", lambda image, height, width: image)
     image = np.random.default_rng(4).random((18, 25, 3)).astype(np.float32)
-    upscaler = DeblurringUpscaler(plain_enlarger(scale), KERNEL, noise)
+    upscaler = DeblurringUpscaler(plain_upscaler(scale), KERNEL, noise)
     result = upscaler._upscale(image[None], True, lambda part: None)[0]
     np.testing.assert_allclose(result, in_numpy(image.astype(np.float64), KERNEL, noise, scale), atol=1e-5)
 
