@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-# What computes a pixel from the pixels at its own place, or moves whole pixels as packing and shuffling do.
+# Operations that compute a pixel from pixels at its own place, or move whole pixels.
 _POINTWISE = {
     *("InputLayer", "Identity", "Activation", "ReLU", "LeakyReLU", "PReLU", "BatchNormalization", "Rescaling"),
     *("Add", "Multiply", "Concatenate", "Split", "Take", "GetItem", "ExtractPatches"),

@@ -132,7 +132,10 @@ def test_alpha_of_upscale(run_main, tmp_path):
     assert out.startswith("faithful and sharp, alpha 0.25: Compact ResNet")
     result = np.asarray(Image.open(tmp_path / "photo_x4.png"))
     np.testing.assert_array_equal(result, esrgan_tf.upscale(pixels, alpha=0.25))
-    np.testing.assert_array_equal(result, esrgan_tf.upscale(pixels, load_blend(0.25)))
+    exact = esrgan_tf.upscale(pixels, alpha=0.25, precision="float32").astype(int)
+    differences = np.abs(exact - esrgan_tf.upscale(pixels, load_blend(0.25), precision="float32"))
+    assert differences.max() <= 1
+    assert (differences > 0).mean() <= 0.001
 
 
 @pytest.mark.parametrize(

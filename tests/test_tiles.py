@@ -337,7 +337,7 @@ def test_ensemble_is_the_average_of_eight():
 
 
 def test_default_tile_follows_memory():
-    """A network whose last layers work at 16 times the pixels gets smaller tiles than one that works at 1."""
+    """Last layers at 16 times the pixels lead to smaller tiles than last layers at the input's size."""
     compact, rrdb = Upscaler(compact_generator(blocks=1)).tile, Upscaler(rrdb_generator(blocks=1)).tile
     assert 64 < rrdb < compact <= 448
     # x2 packs its input: its last layers have only 4 times the pixels, and a tile twice the side costs the same.

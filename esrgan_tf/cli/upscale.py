@@ -1,5 +1,6 @@
 """`esrgan-tf upscale`: enlarges images of any kind and size."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -13,7 +14,9 @@ from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
+from esrgan_tf.inference.engines.opening import ENGINES, needs_keras, open_runner
 from esrgan_tf.inference.output_paths import Naming, Plan, check_inputs, plan
+from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.weights.bundled import BLENDED, DEFAULT, TIMES_2, default_model
 from esrgan_tf.weights.model_names import scale_of
@@ -72,6 +75,11 @@ flags.DEFINE_enum(
     "trial shows it faster, else float32.",
     flag_values=FLAGS,
 )  # fmt: skip
+flags.DEFINE_enum(
+    "engine", "auto", list(ENGINES),
+    "Program that computes; auto is TensorFlow with an NVIDIA GPU or a model that is not bundled, else OpenVINO.",
+    flag_values=FLAGS,
+)  # fmt: skip
 define_models_dir(FLAGS)
 _USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 
@@ -125,19 +133,20 @@ def _say_of(planned: Plan):
 
 def _upscaler(path, bundled, kernel):
     """What the flags ask for, and a line on its network."""
-    with quiet_tensorflow():
-        from esrgan_tf.inference.deblurring import DeblurringUpscaler
-        from esrgan_tf.inference.tiles import Upscaler
-        from esrgan_tf.runs.loading import load_model
-        from esrgan_tf.weights.loading import load_blend
-        from esrgan_tf.weights.torch_files import describe
-
-    model = load_blend(FLAGS.alpha) if bundled and FLAGS.alpha is not None else load_model(path, FLAGS.alpha)
+    path = None if bundled and FLAGS.alpha is not None else path
     if kernel is not None:
+        with quiet_tensorflow():
+            from esrgan_tf.inference.deblurring import DeblurringUpscaler
+            from esrgan_tf.runs.loading import load_model
+            from esrgan_tf.weights.torch_files import describe
+
+        model = load_model(path, FLAGS.alpha)
         return DeblurringUpscaler(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, _say), describe(model)
+    starting = needs_keras(path, FLAGS.alpha, FLAGS.engine)
+    with quiet_tensorflow() if starting else contextlib.nullcontext():
+        runner, description = open_runner(path, FLAGS.alpha, FLAGS.engine, FLAGS.precision, FLAGS.noise / 255)
     sizes = FLAGS.tile, FLAGS.overlap, FLAGS.batch, FLAGS.ensemble
-    upscaler = Upscaler(model, *sizes, notice=_say, noise=FLAGS.noise, precision=FLAGS.precision)
-    return upscaler, describe(model)
+    return Upscaler(runner, *sizes, notice=_say, noise=FLAGS.noise), description
 
 
 def _upscale_all(jobs, upscaler) -> int:

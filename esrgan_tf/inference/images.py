@@ -5,55 +5,59 @@ import functools
 import threading
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from PIL import Image, ImageOps
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.reading import read_picture, without_hidden_colours
-from esrgan_tf.inference.blur_kernels import read_kernel
-from esrgan_tf.inference.deblurring import DeblurringUpscaler
+from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
+from esrgan_tf.inference.engines.opening import open_runner
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.runs.folder import NETWORK_FILES
-from esrgan_tf.runs.loading import load_model
 from esrgan_tf.weights.bundled import default_model
-from esrgan_tf.weights.loading import load_blend
 from esrgan_tf.weights.model_names import find_model
 
+if TYPE_CHECKING:
+    import keras
+
 _PARTS = (*NETWORK_FILES, "saved_model.pb")
-_KEPT = 2  # models that are named, and compiled functions of each model
+_KEPT = 2  # models by path or name, and compiled functions of each Keras model
 _LOADING = threading.Lock()  # several threads that ask for one model at the same time load and compile it once
 
 
 def upscale(
     image: np.ndarray | Image.Image | str | Path,
-    model: keras.Model | str | Path | None = None,
+    model: "keras.Model | str | Path | None" = None,
     tile: int | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
     alpha: float | None = None,
     noise: float = 0.0,
     precision: str = "auto",
+    engine: str = "auto",
 ) -> np.ndarray | Image.Image:
-    """Enlarges a whole image.
+    """Upscales a whole image.
 
-    A model that is named is loaded once: the last two are kept, until their files change. What is compiled for a model
-    is kept as long as the model is. Threads may call this at the same time. The first call turns TensorFloat-32 off in
-    this process, so that float32 is float32.
+    A model given by path or name is opened once. The last two are kept until their files change. A Keras model's
+    compiled functions are kept as long as the model. Threads may call this function at the same time.
 
     Args:
-        image: uint8 or uint16 pixels `[H, W, C]`; or a Pillow image of 8 bits; or the path of an image file of 8 bits,
-            of any kind that `esrgan-tf upscale` reads.
-        model: a generator, or what `load_model` takes; None is the packaged one that enlarges
-            four times. Gray goes through one for RGB too.
+        image: uint8 or uint16 pixels `[H, W, C]`; a Pillow image of 8 bits; or the path of an image file of 8 bits, in
+            any format that `esrgan-tf upscale` reads.
+        model: a Keras generator, or a path or a name as for `load_model`; None is the bundled model `photo`. Generators
+            of RGB take gray images too.
         tile: as for `Upscaler`.
         overlap: as for `Upscaler`.
         ensemble: as for `Upscaler`.
-        alpha: without `model`, a blend of the packaged networks, 0 is `faithful`, 1 is `sharp`; with the path of a
-            run, of its two phases.
-        noise: as for `Upscaler`.
-        precision: as for `Upscaler`.
+        alpha: without `model`, the interpolation of the bundled models: 0 is `faithful`, 1 is `sharp`. With the path of
+            a run, of its two phases.
+        noise: standard deviation of the image's noise, of 255, for noise-conditioned networks.
+        precision: of 8-bit images: `float32`, `bfloat16`, or `auto` for bfloat16 if the processor or GPU has
+            instructions for it.
+        engine: `openvino`, `tensorflow` or `auto`. `auto` is OpenVINO for bundled models without an NVIDIA GPU, else
+            TensorFlow. A Keras model runs in TensorFlow, whose TensorFloat-32 is turned off in this process.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
@@ -64,15 +68,17 @@ def upscale(
     """
     opened = _opened(image)
     if model is None or isinstance(model, str | Path):
-        model = _named(model, alpha)
+        runner = _named_runner(model, alpha, engine, precision, noise)
     elif alpha is not None:
-        raise UserError("alpha blends the packaged networks, or the phases of a run, and the model is a single network")
-    return _upscaled(image, opened, _upscaler(_keras_model(model), (tile, overlap, ensemble, noise, precision)))
+        raise UserError("alpha blends the bundled models, or the phases of a run, and the model is a single network")
+    else:
+        runner = _keras_runner(_keras_model(model), precision, noise)
+    return _upscaled(image, opened, Upscaler(runner, tile, overlap, ensemble=ensemble, noise=noise))
 
 
 def deblur_upscale(
     image: np.ndarray | Image.Image | str | Path,
-    model: keras.Model | str | Path,
+    model: "keras.Model | str | Path",
     kernel: np.ndarray | str | Path,
     noise: float,
     tile: int | None = None,
@@ -94,6 +100,9 @@ def deblur_upscale(
     Raises:
         UserError: as `upscale`; a kernel that is none or larger than the image, or a model that takes no noise level.
     """
+    from esrgan_tf.inference.deblurring import DeblurringUpscaler
+    from esrgan_tf.runs.loading import load_model
+
     opened = _opened(image)
     if isinstance(model, str | Path):
         model = load_model(model)
@@ -102,6 +111,8 @@ def deblur_upscale(
 
 
 def _keras_model(model):
+    import keras
+
     if not isinstance(model, keras.Model):
         raise UserError(f"the model is a {type(model).__name__}; expected a Keras model, a path or a name")
     return model
@@ -134,21 +145,23 @@ def _upscaled(image, opened, upscaler):
     return result
 
 
-def _named(model, alpha):
-    """The packaged default, or what a path or a name stands for, as its files are now."""
+def _named_runner(model, alpha, engine, precision, noise):
+    """The runner of the default model, a path or a name, as its files are now."""
+    check_noise(noise)
     if model is None and alpha is not None:
         path, stamp = None, ()
     else:
         path = find_model(default_model().path if model is None else model).absolute()
         stamp = _stamp(path)
     with _LOADING:
-        return _loaded(path, alpha, stamp)
+        return _opened_runner(path, alpha, engine, precision, noise / 255, stamp)
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _loaded(path, alpha, stamp):
-    """`stamp` tells the states of a file apart."""
-    return load_blend(alpha) if path is None else load_model(path, alpha)
+def _opened_runner(path, alpha, engine, precision, noise, stamp):
+    """`stamp` distinguishes the states of a file."""
+    runner, _ = open_runner(path, alpha, engine, precision, noise)
+    return runner
 
 
 def _stamp(path):
@@ -162,21 +175,23 @@ def _stamp(path):
     return tuple(stamp)
 
 
-def _upscaler(model, options):
-    """Compiled once for all images of a loop, and forgotten with the model; the last `_KEPT` of a model are kept."""
+def _keras_runner(model, precision, noise):
+    """Compiled once for all images of a loop, and freed with the model; the last `_KEPT` of a model are kept."""
+    from esrgan_tf.inference.engines.keras_engine import KerasRunner
+
+    check_noise(noise)
     with _LOADING:
-        # In the model's own dictionary, which Keras does not look at: it is a reference to itself that goes with it.
-        upscalers = model.__dict__.setdefault("_esrgan_tf_enlargers", {})
-        upscaler, weights = upscalers.pop(options, (None, None))
-        # bfloat16 is computed with rounded copies of the weights, which another training may have changed since.
-        if upscaler is None or (upscaler.precision == "bfloat16" and weights != _fingerprint(model)):
-            tile, overlap, ensemble, noise, precision = options
-            upscaler = Upscaler(model, tile, overlap, ensemble=ensemble, noise=noise, precision=precision)
-            weights = _fingerprint(model) if upscaler.precision == "bfloat16" else None
-        upscalers[options] = upscaler, weights  # the newest last
-        for oldest in list(upscalers)[:-_KEPT]:
-            del upscalers[oldest]
-        return upscaler
+        # Keras does not read the model's own dictionary: a runner there refers to the model and is freed with it.
+        runners = model.__dict__.setdefault("_esrgan_tf_runners", {})
+        runner, weights = runners.pop((precision, noise), (None, None))
+        # bfloat16 computes with rounded copies of the weights, which another training may have changed since.
+        if runner is None or (runner.precision == "bfloat16" and weights != _fingerprint(model)):
+            runner = KerasRunner(model, precision, noise / 255)
+            weights = _fingerprint(model) if runner.precision == "bfloat16" else None
+        runners[precision, noise] = runner, weights  # the newest last
+        for oldest in list(runners)[:-_KEPT]:
+            del runners[oldest]
+        return runner
 
 
 def _fingerprint(model):

@@ -18,7 +18,7 @@ def pixel_shuffle(x, r: int, name: str, **kwargs):
     if r == 1:
         return x
     if built_for(BuildTarget.INFERENCE):
-        return _Shuffle(r, name=name, **kwargs)(x)
+        return PixelShuffle(r, name=name, **kwargs)(x)
     if built_for(BuildTarget.EXPORT):
         return _of_tensorflow(lambda x, tf: tf.nn.depth_to_space(x, r), x.shape[-1] // r**2, name, **kwargs)(x)
     for axis, side in ((1, "rows"), (2, "columns")):
@@ -30,25 +30,61 @@ def pixel_shuffle(x, r: int, name: str, **kwargs):
     return x
 
 
-class _Shuffle(layers.Layer):
-    """By one transposition, which takes a third of the time of TensorFlow's `depth_to_space`."""
+class PixelShuffle(layers.Layer):
+    """A pixel shuffle by one transposition, which takes a third of the time of TensorFlow's `depth_to_space`."""
 
     def __init__(self, r: int, **kwargs):
         super().__init__(**kwargs)
-        self._r = r
+        self.r = r
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        upscaled = (None if side is None else self._r * side for side in (height, width))
-        return batch, *upscaled, channels // self._r**2
+        upscaled = (None if side is None else self.r * side for side in (height, width))
+        return batch, *upscaled, channels // self.r**2
 
     def call(self, x):
         import tensorflow as tf
 
-        (batch, height, width), line = tf.unstack(tf.shape(x)[:3]), x.shape[3] // self._r
-        x = tf.reshape(x, (batch * height, width, self._r, line))  # a row of pixels, each r lines of r pixels
+        (batch, height, width), line = tf.unstack(tf.shape(x)[:3]), x.shape[3] // self.r
+        x = tf.reshape(x, (batch * height, width, self.r, line))  # [rows, width, r lines, r pixels each]
         x = tf.transpose(x, (0, 2, 1, 3))
-        return tf.reshape(x, (batch, self._r * height, self._r * width, line // self._r))
+        return tf.reshape(x, (batch, self.r * height, self.r * width, line // self.r))
+
+
+class PixelUnshuffle(layers.Layer):
+    """A pixel unshuffle; the edge completes sizes that are no multiple of `r`."""
+
+    def __init__(self, r: int, **kwargs):
+        super().__init__(**kwargs)
+        self.r = r
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], None, None, input_shape[3] * self.r**2
+
+    def call(self, x):
+        import tensorflow as tf
+
+        x = tf.concat([x] + [x[:, -1:]] * (self.r - 1), 1)
+        x = tf.concat([x] + [x[:, :, -1:]] * (self.r - 1), 2)
+        height, width = (tf.shape(x)[axis] // self.r * self.r for axis in (1, 2))
+        return tf.nn.space_to_depth(x[:, :height, :width], self.r)
+
+
+class CropToScale(layers.Layer):
+    """Crops the second input to `scale` times the height and width of the first."""
+
+    def __init__(self, scale: int, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        height, width = (self.scale * tf.shape(inputs[0])[axis] for axis in (1, 2))
+        return inputs[1][:, :height, :width]
 
 
 def pixel_unshuffle(image, r: int):
@@ -56,6 +92,8 @@ def pixel_unshuffle(image, r: int):
 
     Sizes that r does not divide are completed by repeating the last row and column.
     """
+    if built_for(BuildTarget.INFERENCE):
+        return PixelUnshuffle(r, name="unshuffle", dtype="float32")(image)
     x = layers.Concatenate(axis=1, dtype="float32", name="repeat_last_row")([image] + [image[:, -1:]] * (r - 1))
     x = layers.Concatenate(axis=2, dtype="float32", name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
     if built_for(BuildTarget.EXPORT):
@@ -97,6 +135,8 @@ def upscale_bilinearly(x, r: int, name: str, **kwargs):
 
 def crop_to_multiple_of(image, x, scale: int):
     """Crops `x` to `scale` times the height and width of `image`."""
+    if built_for(BuildTarget.INFERENCE):
+        return CropToScale(scale, name="crop", dtype="float32")([image, x])
     if built_for(BuildTarget.EXPORT):
 
         def cut(both, tf):
