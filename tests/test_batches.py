@@ -166,7 +166,7 @@ def test_training_names_it_each_time(batch, tmp_path, capfd):
     folder, words = batch
     refused, chosen = (folder_source(str(folder), None, 4, skip_unreadable=skip) for skip in (False, True))
     for _ in range(2):
-        with pytest.raises(UserError, match=rf"hr_dir: 1 of 3 images are unusable: {words}.*; mend or remove"):
+        with pytest.raises(UserError, match=rf"hr_dir: 1 of 3 images are unusable: {words}.*; repair or remove"):
             open_store(refused, tmp_path / "cache")
     capfd.readouterr()
     for _ in range(2):

@@ -53,7 +53,7 @@ MISTAKES = {
     "unreadable image": ((*TRAIN, "--set", "data.hr_dir={tmp}/broken"), "1 of 1 images are unusable: photo.png ("),
     "an unreadable image among others": (
         (*TRAIN, "--set", "data.hr_dir={tmp}/one_broken"),
-        "; mend or remove them, or leave them out with --set data.skip_unreadable=true",
+        "; repair or remove them, or leave them out with --set data.skip_unreadable=true",
     ),
     "validation image too small": (
         (*TRAIN, "--set", "data.val_hr_dir={tmp}/small"),
@@ -62,7 +62,7 @@ MISTAKES = {
     "LR without partner": ((*TRAIN, "--set", "data.lr_dir={tmp}/small"), "lacks the partner of astronaut"),
     "LR and HR in one folder": (
         (*TRAIN, "--set", "data.hr_dir={tmp}/small", "--set", "data.lr_dir={tmp}/small"),
-        "data.hr_dir and data.lr_dir are both {tmp}/small; give HR and LR images a folder each",
+        "data.hr_dir and data.lr_dir are both {tmp}/small; use separate folders for HR and LR images",
     ),
     "LR and HR do not fit": (
         (*TRAIN, "--set", "data.hr_dir={tmp}/small", "--set", "data.lr_dir={tmp}/same"),
@@ -155,7 +155,7 @@ MISTAKES = {
         ),
         "parameters, for 32x32 pixels; set data.hr_patch=32, not 64",
     ),
-    "degrade two images to one": (("degrade", "{tmp}/twice", "{new}"), "they differ in their extensions only"),
+    "degrade two images to one": (("degrade", "{tmp}/twice", "{new}"), "they differ only in their extensions"),
     "degrade what is only compressed": (
         ("degrade", "{tmp}/small", "{new}", "--set", "degradation.kind=jpeg"),
         "and the configuration has jpeg",

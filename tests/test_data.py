@@ -128,7 +128,7 @@ def test_every_unusable_image_is_named_at_once(tmp_path):
     for part in (
         "broken.png (",
         "truncated.png (",
-        "mismatch.png (low and high resolution are 80x64 and 80x64, not 1:4)",
+        "mismatch.png (the LR and HR images are 80x64 and 80x64, not 1:4)",
     ):
         assert part in str(error.value)
     assert [path.name.partition("-")[0] for path in sets(tmp_path)] == ["partial"]  # no data set counts as prepared
@@ -142,7 +142,9 @@ def test_unreadable_images_are_left_out_when_asked(tmp_path, capfd):
     def opened(skip):
         return open_store(folder_source(str(tmp_path / "hr"), None, 4, skip_unreadable=skip), tmp_path / "cache")
 
-    remedy = "1 of 3 images are unusable: b.png (.*); mend or remove them, or leave them out with --set data.skip_unre"
+    remedy = (
+        "1 of 3 images are unusable: b.png (.*); repair or remove them, or leave them out with --set data.skip_unre"
+    )
     with pytest.raises(UserError, match=remedy):
         opened(False)
     store = opened(True)

@@ -232,7 +232,7 @@ MISTAKES = {
     ),
     "sizes that do not fit": (
         ("--model", "{model}", "--hr_dir", "{tmp}/small", "--lr_dir", "{tmp}/wrong"),
-        "--hr_dir: 1 of 1 images are unusable: a.png (low and high resolution are 5x5 and 16x16, not 1:4)",
+        "--hr_dir: 1 of 1 images are unusable: a.png (the LR and HR images are 5x5 and 16x16, not 1:4)",
     ),
     "too small": (("--model", "{model}", "--hr_dir", "{tmp}/small"), "a.png is 16x16; SSIM needs 19 pixels"),
     "report of another kind": (

@@ -87,8 +87,8 @@ REFUSED = {
     "two candidates": (
         ["a.png"],
         ["a.jpg", "a.webp"],
-        r"data\.lr_dir: a\.jpg, a\.webp could each be the partner of a\.png; remove all but one, or name the right one "
-        r"a\.png$",
+        r"data\.lr_dir: a\.jpg, a\.webp could each be the partner of a\.png; remove the wrong ones, or "
+        r"rename the right one to a\.png$",
     ),
     "two claims": (
         ["a.jpg", "a.png"],
@@ -97,14 +97,14 @@ REFUSED = {
     ),
     "two suffixes": (["a.png"], ["ax4.png", "a_x4.png"], r"a_x4\.png, ax4\.png could each be the partner of a\.png; "),
     "two degradations": (
-        ["a.png", "b.png"], ["ax4w1.png", "ax4w2.png", "bx4w1.png", "bx4w2.png"], r"\(1 more of the kind\)",
+        ["a.png", "b.png"], ["ax4w1.png", "ax4w2.png", "bx4w1.png", "bx4w2.png"], r"\(1 more like this\)",
     ),
     "one partner taken by its own name": (
         ["cat.png", "cat.jpg"],
         ["cat.png"],
         r"data\.lr_dir: .*lr lacks the partner of cat\.jpg \(1 of 2 HR images\); expected the same name, or catx4, ",
     ),
-    "another scale": (["a.png"], ["ax2.png"], r"a\.png .*; 1 of 1 images there have no HR partner, such as ax2\.png$"),
+    "another scale": (["a.png"], ["ax2.png"], r"a\.png .*; 1 of 1 images in it have no HR partner, such as ax2\.png$"),
     "another folder": (["a.png"], ["X4/ax4.png"], r"lacks the partner of a\.png .* such as X4/ax4\.png$"),
     "names exchanged": (
         ["0001x4.png", "0002x4.png"],
@@ -135,7 +135,7 @@ def test_one_exchanged_pair_is_reported_as_that_pair(tmp_path):
     hr_dir, lr_dir = saved(tmp_path, ["a.png", "b.png"], ["a.png", "b.png"])
     save(tmp_path / "hr", "a.png", 0, 8)
     save(tmp_path / "lr", "a.png", 0, 32)
-    with pytest.raises(UserError, match=r"^data\.hr_dir: 1 of 2 images are unusable: a\.png \(low and high"):
+    with pytest.raises(UserError, match=r"^data\.hr_dir: 1 of 2 images are unusable: a\.png \(the LR and HR images"):
         list(folder_source(hr_dir, lr_dir, 4).pairs())
 
 
@@ -143,7 +143,7 @@ def test_one_folder_for_both_is_refused(tmp_path):
     hr_dir, _ = saved(tmp_path, ["a.png"], [])
     os.symlink(hr_dir, tmp_path / "link")
     with pytest.raises(
-        UserError, match=r"data\.hr_dir and data\.lr_dir are both .*; give HR and LR images a folder each"
+        UserError, match=r"data\.hr_dir and data\.lr_dir are both .*; use separate folders for HR and LR images"
     ):
         folder_source(hr_dir, str(tmp_path / "link"), 4)
 
@@ -152,7 +152,9 @@ def test_evaluation_and_training_refuse_alike(tmp_path, run_main):
     from esrgan_tf.models import compact_generator
 
     hr_dir, lr_dir = saved(tmp_path, ["a.png"], ["a.jpg", "a.webp"])
-    words = "a.jpg, a.webp could each be the partner of a.png; remove all but one, or name the right one a.png\n"
+    words = (
+        "a.jpg, a.webp could each be the partner of a.png; remove the wrong ones, or rename the right one to a.png\n"
+    )
     compact_generator(4, filters=2, blocks=0).save(tmp_path / "model.keras")
     status, _, err = run_main("evaluate", "--model", tmp_path / "model.keras", "--hr_dir", hr_dir, "--lr_dir", lr_dir)
     assert (status, err) == (2, f"esrgan-tf: --lr_dir: {words}")

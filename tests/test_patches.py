@@ -92,9 +92,12 @@ def test_an_image_that_turns_unreadable_is_reported_once_and_replaced(capsys, tm
     reported = capsys.readouterr().err.splitlines()
     assert len(reported) == 2
     for line, i in zip(sorted(reported), (1, 2), strict=True):
-        assert line == f"image {i}.png: its cache is cut short ({files[i]}); it is replaced by the next from now on"
+        assert (
+            line
+            == f"image {i}.png: its file in the cache is cut short ({files[i]}); the next image replaces it from now on"
+        )
     os.truncate(files[0], 0)
-    with pytest.raises(UserError, match="none of the training images can be read any more"):
+    with pytest.raises(UserError, match="no training image can be read any more"):
         source.batch(0)
 
 

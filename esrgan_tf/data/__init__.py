@@ -1,6 +1,6 @@
 """Images for training and validation: sources yield pairs, a store keeps them decoded, patches make batches.
 
-LR is the source's, or degraded for every patch: `degradations`, which alone imports TensorFlow.
+LR images come from the source, or `degradations` makes them for each patch; only that module imports TensorFlow.
 """
 
 from esrgan_tf.data.cache import open_store

@@ -1,4 +1,4 @@
-"""The cache of decoded images: a file of 8-bit pixels for each pair, shared by all sources that have it."""
+"""The cache of decoded images: a file of 8-bit pixels per pair, shared by all sources that contain the pair."""
 
 import contextlib
 import errno
@@ -17,20 +17,21 @@ from esrgan_tf.data.store import NAMED, ImageStore, Source, UnusableImages
 from esrgan_tf.errors import UserError
 from esrgan_tf.files import NO_LOCKS, file_lock, in_use, is_in_use, remove, replacing, unique_name
 
-SHARE = 0.5  # of the bytes that the cache's disk could give it
+SHARE = 0.5  # of the cache's disk: the bytes of the cache and the free bytes
 
 
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
     """Opens the pairs of `source` in the cache, decoding those that are not in it yet.
 
-    Each pair is a file, which all sources share that have it. The least recently used sets are deleted when the cache
-    takes more than half of what the disk could give it, unless a process uses them. Processes that add to a cache wait
-    for each other. A complete cache need not be writable. Images that were left out as unusable are tried, and named,
-    each time.
+    Each pair is a file, shared by all sources that contain the pair. The cache may take half of the disk space that
+    other files leave. Above that, the least recently used sets are deleted, except sets in use. Processes that add to
+    a cache wait for each other. A complete cache can be read-only. Images that were left out as unusable are read
+    again, and reported, each time.
 
     Raises:
-        UserError: what the source refuses, or a disk without room.
-        UnusableImages: images that are not to be left out. More than ten are listed in a file of the cache.
+        UserError: the source raises it, or the disk is full.
+        UnusableImages: images are unusable and may not be left out. If they are more than ten, a file of the cache
+            lists them.
     """
     cache = _Cache(Path(cache_dir).expanduser())
     store = cache.complete(source)
@@ -39,7 +40,7 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
     try:
         with cache.alone() as locked:
             store = cache.opened(source, locked)
-            if locked:  # else others may be adding to it
+            if locked:  # else other processes may add to the cache
                 cache.evict()
             return store
     except OSError as error:
@@ -52,10 +53,9 @@ Entry = tuple[str, str, Sequence[int], Sequence[int]]  # name, key, shape of lr,
 
 
 class _Cache:
-    """The files of a cache: `images/ab/abcd….u8`, a pair each, and `sets/KIND-FACTS-DIGEST.json`, each the pairs of a
-    source.
+    """The files of a cache: `images/ab/abcd….u8` per pair, and `sets/KIND-FACTS-DIGEST.json` per source.
 
-    A set is written when all that it lists is on the disk. Only what a set lists is taken for whole.
+    A set is a list of pairs, written after all of them are on the disk. Only pairs in a set count as complete.
     """
 
     def __init__(self, folder: Path):
@@ -63,7 +63,7 @@ class _Cache:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
-        """Keeps others waiting who add to the cache. False where the disk has no locks."""
+        """Makes other processes that add to the cache wait; yields False if the disk has no locks."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._images.mkdir(exist_ok=True)
         self._sets.mkdir(exist_ok=True)
@@ -84,20 +84,20 @@ class _Cache:
             lock.release()
 
     def complete(self, source: Source) -> ImageStore | None:
-        """The pairs of a source, if all of them are there."""
+        """The pairs of a source if the cache has all of them, else None."""
         path = self._set_of(source)
         entries = _read_set(path)
         if entries is None:
             return None
-        use = _use(path)  # first, so that nobody deletes what is found to be there
+        use = _use(path)  # first, so that no process deletes the files after the check
         if not all(map(self._is_whole, entries)):
             return None
-        with contextlib.suppress(OSError):  # somebody else's, or on a disk that cannot be written to
-            os.utime(path)  # used now
+        with contextlib.suppress(OSError):  # another user's file, or a read-only disk
+            os.utime(path)  # the time of the last use
         return ImageStore([(name, self._file(key), lr, hr) for name, key, lr, hr in entries], use)
 
     def are_still_unusable(self, source: Source) -> bool:
-        """Names again what the set of a source leaves out; false where some of it can be read by now."""
+        """Reports the images that the set of a source leaves out; False if any of them can be read now."""
         kept = {key for _, key, *_ in _read_set(self._set_of(source)) or ()}
         try:
             for _ in source.decode([i for i, key in enumerate(source.keys) if _digest(key) not in kept]):
@@ -107,10 +107,10 @@ class _Cache:
         return True
 
     def _report(self, error):
-        """Names what is left out, or raises what is not; a long list has a file."""
+        """Reports images that are left out, else raises the error; a long list is written to a file."""
         if len(error.problems) > NAMED:
             path = self.folder / f"unusable_{error.key.removeprefix('data.').strip('-')}.txt"
-            with contextlib.suppress(OSError):  # a cache for reading only; the message has the first ones
+            with contextlib.suppress(OSError):  # a read-only cache; the message lists the first images
                 with replacing(path) as staging:
                     staging.write_text("\n".join([f"{error.title}:", *error.problems, ""]), encoding="utf-8")
                 error.list_file = path
@@ -119,7 +119,7 @@ class _Cache:
         error.report()
 
     def opened(self, source: Source, locked: bool) -> ImageStore:
-        """The same, after what is missing was decoded."""
+        """Decodes the pairs that the cache lacks, and opens the pairs of a source."""
         self._remove_former_caches()
         try:
             self._add(source)
@@ -138,7 +138,7 @@ class _Cache:
         return self._sets / f"{source.facts['source']}-{_digest(source.facts)[:16]}-{what}.json"
 
     def _add(self, source):
-        """Decodes what is missing, and writes the set; of what fails in the middle, a set of what was done."""
+        """Decodes missing pairs and writes the set; after a failure, a partial set of the decoded pairs."""
         path = self._set_of(source)
         partial_path = path.with_name(f"partial-{path.name}")
         keys = [_digest(key) for key in source.keys]
@@ -193,7 +193,7 @@ class _Cache:
         return self._images / key[:2] / f"{key}.u8"
 
     def _is_whole(self, entry):
-        """Whether its file is as long as its shapes say; a disk that lost power may have cut it."""
+        """Whether the length of its file fits its shapes; a power failure can leave a shorter file."""
         _, key, lr, hr = entry
         try:
             return self._file(key).stat().st_size == math.prod(lr) + math.prod(hr)
@@ -201,21 +201,21 @@ class _Cache:
             return False
 
     def evict(self, share: float | None = None) -> int:
-        """Deletes what no set lists, and the sets that were not used for longest while the cache takes too much.
+        """Deletes images in no set; then, while the cache is too large, the least recently used sets.
 
         Args:
-            share: of what the disk could give, that the cache may take; None is `SHARE`.
+            share: the part of the cache's disk that the cache may take; None is `SHARE`.
 
         Returns:
             How many images were deleted.
         """
         sets = {path: _read_set(path) for path in self._sets.glob("*.json")}
-        if damaged := [path for path, entries in sets.items() if entries is None]:  # it may list what is in use
-            print(f"{self.folder}: nothing old is deleted, since {damaged[0]} cannot be read; remove that file")
+        if damaged := [path for path, entries in sets.items() if entries is None]:  # it may list images in use
+            print(f"{self.folder}: no old image is deleted, because {damaged[0]} cannot be read; remove that file")
             return 0
         listed = {path: {key for _, key, *_ in entries or ()} for path, entries in sets.items()}
         everything, sizes, deleted = set().union(*listed.values()), {}, 0
-        for file in self._images.glob("*/*.u8"):  # half-written ones too, whose names begin with a dot
+        for file in self._images.glob("*/*.u8"):  # also incomplete files, which have a leading dot
             if file.stem in everything:
                 sizes[file.stem] = file.stat().st_size
             else:
@@ -235,7 +235,7 @@ class _Cache:
         return deleted + evicted
 
     def _forget_former_states(self, source):
-        """Deletes sets of the same folders as they were before images came or went, unless they are being used."""
+        """Deletes older sets of the same folders, from before files changed, except sets in use."""
         path = self._set_of(source)
         kind, facts, _ = path.name.rsplit("-", 2)
         for former in self._sets.glob(f"*{kind}-{facts}-*.json"):
@@ -243,7 +243,7 @@ class _Cache:
                 _deleted(former)
 
     def _remove_former_caches(self):
-        """Those of version 0.1, a folder for each source."""
+        """Removes caches of version 0.1, which are a folder per source."""
         for index in self.folder.glob("*-*/index.json"):
             if (index.parent / "hr.u8").is_file():
                 remove(index.parent)
@@ -254,7 +254,7 @@ def _digest(facts):
 
 
 def _read_set(path) -> list[Entry] | None:
-    """The pairs that it lists; None where that cannot be read."""
+    """The pairs of a set; None if its file cannot be read."""
     try:
         return [tuple(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError):
@@ -262,13 +262,13 @@ def _read_set(path) -> list[Entry] | None:
 
 
 def _flush_all():
-    """All that was written is on the disk then. One call for thousands of files, where the system has it."""
+    """Writes all buffered files to the disk, by one call for all files, if the system has this call."""
     if hasattr(os, "sync"):
         os.sync()
 
 
 def _deleted(path):
-    """Whether a file could be deleted; on Windows none can that is open."""
+    """Deletes a file; returns whether that was possible. Windows deletes no open file."""
     try:
         path.unlink()
     except OSError:
@@ -277,18 +277,18 @@ def _deleted(path):
 
 
 def _use(path):
-    """Holds a lock that says that a set is used, until it is dropped; None where that is not possible."""
-    _is_used(path)  # deletes the locks of those who have ended
+    """Locks a set as in use until the returned object is closed or dropped; None if that is impossible."""
+    _is_used(path)  # deletes the locks of ended processes
     use = contextlib.ExitStack()
     try:
         use.enter_context(in_use(path.with_name(f"{path.name}.{unique_name()}.lock")))
-    except OSError:  # a cache that somebody else has prepared, for reading only
+    except OSError:  # a read-only cache, prepared by another user
         return None
     return use
 
 
 def _is_used(path):
-    """Whether somebody uses a set; the locks of those who have ended are deleted."""
+    """Whether a process uses a set; deletes the locks of ended processes."""
     used = False
     for lock in path.parent.glob(f"{path.name}.*.lock"):
         if is_in_use(lock):

@@ -1,4 +1,4 @@
-"""The images of a run, decoded and ready to be cut and measured on."""
+"""The training and validation images of a run, decoded."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from esrgan_tf.errors import UserError
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a phase is trained and measured on.
+    """The images of a training phase.
 
     Attributes:
         patches: the batches.
-        validation: whole images; None where there are none.
-        samples: what the sample pictures are cut from.
+        validation: whole images; None without validation.
+        samples: the images that sample pictures are cropped from.
     """
 
     patches: Patches
@@ -29,11 +29,11 @@ class TrainingData:
 
 
 def open_data(config: Config) -> TrainingData:
-    """Decodes what is not in the cache yet.
+    """Decodes the images that are not in the cache yet, and opens all.
 
     Raises:
-        UserError: no images, unreadable ones (of training and validation in one message), none that is large enough, no
-            room for the cache.
+        UserError: there are no images, no image is large enough, images cannot be read, or the disk is too full for the
+            cache. One message lists all unreadable images of training and validation.
     """
     data, scale, seed = config.data, config.generator.scale, config.runtime.seed
     train, validation = _sources(config)
@@ -58,7 +58,7 @@ def open_data(config: Config) -> TrainingData:
 
 
 def _sources(config):
-    """Of training and validation images; the second may be None."""
+    """The sources of training and validation images; the second may be None."""
     data, scale = config.data, config.generator.scale
     validation = None
     if data.val_hr_dir is not None:

@@ -1,7 +1,7 @@
-"""Recipes of degradation: what happens to one image, as plain numbers drawn from the ranges of a configuration.
+"""Degradation recipes: the parameters of the degradation of one image, drawn from the ranges of a configuration.
 
-The second-order degradation of Real-ESRGAN (Wang et al., arXiv 2107.10833): blur, resize, noise and JPEG, twice, then a
-sinc filter. `esrgan-tf degrade` writes recipes beside its results; `degradations` applies them.
+This is the second-order degradation of Real-ESRGAN (Wang et al., arXiv 2107.10833): two rounds of blur, resize, noise
+and JPEG, then a sinc filter. `esrgan-tf degrade` writes recipes beside its results; `degradations` applies them.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ METHODS = ("area", "bilinear", "bicubic")
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a blur kernel is computed from.
+    """The parameters of a blur kernel.
 
     Attributes:
         kind: `isotropic`, `anisotropic`, `generalised_…`, `plateau_…`, or `sinc`.
         size: pixels on a side, odd.
-        sigma: pixels, along the axes of the ellipse; equal where isotropic; none for `sinc`.
-        rotation: radians, of the first axis; none where isotropic.
-        beta: shape; 1 is a Gaussian, none for `sinc`.
-        cutoff: radians a pixel, of `sinc`.
+        sigma: in pixels, along both axes of the ellipse, equal for isotropic kernels; None for `sinc`.
+        rotation: of the first axis, in radians; None for isotropic kernels.
+        beta: the shape; 1 is a Gaussian. None for `sinc`.
+        cutoff: of `sinc`, in radians per pixel.
     """
 
     kind: str
@@ -34,14 +34,14 @@ class Kernel:
     cutoff: float | None = None
 
     def pixels(self) -> np.ndarray:
-        """float32 `[size, size]`, of sum 1 (section 3.1, and 3.3 for `sinc`)."""
+        """The kernel, float32 `[size, size]`, of sum 1 (section 3.1, and 3.3 for `sinc`)."""
         y, x = np.mgrid[: self.size, : self.size] - self.size // 2
         if self.kind == "sinc":
-            import scipy.special  # a tenth of a second, and only this kernel needs it
+            import scipy.special  # slow to import, and only this kernel needs it
 
             assert self.cutoff is not None
             distance = np.hypot(x, y)
-            distance[self.size // 2, self.size // 2] = 1.0  # the limit there follows
+            distance[self.size // 2, self.size // 2] = 1.0  # the next statement but one sets the limit
             values = self.cutoff * scipy.special.j1(self.cutoff * distance) / (2 * np.pi * distance)
             values[self.size // 2, self.size // 2] = self.cutoff**2 / (4 * np.pi)
         else:
@@ -60,13 +60,13 @@ class Round:
     """Blur, resize, noise and JPEG.
 
     Attributes:
-        kernel: None leaves the blur out.
-        scale: of the image's size in the first round, of the low resolution's in the second.
+        kernel: None is no blur.
+        scale: the resized size relative to the HR image in the first round, to the LR image in the second.
         method: of the resize, one of `METHODS`.
         noise: `gaussian` or `poisson`.
-        strength: sigma of 255 for Gaussian noise, times the noise of light for Poisson's.
-        gray: the same noise in all colours.
-        quality: JPEG's.
+        strength: of Gaussian noise, sigma on the scale 0 … 255; of Poisson noise, a factor of shot noise.
+        gray: whether the noise is gray noise, equal in all channels.
+        quality: of JPEG.
     """
 
     kernel: Kernel | None
@@ -80,12 +80,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image's degradation.
+    """The degradation of one image.
 
     Attributes:
-        kernel: the last, a sinc filter; None leaves it out.
-        method: of the last resize, to the low resolution.
-        jpeg_last: whether JPEG of the second round follows the last resize and filter, or comes before.
+        sharpen: whether the HR image is sharpened first.
+        first, second: the rounds.
+        kernel: the last sinc filter; None is no filter.
+        method: of the last resize, to the LR size.
+        jpeg_last: whether the JPEG of the second round follows the last resize and filter, else precedes them.
         seed: of the noise.
     """
 
@@ -98,18 +100,18 @@ class Recipe:
     seed: int
 
     def as_plain(self) -> dict:
-        """What YAML knows: dictionaries, texts and numbers, without what is not used."""
+        """The parameters as dictionaries, strings and numbers for YAML, without parameters that are None."""
 
-        def used(values):
-            return {k: used(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}
+        def drop_none(values):
+            return {k: drop_none(v) if isinstance(v, dict) else v for k, v in values.items() if v is not None}
 
-        return used(as_plain(self))
+        return drop_none(as_plain(self))
 
 
 def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
     """Draws every parameter from the ranges of the sections `degradation`, `degradation_1` and `degradation_2`.
 
-    What a seed stands for depends on the order of the draws: another order would change every recipe.
+    The order of the draws is fixed: another order would change the recipe of every seed.
     """
     last = config.degradation
     return Recipe(
@@ -119,7 +121,7 @@ def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
         kernel=_draw_sinc(last.sinc_sizes, last.sinc_cutoff, last.sinc_cutoff, rng)
         if rng.random() < last.sinc_probability
         else None,
-        method=_one_of(METHODS, rng),
+        method=_choose(METHODS, rng),
         jpeg_last=bool(rng.random() < last.jpeg_last),
         seed=int(rng.integers(2**31)),
     )
@@ -128,14 +130,14 @@ def draw_recipe(config: Config, rng: np.random.Generator) -> Recipe:
 def _draw_round(config: DegradationRoundConfig, rng) -> Round:
     kernel = _draw_kernel(config, rng) if rng.random() < config.blur_probability else None
     least, most = config.resize_scale
-    direction = _choose(config.resize, rng)
+    direction = _choose_weighted(config.resize, rng)
     scale = {"up": rng.uniform(1.0, most), "down": rng.uniform(least, 1.0), "keep": 1.0}[direction]
     gaussian = rng.random() < config.gaussian_probability
     low, high = config.jpeg_quality
     return Round(
         kernel=kernel,
         scale=scale,
-        method=_one_of(METHODS, rng),
+        method=_choose(METHODS, rng),
         noise="gaussian" if gaussian else "poisson",
         strength=rng.uniform(*(config.gaussian_sigma if gaussian else config.poisson_scale)),
         gray=bool(rng.random() < config.gray_probability),
@@ -146,7 +148,7 @@ def _draw_round(config: DegradationRoundConfig, rng) -> Round:
 def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
     if rng.random() < config.sinc_probability:
         return _draw_sinc(config.blur_sizes, config.sinc_cutoff, config.sinc_cutoff_large, rng)
-    kind, size = _choose(config.blur_kinds, rng), _one_of(config.blur_sizes, rng)
+    kind, size = _choose_weighted(config.blur_kinds, rng), _choose(config.blur_sizes, rng)
     sigma, rotation, beta = rng.uniform(*config.blur_sigma), None, 1.0
     sigmas = (sigma, sigma)
     if kind.endswith("anisotropic"):
@@ -158,17 +160,17 @@ def _draw_kernel(config: DegradationRoundConfig, rng) -> Kernel:
 
 
 def _draw_sinc(sizes, cutoff, cutoff_of_large, rng) -> Kernel:
-    size = _one_of(sizes, rng)
+    size = _choose(sizes, rng)
     return Kernel("sinc", size, cutoff=np.pi * rng.uniform(*(cutoff if size < 13 else cutoff_of_large)))
 
 
-def _one_of(items, rng):
-    """As `rng.choice` draws, without making an array of the items."""
+def _choose(items, rng):
+    """Draws the same item as `rng.choice`, without an array of the items."""
     return items[rng.integers(len(items))]
 
 
-def _choose(weights, rng):
-    """As `rng.choice` draws with these probabilities, without checking them each time."""
+def _choose_weighted(weights, rng):
+    """Draws the same key as `rng.choice` with these probabilities, without its checks."""
     shares = np.array(list(weights.values())) / sum(weights.values())
     bounds = shares.cumsum()
     return list(weights)[(bounds / bounds[-1]).searchsorted(rng.random(), side="right")]

@@ -1,7 +1,7 @@
-"""Low resolution as the world makes it: recipes of degradation (Real-ESRGAN, arXiv 2107.10833), applied to images.
+"""Realistic LR images: degradation recipes (Real-ESRGAN, arXiv 2107.10833) applied to images.
 
-Each image of a batch has its own recipe, a pure function of the numbers that seed it, so the authors' pool of training
-pairs, which mixes batches because theirs share their sizes, has no use.
+Each image of a batch has its own recipe, a pure function of its seed. The authors' batches share the sizes of their
+resizes, and a pool of training pairs mixes the batches. That pool is not needed here.
 """
 
 from collections.abc import Sequence
@@ -23,17 +23,18 @@ _METHODS = {
 
 
 class Degradation:
-    """Low resolution for training, as the configuration's section `degradation` says."""
+    """The degradation of training patches by the configuration's section `degradation`."""
 
     def __init__(self, config: Config):
         self._config, self._scale = config, config.generator.scale
         taken, made = config.generator.channels_in_and_out
-        self._tells_level = taken == made + 1
+        self._appends_level = taken == made + 1
 
     def __call__(self, lr: np.ndarray, hr: np.ndarray, seeds: Sequence[Sequence[int]]) -> np.ndarray:
-        """New low resolution for a batch of pairs, uint8 `[B, H / scale, W / scale, 3]`, each from its own seed.
+        """Degrades a batch of pairs: uint8 LR `[B, H / scale, W / scale, 3]`, with a seed per pair.
 
-        Noise has a fourth channel for generators that take its level: the standard deviation, of 255.
+        For noise-conditioned generators a fourth channel holds the noise level: the standard deviation on the scale
+        0 … 255.
         """
         rngs = [np.random.default_rng(seed) for seed in seeds]
         share = self._config.degradation.clean_probability
@@ -51,18 +52,18 @@ class Degradation:
         return np.where(clean[:, None, None, None], lr, degraded)
 
     def _noisy(self, image, level, rng):
-        """uint8 `[h, w, 3]` to the same with noise, and perhaps its level; whole numbers, which 8 bits hold."""
+        """Adds noise to uint8 `[h, w, 3]`, and its level as a channel if needed; levels are integers for uint8."""
         if level is None:
             level = round(rng.uniform(*self._config.degradation_2.gaussian_sigma))
         noise = level * rng.standard_normal(image.shape, np.float32)
         result = np.rint(np.clip(image + noise, 0, 255)).astype(np.uint8)
-        if not self._tells_level:
+        if not self._appends_level:
             return result
         return np.concatenate([result, np.full_like(result[..., :1], level)], axis=-1)
 
 
 class DegradedStore:
-    """A store whose low resolution is degraded, each image by a recipe of its own that stays the same."""
+    """A store of degraded LR images, with a fixed recipe per image."""
 
     def __init__(self, store: ImageStore, degradation: Degradation, seed: int):
         self._store, self._degradation, self._seed = store, degradation, seed
@@ -73,25 +74,25 @@ class DegradedStore:
         return len(self._store)
 
     def lr(self, i: int) -> np.ndarray:
-        """Low resolution `[h, w, 3]`, uint8."""
-        if i not in self._made:  # four numbers, where the seeds of training are three
+        """The degraded LR image `[h, w, 3]`, uint8."""
+        if i not in self._made:  # four numbers; training seeds have three
             seeds = [(self._seed, 0, 0, 1 + i)]
             self._made[i] = self._degradation(self._store.lr(i)[None], self._store.hr(i)[None], seeds)[0]
         return self._made[i]
 
 
 def apply_recipes(hr: np.ndarray, recipes: Sequence[Recipe], scale: int) -> np.ndarray:
-    """Applies a recipe to each of uint8 `[B, H, W, 3]`: uint8 `[B, H / scale, W / scale, 3]`, rounded down."""
+    """Applies a recipe per image of uint8 `[B, H, W, 3]`: uint8 `[B, H / scale, W / scale, 3]`, rounded down."""
     with tf.device("CPU:0"):
-        return _degrade(hr, scale, _stacked(recipes)).numpy()
+        return _degrade_batch(hr, scale, _stack_recipes(recipes)).numpy()
 
 
 class _Filter(NamedTuple):
-    """A kernel, as the compiled graph takes it.
+    """A kernel as input of the compiled graph.
 
     Attributes:
-        pixels: `[K, K]`, the kernel in the middle of zeros, K that of the largest kernel of the batch.
-        size: the kernel's own pixels on a side; 1 is no filter.
+        pixels: `[K, K]`, the kernel padded with zeros to the size of the largest kernel of the batch.
+        size: pixels on a side of the kernel without padding; 1 is no filter.
     """
 
     pixels: tf.Tensor
@@ -99,7 +100,7 @@ class _Filter(NamedTuple):
 
 
 class _RoundNumbers(NamedTuple):
-    """A `Round`, as the compiled graph takes it: names are numbers."""
+    """A `Round` as input of the compiled graph, with numbers instead of names."""
 
     filter: _Filter
     scale: tf.Tensor
@@ -110,8 +111,8 @@ class _RoundNumbers(NamedTuple):
     quality: tf.Tensor
 
 
-class _Numbers(NamedTuple):
-    """A `Recipe`, as the compiled graph takes it; or those of a batch, stacked; or their types."""
+class _RecipeNumbers(NamedTuple):
+    """A `Recipe` as input of the compiled graph, the stacked recipes of a batch, or their types."""
 
     sharpen: tf.Tensor
     first: _RoundNumbers
@@ -136,7 +137,7 @@ _ROUNDS = _RoundNumbers(
     gray=_of_batch(tf.bool),
     quality=_of_batch(tf.int32),
 )
-_RECIPES = _Numbers(
+_RECIPES = _RecipeNumbers(
     sharpen=_of_batch(tf.bool),
     first=_ROUNDS,
     second=_ROUNDS,
@@ -147,29 +148,29 @@ _RECIPES = _Numbers(
 )
 
 
-def _stacked(recipes: Sequence[Recipe]) -> _Numbers:
-    """The numbers of all recipes, an array `[B, …]` each, of the types of `_RECIPES`."""
+def _stack_recipes(recipes: Sequence[Recipe]) -> _RecipeNumbers:
+    """Stacks the parameters of all recipes into arrays `[B, …]` of the types of `_RECIPES`."""
     kernels = [part.kernel for r in recipes for part in (r.first, r.second, r) if part.kernel is not None]
     largest = max((kernel.size for kernel in kernels), default=1)
-    numbers = [_numbers(recipe, largest) for recipe in recipes]
+    numbers = [_number_recipe(recipe, largest) for recipe in recipes]
     return tf.nest.map_structure(lambda spec, *of: np.array(of, spec.dtype.as_numpy_dtype), _RECIPES, *numbers)
 
 
-def _numbers(recipe: Recipe, largest: int) -> _Numbers:
-    return _Numbers(
+def _number_recipe(recipe: Recipe, largest: int) -> _RecipeNumbers:
+    return _RecipeNumbers(
         sharpen=recipe.sharpen,
-        first=_round_numbers(recipe.first, largest),
-        second=_round_numbers(recipe.second, largest),
-        filter=_filter(recipe.kernel, largest),
+        first=_number_round(recipe.first, largest),
+        second=_number_round(recipe.second, largest),
+        filter=_pad_kernel(recipe.kernel, largest),
         method=METHODS.index(recipe.method),
         jpeg_last=recipe.jpeg_last,
         seed=recipe.seed,
     )
 
 
-def _round_numbers(part: Round, largest: int) -> _RoundNumbers:
+def _number_round(part: Round, largest: int) -> _RoundNumbers:
     return _RoundNumbers(
-        filter=_filter(part.kernel, largest),
+        filter=_pad_kernel(part.kernel, largest),
         scale=part.scale,
         method=METHODS.index(part.method),
         gaussian=part.noise == "gaussian",
@@ -179,73 +180,79 @@ def _round_numbers(part: Round, largest: int) -> _RoundNumbers:
     )
 
 
-def _filter(kernel: Kernel | None, largest: int) -> _Filter:
+def _pad_kernel(kernel: Kernel | None, largest: int) -> _Filter:
     pixels = np.ones((1, 1), np.float32) if kernel is None else kernel.pixels()
     return _Filter(np.pad(pixels, (largest - len(pixels)) // 2), len(pixels))
 
 
-# One graph for all recipes and sizes, so that the threads that make batches spend next to no time in Python.
+# One graph serves all recipes and sizes, so that the batch threads spend little time in Python.
 @tf.function(
     input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((), tf.int32), _RECIPES],
     autograph=False,
 )
-def _degrade(hr, scale, recipes):
+def _degrade_batch(hr, scale, recipes):
     return tf.map_fn(
-        lambda one: _degraded(one[0], scale, one[1]),
+        lambda image_and_recipe: _degrade_image(image_and_recipe[0], scale, image_and_recipe[1]),
         (hr, recipes),
         fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
         parallel_iterations=16,
     )
 
 
-def _degraded(hr, scale, recipe: _Numbers):
-    """One image `[H, W, 3]`, uint8 to uint8."""
+def _degrade_image(hr, scale, recipe: _RecipeNumbers):
+    """Degrades an image `[H, W, 3]`, uint8 to uint8."""
     size = tf.shape(hr)[:2]
-    low = size // scale
+    lr_size = size // scale
     x = tf.cast(hr, tf.float32) / 255.0
     x = tf.cond(recipe.sharpen, lambda: unsharp_mask(x[None])[0], lambda: x)
-    x = _blurred_resized_noisy(x, size, recipe.first, tf.stack([recipe.seed, 0]))
+    x = _apply_round(x, size, recipe.first, tf.stack([recipe.seed, 0]))
     x = compressed(x, recipe.first.quality)
-    x = _blurred_resized_noisy(x, low, recipe.second, tf.stack([recipe.seed, 1]))
+    x = _apply_round(x, lr_size, recipe.second, tf.stack([recipe.seed, 1]))
 
-    def jpeg(x):
+    def compress_again(x):
         return compressed(x, recipe.second.quality)
 
-    def finished(x):
-        return filtered(resized(x, low, recipe.method), _kernel(recipe.filter))
+    def resize_and_filter(x):
+        return filtered(resized(x, lr_size, recipe.method), _crop_kernel(recipe.filter))
 
-    return eight_bits(tf.cond(recipe.jpeg_last, lambda: jpeg(finished(x)), lambda: finished(jpeg(x))))
+    return eight_bits(
+        tf.cond(
+            recipe.jpeg_last,
+            lambda: compress_again(resize_and_filter(x)),
+            lambda: resize_and_filter(compress_again(x)),
+        )
+    )
 
 
-def _blurred_resized_noisy(x, size, part: _RoundNumbers, seed):
-    """A round before its JPEG; its resize is to `part.scale` times `size`."""
-    x = filtered(x, _kernel(part.filter))
+def _apply_round(x, size, part: _RoundNumbers, seed):
+    """Blurs, resizes to `part.scale` times `size` and adds noise: a round without its JPEG."""
+    x = filtered(x, _crop_kernel(part.filter))
     size = tf.maximum(1, tf.cast(tf.cast(size, tf.float32) * part.scale, tf.int32))
     return noisy(resized(x, size, part.method), part.gaussian, part.strength, part.gray, seed)
 
 
-def _kernel(laid: _Filter):
-    """`[size, size]`, without the zeros around."""
-    edge = (tf.shape(laid.pixels)[0] - laid.size) // 2
-    return laid.pixels[edge : edge + laid.size, edge : edge + laid.size]
+def _crop_kernel(padded: _Filter):
+    """Crops the padding: `[size, size]`."""
+    edge = (tf.shape(padded.pixels)[0] - padded.size) // 2
+    return padded.pixels[edge : edge + padded.size, edge : edge + padded.size]
 
 
 def filtered(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolves `[H, W, C]` with `[k, k]`; one pixel stands for no filter."""
+    """Convolves `[H, W, C]` with `[k, k]`; a kernel of one pixel is no filter."""
     return tf.cond(tf.shape(kernel)[0] > 1, lambda: blur(x[None], kernel)[0], lambda: x)
 
 
 def resized(x: tf.Tensor, size: tf.Tensor, method: tf.Tensor) -> tf.Tensor:
-    """Resizes `[H, W, C]` by the method of that number in `METHODS`, without antialiasing, as the authors do.
+    """Resizes `[H, W, C]` by the method at this index of `METHODS`, without antialiasing, as the authors do.
 
-    Area and bicubic are TensorFlow's: exact areas, where PyTorch rounds them to whole pixels, and Keys' cubic with
-    -1/2, where PyTorch has -3/4.
+    Area and bicubic are TensorFlow's. Its areas are exact; PyTorch rounds areas to whole pixels. Keys' cubic parameter
+    `a` is `-1/2`; in PyTorch it is `-3/4`.
     """
     return tf.switch_case(method, [lambda m=_METHODS[name]: tf.image.resize(x, size, m) for name in METHODS])
 
 
 def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Adds Gaussian noise of sigma `strength` of 255, or `strength` times the noise of light, and clips to [0, 1]."""
+    """Adds Gaussian noise of sigma `strength` / 255, or `strength` times shot noise, and clips to [0, 1]."""
     height, width = tf.shape(x)[0], tf.shape(x)[1]
 
     def gaussian_noise():
@@ -253,9 +260,9 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
         return strength / 255.0 * tf.random.stateless_normal([height, width, channels], seed)
 
     def poisson_noise():
-        # As many photons as make 8 bits of the levels that the image has (BasicSR's degradations.py).
-        seen = tf.cond(gray, lambda: tf.image.rgb_to_grayscale(x), lambda: x)
-        levels = tf.cast(eight_bits(seen), tf.int32)
+        # The number of photons follows from the number of the image's levels (BasicSR's degradations.py).
+        luma_or_rgb = tf.cond(gray, lambda: tf.image.rgb_to_grayscale(x), lambda: x)
+        levels = tf.cast(eight_bits(luma_or_rgb), tf.int32)
         count = tf.math.count_nonzero(tf.math.bincount(levels, minlength=256), dtype=tf.float32)
         photons = 2.0 ** tf.math.ceil(tf.math.log(count) / tf.math.log(2.0) - 1e-4)
         expected = tf.cast(levels, tf.float32) / 255.0
@@ -267,12 +274,12 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
 
 
 def compressed(x: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
-    """Writes `[H, W, 3]` in [0, 1] as JPEG and reads it back."""
+    """Encodes `[H, W, 3]` in [0, 1] as JPEG and decodes it."""
     return tf.cast(_jpeg(eight_bits(x), quality), tf.float32) / 255.0
 
 
 def _jpeg(image, quality):
-    # TensorFlow's default is faster by a little and up to 10 of 255 off.
+    # TensorFlow's default is slightly faster, with errors of up to 10 of 255.
     return tf.image.adjust_jpeg_quality(image, quality, dct_method="INTEGER_ACCURATE")
 
 

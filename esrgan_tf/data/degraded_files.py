@@ -1,6 +1,6 @@
-"""Image files, degraded as Real-ESRGAN's training does it (arXiv 2107.10833), with their recipes beside them.
+"""Degradation of image files as in Real-ESRGAN's training (arXiv 2107.10833), with a recipe file per image.
 
-Importing this module imports no TensorFlow, so that a mistake is reported at once.
+The import of this module imports no TensorFlow, so that mistakes are reported at once.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _UNITS = """\
 
 @dataclass(frozen=True)
 class DegradedFiles:
-    """What was written.
+    """The result of `degrade`.
 
     Attributes:
         written: the images, in the order of their originals; each recipe is beside its image, with the extension .yaml.
@@ -41,7 +41,7 @@ class DegradedFiles:
 
 
 def check_degrade(source: str | Path, target: str | Path, config: Config) -> None:
-    """Refuses what `degrade` would refuse before it reads an image.
+    """Makes the checks of `degrade` that need no image.
 
     Raises:
         UserError: as `degrade`.
@@ -72,21 +72,21 @@ def degrade(
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DegradedFiles:
-    """Makes LR images as training with `degradation.kind=second_order` would, with the recipe of each beside it.
+    """Makes LR images as in training with `degradation.kind=second_order`, and writes the recipe beside each image.
 
     Args:
         source: an image, or a folder with the folders below it.
-        target: where to write; nothing may be there. A `.png` for an image; for a folder a folder, whose images are
-            PNG under the names of their originals.
-        config: its sections `degradation`, `degradation_1` and `degradation_2`, and `generator.scale`, by which images
-            become smaller; None is the defaults.
-        seed: not negative. Another seed draws other recipes.
-        say: receives a line for each image that is left out, as soon as it is.
+        target: the result, which may not exist yet: a `.png` file for an image, a folder for a folder. The folder
+            receives PNG files with the names of the originals.
+        config: the sections `degradation`, `degradation_1` and `degradation_2`, and `generator.scale`, by which images
+            are downscaled, are used; None is the defaults.
+        seed: not negative; another seed draws other recipes.
+        say: receives a line for each image that is left out, at once.
         progress: receives the number of images done and of all.
 
     Raises:
-        UserError: no image there, something at the target, two images with one result, or a configuration of another
-            kind of degradation.
+        UserError: there is no image, the target exists, two images would have the same result, or the configuration
+            has another kind of degradation.
     """
     source, target, config = Path(source), Path(target), config or Config()
     check_degrade(source, target, config)
@@ -101,7 +101,7 @@ def degrade(
     targets = [target if single else (target / path.relative_to(source)).with_suffix(".png") for path in files]
     twice = [path for path, its_target in zip(files, targets, strict=True) if targets.count(its_target) > 1]
     if twice:
-        raise UserError(f"{listed(twice)}: they differ in their extensions only, and all results are .png; rename them")
+        raise UserError(f"{listed(twice)}: they differ only in their extensions, and all results are .png; rename them")
 
     written: list[Path] = []
     left_out: list[str] = []
@@ -129,8 +129,8 @@ def degrade(
             Image.fromarray(apply_recipes(hr[None], [recipe], scale)[0]).save(output)
             plain = yaml.safe_dump(recipe.as_plain(), sort_keys=False)
             output.with_suffix(".yaml").write_text(_UNITS + plain, encoding="utf-8")
-        except Exception as error:  # whatever one file does ends that file; the others are degraded
-            leave_out(f"{path}: cannot be degraded, or not written to {output} ({first_line(error)})")
+        except Exception as error:  # a failure concerns one file; the others are degraded
+            leave_out(f"{path}: cannot be degraded, or {output} cannot be written ({first_line(error)})")
             continue
         written.append(output)
     progress(len(files), len(files))

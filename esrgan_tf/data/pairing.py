@@ -1,4 +1,4 @@
-"""Which low-resolution file belongs to which high-resolution file, by their names."""
+"""Pairing of LR and HR files by their names."""
 
 import functools
 import re
@@ -16,7 +16,7 @@ class Pairing:
         partners: HR name to LR name.
         hr_alone: HR names without a partner.
         lr_alone: LR names without a partner.
-        ambiguous: HR names and LR names that could be partners, one of them several times.
+        ambiguous: an HR name with several possible LR names, or several HR names with the same possible LR name.
     """
 
     partners: dict[str, str]
@@ -28,15 +28,15 @@ class Pairing:
 def pair_names(hr: Sequence[str], lr: Sequence[str], scale: int) -> Pairing:
     """Pairs two lists of names, each name unique and relative to its folder, with `/` between folders.
 
-    A partner has the same folder, and the first of these that any name has decides:
+    A partner is in the same folder. The first rule with a candidate decides:
 
     1. the same name;
-    2. the same name, but for the case of its extension and the Unicode normal form;
+    2. the same name, except for the case of the extension and the Unicode normal form;
     3. the same stem;
-    4. the stem with what test sets add to LR names: DIV2K's `0001x4` (also `x4m`, `x4d`, `x4w1`), `_x4`, `-x4`, `_LR`,
-       `_LR4`, `_bicubic`, RCAN's `_LRBI_x4`;
-    5. the stem without what test sets add to HR names (`_HR`, RCAN's `_HR_x4`, SelfExSR's `_SRF_4_HR`, DRealSR's
-       `_x1`), with or without an addition to the LR name.
+    4. the stem with an LR suffix of test sets, such as `_x4`, `-x4`, `_LR`, `_LR4`, `_bicubic`, DIV2K's `x4` (also
+       `x4m`, `x4d`, `x4w1`) and RCAN's `_LRBI_x4`;
+    5. the stem without an HR suffix of test sets, with or without an LR suffix. HR suffixes are `_HR`, RCAN's
+       `_HR_x4`, SelfExSR's `_SRF_4_HR` and DRealSR's `_x1`.
 
     Rules 4 and 5 prefer the same extension.
     """
@@ -66,26 +66,26 @@ Keys = Callable[[str], set[tuple]]
 
 
 def _rules(scale: int) -> Iterator[tuple[Keys, Keys]]:
-    """What a name and its partner have in common: pairs of functions, the strictest first."""
-    # What test sets add to a stem; "" is a stem as it is.
-    hr_marks = (rf"[-_](?:HR|GT)(?:[-_]?x?{scale})?", rf"_SRF_{scale}_HR", r"[-_]x1")
-    lr_marks = (
+    """Pairs of functions that return equal keys for partners, the strictest first."""
+    # Suffixes that test sets add to a stem; "" is no suffix.
+    hr_suffixes = (rf"[-_](?:HR|GT)(?:[-_]?x?{scale})?", rf"_SRF_{scale}_HR", r"[-_]x1")
+    lr_suffixes = (
         rf"[-_. ]?x{scale}(?:[md]|w[1-4])?",
         rf"[-_](?:LR|LRBI|LRBD|LRDN|bicubic|bic)(?:[-_]?x?{scale})?",
         rf"_SRF_{scale}_LR",
     )
     yield (lambda name: {(name,)},) * 2
-    for hr_added, lr_added in ((("",), ("",)), (("",), lr_marks), (hr_marks, ("", *lr_marks))):
+    for hr_allowed, lr_allowed in ((("",), ("",)), (("",), lr_suffixes), (hr_suffixes, ("", *lr_suffixes))):
         for with_extension in (True, False):
             yield (
-                functools.partial(_keys, added=hr_added, with_extension=with_extension),
-                functools.partial(_keys, added=lr_added, with_extension=with_extension),
+                functools.partial(_matching_keys, suffixes=hr_allowed, with_extension=with_extension),
+                functools.partial(_matching_keys, suffixes=lr_allowed, with_extension=with_extension),
             )
 
 
-def _keys(name, added, with_extension):
-    """Folder, stem without each of `added` that it ends in, and extension: equal for partners."""
+def _matching_keys(name, suffixes, with_extension):
+    """Folder, stem without each suffix that matches, and extension: equal for partners."""
     path = PurePosixPath(unicodedata.normalize("NFC", name))
-    found = (re.search(rf"(?<=.)(?:{mark})$", path.stem, re.IGNORECASE) for mark in added)
+    found = (re.search(rf"(?<=.)(?:{suffix})$", path.stem, re.IGNORECASE) for suffix in suffixes)
     extension = path.suffix.lower() if with_extension else ""
     return {(path.parent, path.stem[: match.start()], extension) for match in found if match}

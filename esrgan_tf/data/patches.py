@@ -1,7 +1,7 @@
 """Training batches as a pure function of (seed, step).
 
-Nothing else decides which image, corner, flip and turn a patch has. So training resumes at step s without iterator
-state, any number of replicas cuts the same global batch among themselves, and parallel reading stays deterministic.
+Only seed and step determine the image, position, flip and rotation of a patch. So training resumes at any step without
+iterator state, any number of replicas divides the same global batch, and parallel reading is deterministic.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from tqdm import tqdm
 from esrgan_tf.data.store import ImageStore
 from esrgan_tf.errors import UserError
 
-Degrade = Callable[[np.ndarray, np.ndarray, Sequence[Sequence[int]]], np.ndarray]  # lr, hr, their seeds to other lr
+Degrade = Callable[[np.ndarray, np.ndarray, Sequence[Sequence[int]]], np.ndarray]  # (lr, hr, seeds) to degraded lr
 
 _THREADS = 4
 _AHEAD = 8  # batches waiting for the device
 
 
 class Patches:
-    """Random patch pairs from a store, augmented by flips and quarter turns (ESRGAN, section 4.1)."""
+    """Random patch pairs from a store, augmented by flips and rotations by 90° (ESRGAN, section 4.1)."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Patches:
         """Images smaller than a patch with its margin are left out; `left_out` names them.
 
         Args:
-            degrade: makes another low resolution for each patch, from (seed, step, 1 + place in the batch) alone.
-            margin: by so many pixels, or a few less where `scale` does not divide them, a patch is larger while it is
-                degraded; then it is cut from anywhere in that.
+            degrade: degrades a batch of patches; the seed per patch is (seed, step, 1 + index in the batch).
+            margin: pixels by which a patch is larger during degradation, rounded down to a multiple of `scale`. Then
+                the patch is cropped at a random position.
 
         Raises:
             UserError: no image is large enough.
@@ -50,7 +50,9 @@ class Patches:
         self._side = hr_patch + self._margin * scale  # pixels on a side
         self.left_out = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < self._side]
         sizes = [(name, store.hr_size(i)) for i, name in enumerate(store.names)]
-        self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()[:16]  # of what a batch's places depend on
+        self.digest = hashlib.sha256(repr(sizes).encode()).hexdigest()[
+            :16
+        ]  # of all that the positions of patches depend on
         self._images = [i for i in range(len(store)) if min(store.hr_size(i)) >= self._side]
         if not self._images:
             largest = max(min(store.hr_size(i)) for i in range(len(store)))
@@ -69,28 +71,28 @@ class Patches:
         return len(self._images)
 
     def batch(self, step: int, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """The batch of `step`: lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`, uint8; or a part of it.
+        """The batch of `step`, or a part of it: uint8 lr `[B, p / scale, p / scale, 3]` and hr `[B, p, p, 3]`.
 
-        An image that cannot be read any more is told once and replaced by the next.
+        An image that can no longer be read is reported once and replaced by the next image.
 
         Raises:
-            UserError: none can be read.
+            UserError: no image can be read.
         """
         rng = np.random.default_rng([self._seed, step])
         images = rng.integers(len(self._images), size=self.batch_size)
         corners = rng.random((self.batch_size, 2))
         turns = rng.integers(8, size=self.batch_size)
-        places = range(self.batch_size)[part]
-        pairs = [self._pair(images[b], corners[b], turns[b]) for b in places]
+        indices = range(self.batch_size)[part]
+        pairs = [self._crop_pair(images[b], corners[b], turns[b]) for b in indices]
         lr, hr = (np.stack(patches) for patches in zip(*pairs, strict=True))
         if self._degrade is None:
             return lr, hr
-        # 1 + b, since a seed ending in 0 is the same as without it.
-        lr = self._degrade(lr, hr, [(self._seed, step, 1 + b) for b in places])
+        # 1 + b, because NumPy ignores a last 0 of a seed.
+        lr = self._degrade(lr, hr, [(self._seed, step, 1 + b) for b in indices])
         offsets = rng.integers(1 + self._margin, size=(self.batch_size, 2))[part]
-        return _cut(lr, offsets, self.hr_patch // self._scale), _cut(hr, offsets * self._scale, self.hr_patch)
+        return _crop(lr, offsets, self.hr_patch // self._scale), _crop(hr, offsets * self._scale, self.hr_patch)
 
-    def _pair(self, first, corner, turn):
+    def _crop_pair(self, first, corner, turn):
         for i in (*range(first, len(self._images)), *range(first)):
             image = self._images[i]
             if image in self._unreadable:
@@ -101,23 +103,24 @@ class Patches:
                 lr = self._store.lr(image, slice(y, y + lr_patch))[:, x : x + lr_patch]
                 y, x = y * scale, x * scale
                 hr = self._store.hr(image, slice(y, y + self._side))[:, x : x + self._side]
-                return _turned(lr, turn), _turned(hr, turn)
+                return _flip_and_rotate(lr, turn), _flip_and_rotate(hr, turn)
             except OSError as error:
                 with self._lock:
                     if image not in self._unreadable:
                         tqdm.write(
-                            f"{error.strerror} ({error.filename}); it is replaced by the next from now on", sys.stderr
+                            f"{error.strerror} ({error.filename}); the next image replaces it from now on", sys.stderr
                         )
                     self._unreadable.add(image)
-        raise UserError("none of the training images can be read any more; look after the disk of data.cache_dir")
+        raise UserError("no training image can be read any more; check the disk of data.cache_dir")
 
     def batches(
         self, start: int, stop: int, part: slice = slice(None)
     ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        """The batches of steps `start` … `stop - 1`, or the same part of each, cut ahead of time by threads.
+        """Yields the batches of steps `start` … `stop - 1`, or the same part of each; threads prepare them ahead.
 
-        Plain threads, because Python inside `tf.data` deadlocks: to collect an iterator over several devices TensorFlow
-        waits, holding the interpreter's lock, for a worker that needs it (seen with 2.21 when training stopped early).
+        The threads are Python's, because Python inside `tf.data` can deadlock (seen with TensorFlow 2.21 when training
+        stopped early). To delete an iterator over several devices, TensorFlow holds the interpreter's lock and waits
+        for a worker that needs the lock.
         """
         pending: deque[Future] = deque()
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -133,11 +136,11 @@ class Patches:
                     future.cancel()
 
 
-def _cut(patches, offsets, side):
+def _crop(patches, offsets, side):
     return np.stack([patch[y : y + side, x : x + side] for patch, (y, x) in zip(patches, offsets, strict=True)])
 
 
-def _turned(patch, turn):
-    """One of the eight ways to lay a square."""
+def _flip_and_rotate(patch, turn):
+    """Applies one of the eight combinations of a flip and a rotation."""
     patch = np.rot90(patch, turn % 4)
     return patch[:, ::-1] if turn >= 4 else patch

@@ -1,4 +1,4 @@
-"""Decoded images as files of 8-bit pixels: a patch costs a read of its rows, not a PNG decode."""
+"""Decoded images as files of 8-bit pixels; for a patch, only its rows are read and no PNG is decoded."""
 
 import errno
 import math
@@ -16,21 +16,21 @@ from esrgan_tf.errors import UserError, listed
 Pair = tuple[str, np.ndarray, np.ndarray]  # name, lr [h, w, 3], hr [scale * h, scale * w, 3], both uint8
 
 
-NAMED = 10  # unusable images in a message; of more, the cache has a list
+NAMED = 10  # unusable images in a message; the cache has a file with a longer list
 
 
 class UnusableImages(UserError):
-    """What a source cannot read, all of it at once.
+    """All images that a source cannot use, in one error.
 
     Args:
-        key: what the user calls the folder.
-        problems: a line for each image.
-        count: how many images there are.
-        skip: whether the user chose to leave them out; None where there is no such choice.
+        key: the name of the folder in messages.
+        problems: a line for each unusable image.
+        count: the number of all images.
+        skip: whether unusable images may be left out; None if the user cannot choose that.
 
     Attributes:
-        left_out: whether they are to be left out: the user chose so, and other images remain.
-        list_file: where all of them are listed, once that is written.
+        left_out: whether unusable images are left out: `skip` is true, and other images remain.
+        list_file: a file that lists all unusable images, once it is written.
     """
 
     def __init__(self, key: str, problems: Sequence[str], count: int, skip: bool | None):
@@ -39,33 +39,33 @@ class UnusableImages(UserError):
         some_left = len(self.problems) < count
         self.left_out = bool(skip) and some_left
         self.list_file: Path | None = None
-        self._hint = "; mend or remove them, or leave them out with --set data.skip_unreadable=true"
+        self._hint = "; repair or remove them, or leave them out with --set data.skip_unreadable=true"
         self._hint = self._hint if skip is False and some_left else ""
 
     @property
     def title(self) -> str:
-        """How many, and where."""
+        """The number of unusable images and their folder."""
         return f"{self.key}: {len(self.problems)} of {self.count} images are unusable"
 
     def __str__(self) -> str:
-        place = f" (all are listed in {self.list_file})" if self.list_file else ""
-        return f"{'left out, ' * self.left_out}{self.title}: {listed(self.problems, NAMED)}{place}{self._hint}"
+        list_note = f" (all are listed in {self.list_file})" if self.list_file else ""
+        return f"{'left out, ' * self.left_out}{self.title}: {listed(self.problems, NAMED)}{list_note}{self._hint}"
 
     def report(self) -> None:
-        """Prints them as left out."""
+        """Prints the error as a note that the images are left out."""
         tqdm.write(str(self), sys.stderr)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pairs come from.
+    """A source of image pairs.
 
     Attributes:
-        facts: what the set depends on beside its pairs; `source` is its kind, for people.
-        names: of each pair, for people.
+        facts: all that the set depends on besides its pairs; `source` is the kind of source, for messages.
+        names: the name of each pair, for messages.
         keys: for each pair, all that its pixels depend on.
-        decode: the pairs of these numbers, which rise: number, lr, hr. After them, it raises `UnusableImages` if there
-            were any.
+        decode: takes ascending numbers of pairs and yields (number, lr, hr). After the last pair it raises
+            `UnusableImages` if any pair was unusable.
     """
 
     facts: dict
@@ -75,11 +75,11 @@ class Source:
 
     @property
     def count(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return len(self.names)
 
     def pairs(self) -> Iterator[Pair]:
-        """All that can be read, in their order; then it raises `UnusableImages`, unless they are to be left out."""
+        """Yields all readable pairs in order; then raises `UnusableImages`, unless these are left out."""
         try:
             for i, lr, hr in self.decode(range(self.count)):
                 yield self.names[i], lr, hr
@@ -90,17 +90,17 @@ class Source:
 
 
 class Images(Protocol):
-    """Whole pairs, to measure on and to look at; `i` counts `names`."""
+    """Whole pairs for validation and sample pictures; `i` is an index of `names`."""
 
     names: list[str]
 
     def __len__(self) -> int: ...
 
     def lr(self, i: int) -> np.ndarray:
-        """Low resolution `[h, w, 3]`, uint8."""
+        """The LR image `[h, w, 3]`, uint8."""
 
     def hr(self, i: int) -> np.ndarray:
-        """High resolution `[scale * h, scale * w, 3]`, uint8."""
+        """The HR image `[scale * h, scale * w, 3]`, uint8."""
 
     def hr_size(self, i: int) -> tuple[int, int]:
         """Height and width of `hr(i)`."""
@@ -109,11 +109,11 @@ class Images(Protocol):
 class ImageStore:
     """The pairs of one source, read from the cache.
 
-    Read, not memory-mapped: where a disk fails, a mapped file ends the process (SIGBUS), a read raises OSError.
+    Files are read, not memory-mapped. If a disk fails, a read raises OSError; a mapped file ends the process (SIGBUS).
 
     Args:
-        entries: name, file, shape of the low and of the high resolution, for each pair.
-        use: what keeps others from deleting the files; kept as long as the store is.
+        entries: (name, file, shape of the LR image, shape of the HR image) per pair.
+        use: a lock that prevents other processes from deleting the files; kept as long as the store.
     """
 
     def __init__(self, entries: Sequence[tuple[str, Path, Sequence[int], Sequence[int]]], use: object = None):
@@ -126,12 +126,12 @@ class ImageStore:
         return len(self.names)
 
     def lr(self, i: int, rows: slice = slice(None)) -> np.ndarray:
-        """Low resolution `[h, w, 3]`, uint8, or some of its rows. Raises OSError where they cannot be read."""
-        return self._image("lr", i, rows)
+        """The LR image `[h, w, 3]`, uint8, or some of its rows. Raises OSError if they cannot be read."""
+        return self._read_rows("lr", i, rows)
 
     def hr(self, i: int, rows: slice = slice(None)) -> np.ndarray:
-        """High resolution `[scale * h, scale * w, 3]`, uint8, or some of its rows. Raises OSError likewise."""
-        return self._image("hr", i, rows)
+        """The HR image `[scale * h, scale * w, 3]`, uint8, or some of its rows. Raises OSError as `lr` does."""
+        return self._read_rows("hr", i, rows)
 
     def lr_size(self, i: int) -> tuple[int, int]:
         """Height and width of `lr(i)`."""
@@ -143,11 +143,11 @@ class ImageStore:
         height, width, _ = self._shapes["hr"][i]
         return height, width
 
-    def _image(self, side, i, rows):
+    def _read_rows(self, side, i, rows):
         height, width, channels = self._shapes[side][i]
         first, end, _ = rows.indices(height)
         size, offset = (end - first) * width * channels, first * width * channels
-        if side == "hr":  # behind the low resolution
+        if side == "hr":  # after the LR image
             offset += math.prod(self._shapes["lr"][i])
         path = self._files[i]
         try:
@@ -157,5 +157,5 @@ class ImageStore:
         except OSError as error:
             raise OSError(error.errno, f"image {self.names[i]}: {error.strerror}", str(path)) from error
         if len(pixels) != size:
-            raise OSError(errno.EIO, f"image {self.names[i]}: its cache is cut short", str(path))
+            raise OSError(errno.EIO, f"image {self.names[i]}: its file in the cache is cut short", str(path))
         return np.frombuffer(pixels, np.uint8).reshape(end - first, width, channels)

@@ -1,9 +1,9 @@
 """Photo-like images made from a seed, so that training needs no download.
 
-Dead leaves, opaque shapes whose sizes follow a power law and which hide one another, share the edges, scales and
-occlusions of natural images; networks trained on them carry over to photos (Achddou, Gousseau and Ladjal, "Synthetic
-images as a regularity prior for image restoration neural networks", SSVM 2021). To their flat and textured leaves come
-gradients, thin strokes and text.
+Dead-leaves images consist of overlapping opaque shapes, with sizes by a power law. They share the edges, scales and
+occlusions of natural images. Networks trained on them work on photos (Achddou, Gousseau and Ladjal,
+"Synthetic images as a regularity prior for image restoration neural networks", SSVM 2021). These images add gradients,
+thin strokes and text to flat and textured leaves.
 """
 
 import colorsys
@@ -18,15 +18,18 @@ from esrgan_tf.imaging.resampling import bicubic
 
 IMAGES = {"train": 96, "validation": 4}
 SIZE = 256  # pixels on a side, divisible by every scale
-_SUPERSAMPLING = 2  # shapes are drawn larger and reduced, so that their edges are as soft as a lens makes them
+_SUPERSAMPLING = 2  # shapes are drawn larger and downscaled, so that their edges are as soft as in photos
 _LEAVES = 450
 
 
 def synthetic_source(split: str, seed: int, scale: int) -> Source:
-    """Dead-leaves images for the split `train` or `validation`, which share none; reduced by Pillow's bicubic."""
+    """A source of dead-leaves images for the split `train` or `validation`; LR images are made by Pillow's bicubic.
+
+    The splits have no image in common.
+    """
 
     def decode(numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        for i in numbers:  # threads made it slower, measured
+        for i in numbers:  # measured: threads make it slower
             hr = dead_leaves(np.random.default_rng([seed, list(IMAGES).index(split), i]))
             yield i, bicubic(hr, SIZE // scale, SIZE // scale), hr
 
@@ -36,39 +39,39 @@ def synthetic_source(split: str, seed: int, scale: int) -> Source:
 
 
 def dead_leaves(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
-    """One image, uint8 `[size, size, 3]`."""
+    """Draws one image, uint8 `[size, size, 3]`."""
     side = size * _SUPERSAMPLING
     palette = _palette(rng)
     noise = _natural_noise(rng, side)
     canvas = _texture(rng, palette, noise, side, side)
-    # Radii between 3 pixels and a third of the image with density r^-3: what equals itself at every scale.
+    # Radii between 3 pixels and a third of the image, with the scale-invariant density r^-3.
     smallest, largest = 3.0 * _SUPERSAMPLING, side / 3
     u = rng.random(_LEAVES)
     radii = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
     for radius in radii:
-        _paint(canvas, _leaf(rng, radius), _texture, rng, palette, noise)
+        _paint_shape(canvas, _leaf(rng, radius), rng, palette, noise)
     for _ in range(rng.integers(4, 12)):
-        _paint(canvas, _stroke(rng, side), _texture, rng, palette, noise)
+        _paint_shape(canvas, _stroke(rng, side), rng, palette, noise)
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 5)):
-            _paint(canvas, _text(rng), _texture, rng, palette, noise)
+            _paint_shape(canvas, _text(rng), rng, palette, noise)
     image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
     return np.asarray(image.resize((size, size), Image.Resampling.BOX))
 
 
-def _paint(canvas, mask, texture, rng, palette, noise):
-    """Lays a leaf over the canvas at a random place; it may hang over the border."""
+def _paint_shape(canvas, mask, rng, palette, noise):
+    """Draws a textured shape at a random position of the canvas, perhaps partly outside."""
     height, width = mask.shape
     top = int(rng.integers(-height // 2, canvas.shape[0] - height // 2))
     left = int(rng.integers(-width // 2, canvas.shape[1] - width // 2))
     mask = mask[max(0, -top) : canvas.shape[0] - top, max(0, -left) : canvas.shape[1] - left]
     top, left = max(0, top), max(0, left)
     region = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
-    np.copyto(region, texture(rng, palette, noise, *mask.shape), where=mask[..., None])
+    np.copyto(region, _texture(rng, palette, noise, *mask.shape), where=mask[..., None])
 
 
 def _leaf(rng, radius):
-    """The mask of a disk, an ellipse or a polygon."""
+    """Draws the mask of a disk, an ellipse or a polygon."""
     side = int(np.ceil(2 * radius)) + 1
     mask = Image.new("1", (side, side))
     draw = ImageDraw.Draw(mask)
@@ -86,7 +89,7 @@ def _leaf(rng, radius):
 
 
 def _stroke(rng, side):
-    """The mask of a thin curved line: a twig, a whisker, a wire."""
+    """Draws the mask of a thin curved line, such as a twig, a whisker or a wire."""
     length = int(rng.uniform(0.1, 0.8) * side)
     mask = Image.new("1", (length, length))
     corners = rng.random((4, 1, 2)) * length
@@ -109,14 +112,14 @@ def _text(rng):
 
 
 def _palette(rng):
-    """A few base colours per image, as one scene has; mostly muted, sometimes bright."""
+    """Draws a few base colours for an image, mostly muted, sometimes bright."""
     hues = (rng.random() + rng.normal(0, 0.12, 5)) % 1 if rng.random() < 0.6 else rng.random(5)
     saturations, values = rng.beta(1.5, 4, 5), rng.uniform(0.08, 1.0, 5)
     return 255 * np.array([colorsys.hsv_to_rgb(*hsv) for hsv in zip(hues, saturations, values, strict=True)])
 
 
 def _natural_noise(rng, side):
-    """Noise with the amplitude spectrum 1/f of natural images, `[side, side]`, standard deviation 1."""
+    """Draws noise with the amplitude spectrum 1/f of natural images, `[side, side]`, standard deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = 1.0
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / frequency ** rng.uniform(0.7, 1.5)
@@ -126,15 +129,15 @@ def _natural_noise(rng, side):
 
 
 def _texture(rng, palette, noise, height, width):
-    """The colours of one leaf, float32 `[height, width, 3]` around 0 … 255: a shade, light across it, and a pattern."""
+    """Draws the colours of a shape, float32 `[height, width, 3]`, about 0 … 255: a shade, a gradient and a pattern."""
     color = (palette[rng.integers(len(palette))] + rng.normal(0, 15, 3)).astype(np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     direction = rng.uniform(0, 2 * np.pi)
-    cosine, sine = math.cos(direction), math.sin(direction)  # NumPy's would make all below float64
+    cosine, sine = math.cos(direction), math.sin(direction)  # with NumPy's functions, all arrays would be float64
     along = cosine * x + sine * y
     light = 1 + rng.normal(0, 0.25) * along / max(height, width)
     kind = rng.random()
-    if kind < 0.35:  # flat, as sky or paint is
+    if kind < 0.35:  # flat, such as sky or paint
         pattern = np.zeros((height, width), np.float32)
     elif kind < 0.7:  # stone, bark, fur
         top, left = rng.integers(0, noise.shape[0] - height + 1), rng.integers(0, noise.shape[1] - width + 1)

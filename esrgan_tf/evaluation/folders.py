@@ -32,15 +32,15 @@ def evaluate(
 ) -> Evaluation:
     """Measures a model's results on a folder of images against ground truth, beside bicubic interpolation.
 
-    The protocol is that of the field's papers: the result is rounded to 8 bits, `scale` pixels are removed at each
-    border, and PSNR and SSIM (Wang et al. 2004) are computed on BT.601 luma and on RGB. LPIPS (arXiv 1801.03924) is
-    added if its package and weights are installed.
+    The protocol is that of the field's papers. The result is rounded to 8 bits, and `scale` pixels are removed at each
+    border. PSNR and SSIM (Wang et al. 2004) are computed on BT.601 luma and on RGB. LPIPS (arXiv 1801.03924) is added
+    if its package and weights are installed.
 
     Args:
         model: a generator of RGB in [0, 1], or what `load_model` takes.
-        hr_dir: folder of HR images, with the folders below it.
-        lr_dir: folder of LR images, paired by name (`esrgan_tf.data.pairing`); None makes them by Pillow's antialiased
-            bicubic from HR, cropped to a multiple of the scale.
+        hr_dir: folder of HR images, including subfolders.
+        lr_dir: folder of LR images, paired by name (`esrgan_tf.data.pairing`). None crops HR images to a multiple of
+            the scale and downscales them by Pillow's antialiased bicubic.
         models_dir: folder of downloaded models; else `$ESRGAN_TF_MODELS`, else the user's cache.
         keys: the names of the two folders in messages.
         say: receives lines: the model's architecture, the protocol, measures that are not available, LR images
@@ -51,7 +51,7 @@ def evaluate(
         The measures per image and their means. An image that cannot be read or measured is in `left_out`.
 
     Raises:
-        UserError: no model or folder there, a model that is not of RGB, LR images without a partner, or no image that
+        UserError: a model or folder does not exist, the model is not for RGB, HR images have no partner, or no image
             can be measured.
     """
     folder_source(str(hr_dir), None, 1, keys=keys)  # a missing folder is reported before the model is read
@@ -131,29 +131,29 @@ def _measure_all(
                 who: {measure.key: compute(hr, sr, scale) for measure, compute in measures.items()}
                 for who, sr in (("model", result), ("bicubic", cubic))
             }
-        except Exception as error:  # whatever one image does ends that image; the others are measured
+        except Exception as error:  # a failure concerns one image; the others are measured
             words = "there is not enough memory for it" if isinstance(error, MemoryError) else first_line(error)
             problems.append(f"{name}: {words}")
             continue
         images.append(ImageMeasures(name, **found))
         pixels = lr.repeat(scale, axis=0).repeat(scale, axis=1)
-        crops[name] = tuple(_middle(image) for image in (pixels, cubic, result, hr))
-        _drop_middling(crops, images)
+        crops[name] = tuple(_crop_middle(image) for image in (pixels, cubic, result, hr))
+        _drop_other_crops(crops, images)
     progress(source.count, source.count)
     if not images:
         raise UserError(listed([*([str(unusable)] if unusable else []), *problems], NAMED))
     return images, crops, [*problems, *(unusable.problems if unusable else [])]
 
 
-def _drop_middling(crops, images):
-    """Keeps the crops of the worst and the best images so far, so that memory stays bounded."""
+def _drop_other_crops(crops, images):
+    """Drops all crops but those of the worst and the best images so far, so that memory stays bounded."""
     ranked = worst_to_best([image for image in images if image.name in crops])
     for image in ranked[WORST_AND_BEST:-WORST_AND_BEST]:
         del crops[image.name]
 
 
-def _middle(image):
-    """The middle of an image, on gray where it is smaller."""
+def _crop_middle(image):
+    """Crops the middle of an image; smaller images are padded with gray."""
     top, left = (max(0, size - CROP) // 2 for size in image.shape[:2])
     cut = image[top : top + CROP, left : left + CROP]
     square = np.full((CROP, CROP, 3), 128, np.uint8)

@@ -1,4 +1,4 @@
-"""The table of measures. A new measure is a function and a row."""
+"""The table of measures; a new measure needs a function and a row."""
 
 import functools
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class Measure:
         key: in reports.
         title: in tables.
         format: of its values, as in `format(value, …)`.
-        load: returns the function. Raises ImportError or OSError where the function is not available.
-        needs: the packages and files of a measure that may not be available.
-        protocol: the words that the protocol adds; empty where the protocol already has them.
+        load: returns the function. Raises ImportError or OSError if the function is not available.
+        needs: the packages and files that the measure needs, if they may be absent.
+        protocol: the words that the measure adds to the protocol; may be empty.
         is_infinite_if_exact: whether an exact result has no finite value, so that means leave the image out.
     """
 
@@ -35,15 +35,15 @@ class Measure:
     is_infinite_if_exact: bool = False
 
 
-def _of(compute, channels):
+def _loader_for(compute, channels):
     return lambda: functools.partial(compute, channels=channels)
 
 
 MEASURES = (
-    Measure("psnr_y", "PSNR Y", ".2f", _of(psnr, "y"), is_infinite_if_exact=True),
-    Measure("ssim_y", "SSIM Y", ".4f", _of(ssim, "y")),
-    Measure("psnr_rgb", "PSNR RGB", ".2f", _of(psnr, "rgb"), is_infinite_if_exact=True),
-    Measure("ssim_rgb", "SSIM RGB", ".4f", _of(ssim, "rgb")),
+    Measure("psnr_y", "PSNR Y", ".2f", _loader_for(psnr, "y"), is_infinite_if_exact=True),
+    Measure("ssim_y", "SSIM Y", ".4f", _loader_for(ssim, "y")),
+    Measure("psnr_rgb", "PSNR RGB", ".2f", _loader_for(psnr, "rgb"), is_infinite_if_exact=True),
+    Measure("ssim_rgb", "SSIM RGB", ".4f", _loader_for(ssim, "rgb")),
     Measure(
         "lpips", "LPIPS", ".4f", load_lpips,
         needs="the packages lpips and torchvision, and AlexNet's weights",
@@ -53,7 +53,7 @@ MEASURES = (
 
 
 def available_measures(say: Callable[[str], None]) -> dict[Measure, Compute]:
-    """The measures that can be computed here; `say` receives a line for each other one."""
+    """The measures that can be computed here; `say` receives a line for each other measure."""
     available = {}
     for measure in MEASURES:
         try:

@@ -1,7 +1,7 @@
 """PSNR and SSIM as super-resolution papers report them: 8-bit, on the luma channel, without the border.
 
-Both work in NumPy and float64; images are RGB `[H, W, 3]`, float in [0, 1] or uint8. `channels` is "y", the BT.601
-studio-range luma, or "rgb": the error over all three channels, the mean of their similarities.
+Both work in NumPy and float64. Images are RGB `[H, W, 3]`, float in [0, 1] or uint8. `channels` is "y", the BT.601
+studio-range luma, or "rgb". For "rgb", PSNR is of the error over all three channels, and SSIM is the channels' mean.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def psnr(hr: np.ndarray, sr: np.ndarray, border: int, channels: str = "y") -> fl
 
 
 def ssim(hr: np.ndarray, sr: np.ndarray, border: int, channels: str = "y") -> float:
-    """Mean structural similarity (Wang et al. 2004, section III-B), where the window fits whole.
+    """Mean structural similarity (Wang et al. 2004, section III-B), at all positions where the whole window fits.
 
     Raises:
         ValueError: less than 11x11 pixels remain after the border is cropped.
@@ -46,7 +46,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def _planes(image, border, channels):
-    """`[H, W, 3]` to `[1 or 3, H - 2 * border, W - 2 * border]`: MATLAB's luma, 16 … 235, or RGB, 0 … 255."""
+    """Converts `[H, W, 3]` to `[C, H - 2 * border, W - 2 * border]`: MATLAB's luma, 16 … 235, or RGB, 0 … 255."""
     rgb = to_uint8(np.asarray(image)).astype(np.float64)
     rgb = rgb[border : rgb.shape[0] - border, border : rgb.shape[1] - border]
     if channels == "y":

@@ -23,7 +23,7 @@ def check_report(path: Path) -> None:
     """Refuses a path that `write_report` could not write to.
 
     Raises:
-        UserError: the extension is of no report, or no folder can hold the file.
+        UserError: the extension is not that of a report, or the folder cannot be used.
     """
     _check(path, tuple(_WRITERS))
 
@@ -32,7 +32,7 @@ def check_comparison_grid(path: Path) -> None:
     """Refuses a path that `write_comparison_grid` could not write to.
 
     Raises:
-        UserError: the extension is not .png, or no folder can hold the file.
+        UserError: the extension is not .png, or the folder cannot be used.
     """
     _check(path, (".png",))
 
@@ -44,7 +44,7 @@ def _check(path, extensions):
 
 
 def table(evaluation: Evaluation) -> str:
-    """The measures of each image, their means, and the means of bicubic, for a terminal."""
+    """A table for a terminal: the measures of each image, their means, and the means of bicubic."""
     measures = [measure for measure in MEASURES if measure.key in evaluation.mean.model]
     rows = [[image.name, *image.model.values()] for image in evaluation.images]
     rows += [[f"mean of {len(evaluation.images)}", *evaluation.mean.model.values()]]
@@ -55,12 +55,12 @@ def table(evaluation: Evaluation) -> str:
 
 
 def write_report(evaluation: Evaluation, path: str | Path) -> None:
-    """Writes the measures and the protocol to a `.json` or `.csv` file, with folders above it as needed.
+    """Writes the measures and the protocol to a `.json` or `.csv` file, and makes the folders above it.
 
-    JSON has null where a value is infinite.
+    In JSON, an infinite value is null.
 
     Raises:
-        UserError: another extension.
+        UserError: the path has another extension.
     """
     path = Path(path)
     check_report(path)
@@ -101,7 +101,7 @@ def write_comparison_grid(evaluation: Evaluation, path: str | Path) -> None:
     """Writes crops of the worst and the best images, by luma PSNR, side by side to a `.png` file.
 
     Raises:
-        UserError: another extension.
+        UserError: the path has another extension.
     """
     path = Path(path)
     check_comparison_grid(path)
@@ -111,10 +111,10 @@ def write_comparison_grid(evaluation: Evaluation, path: str | Path) -> None:
         if image.name not in evaluation.crops:
             continue
         rows.append(evaluation.crops[image.name])
-        place = "worst" if rank == 1 else "best" if rank == len(ranked) else rank
+        rank_text = "worst" if rank == 1 else "best" if rank == len(ranked) else rank
         ours, cubic = image.model, image.bicubic
         captions.append(
-            f"{place} of {len(ranked)}: {image.name}, {ours['psnr_y']:.2f} dB, SSIM {ours['ssim_y']:.4f} "
+            f"{rank_text} of {len(ranked)}: {image.name}, {ours['psnr_y']:.2f} dB, SSIM {ours['ssim_y']:.4f} "
             f"(bicubic {cubic['psnr_y']:.2f} dB, {cubic['ssim_y']:.4f})"
         )
     grid = side_by_side(rows, ("LR", "bicubic", "model", "HR"), captions=captions)

@@ -1,11 +1,11 @@
-"""What an evaluation found."""
+"""The results of an evaluation."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-WORST_AND_BEST = 3  # images of each for which a result keeps crops
+WORST_AND_BEST = 3  # a result keeps crops of so many of the worst images, and of the best
 CROP = 160  # pixels on a side
 
 
@@ -15,8 +15,8 @@ class ImageMeasures:
 
     Attributes:
         name: the image's path below its folder; `mean` for the means.
-        model: the model's result: `psnr_y` and `psnr_rgb` in dB, infinite if exact; `ssim_y` and `ssim_rgb`, at most 1;
-            `lpips` if available, 0 if exact.
+        model: of the model's result. `psnr_y` and `psnr_rgb` are in dB, infinite for an exact result. `ssim_y` and
+            `ssim_rgb` are at most 1. `lpips`, if available, is 0 for an exact result.
         bicubic: the same measures of bicubic interpolation.
     """
 
@@ -36,8 +36,8 @@ class Evaluation:
         mean: over all images. The means of PSNR leave out images that the model or bicubic reproduces exactly.
         note: which images the means of PSNR leave out; empty if they leave out none.
         left_out: a line for each image that could not be measured.
-        crops: the middle of the three worst and the three best images by luma PSNR, uint8 `[160, 160, 3]` each: LR
-            with repeated pixels, bicubic, the model's result, HR. By name.
+        crops: by image name, of the three worst and the three best images by luma PSNR. Each has four middle crops,
+            uint8 `[160, 160, 3]`: LR with repeated pixels, bicubic, the model's result, HR.
     """
 
     model: str
@@ -50,5 +50,5 @@ class Evaluation:
 
 
 def worst_to_best(images: Iterable[ImageMeasures]) -> list[ImageMeasures]:
-    """The images by luma PSNR."""
+    """The images in ascending order of luma PSNR."""
     return sorted(images, key=lambda image: image.model["psnr_y"])
