@@ -11,8 +11,8 @@ from PIL import Image, ImageCms
 
 from esrgan_tf.imaging import colour_profiles, xmp
 from esrgan_tf.imaging.exif import Exif
-from esrgan_tf.imaging.tiff_tags import Form, entry, form_of, read_directory, read_tree, written
-from esrgan_tf.imaging.xmp_editing import edited, remove
+from esrgan_tf.imaging.tiff_tags import Form, encode_directory, entry, form_of, read_directory, read_tree
+from esrgan_tf.imaging.xmp_editing import edit_properties, remove
 
 SPACES = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:a="urn:a" xmlns:b="urn:b"'
 PACKET = f"""<?xpacket begin=""?><!-- a > b --><rdf:RDF {SPACES}><rdf:Description a:one = '1 &gt; "0"' b:one="2">
@@ -33,7 +33,7 @@ PACKET = f"""<?xpacket begin=""?><!-- a > b --><rdf:RDF {SPACES}><rdf:Descriptio
     ids=["attribute", "gone attribute", "another namespace", "element", "empty element", "text", "not there"],
 )
 def test_a_property_is_changed_and_all_else_keeps_its_bytes(space, name, change, before, after):
-    found = edited(PACKET, lambda *here: change if here[:2] == (space, name) else None)
+    found = edit_properties(PACKET, lambda *here: change if here[:2] == (space, name) else None)
     assert found == PACKET.replace(before, after)
 
 
@@ -57,7 +57,7 @@ def test_directories_are_read_by_others_and_read_again(order, large):
     form = Form(order, large)
     head = {(False, "<"): b"II*\0", (False, ">"): b"MM\0*", (True, "<"): b"II+\0", (True, ">"): b"MM\0+"}[large, order]
     head += struct.pack(f"{order}HHQ", 8, 0, 16) if large else struct.pack(f"{order}I", 8)
-    data = head + written(tags, form, len(head))
+    data = head + encode_directory(tags, form, len(head))
     assert form_of(data) == (form, len(head))
     assert read_tree(io.BytesIO(data))[0] == tags
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -93,7 +93,7 @@ def test_a_directory_that_claims_more_than_there_is():
 
 def test_profiles_made_of_numbers_are_read_by_littlecms():
     adobe = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
-    profile = colour_profiles.of_numbers(1 / 2.19921875, adobe, 3)
+    profile = colour_profiles.profile_from_gamma(1 / 2.19921875, adobe, 3)
     assert colour_profiles.fault(profile, 3) is None
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
     # The colorants of Adobe RGB (1998), annex C, adapted to D50.

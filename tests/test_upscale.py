@@ -255,41 +255,41 @@ REFUSALS = {
     "WebP cut short": ("a.webp", cut_short(".webp"), MISSING),
     "TIFF cut short": ("a.tif", tiff(0.5), MISSING),
     "TIFF in strips cut short": ("a.tif", tiff(0.5, rowsperstrip=8), MISSING),
-    "TIFF with deflate cut short": ("a.tif", tiff(0.5, compression="zlib"), "libvips says: "),
+    "TIFF with deflate cut short": ("a.tif", tiff(0.5, compression="zlib"), "libvips: "),
     "TIFF in tiles cut short": ("a.tif", tiff(0.5, tile=(16, 16)), MISSING),
     "TIFF in tiles with deflate cut short": ("a.tif", tiff(0.5, tile=(16, 16), compression="zlib"), MISSING),
     "TIFF with a short strip": ("a.tif", short_strip(None, 30), MISSING),
-    "TIFF with a short strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 30), "libvips says: "),
-    "TIFF with a short strip of LZW": ("a.tif", short_strip("tiff_lzw", 30), "libvips says: "),
+    "TIFF with a short strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 30), "libvips: "),
+    "TIFF with a short strip of LZW": ("a.tif", short_strip("tiff_lzw", 30), "libvips: "),
     "TIFF with a short last strip": ("a.tif", short_strip(None, 10), MISSING),
-    "TIFF with a short last strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 10), "libvips says: "),
-    "TIFF with a short last strip of LZW": ("a.tif", short_strip("tiff_lzw", 10), "libvips says: "),
+    "TIFF with a short last strip of deflate": ("a.tif", short_strip("tiff_adobe_deflate", 10), "libvips: "),
+    "TIFF with a short last strip of LZW": ("a.tif", short_strip("tiff_lzw", 10), "libvips: "),
     "only a beginning": ("a.jpg", cut_short(".jpg", 0.001), MISSING),
     "animated WebP": (
         "a.webp",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
-        "it holds 2 frames or pages; save the one you want by itself",
+        "it holds 2 frames or pages; save the one that you want as a separate file",
     ),
     "animated PNG": (
         "a.png",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
-        "it is an animated PNG; save the frame you want by itself",
+        "it is an animated PNG; save the frame that you want as a separate file",
     ),
     "animated GIF": (
         "a.gif",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
-        "it holds 2 frames or pages; save the one you want by itself",
+        "it holds 2 frames or pages; save the one that you want as a separate file",
     ),
     "animated AVIF": (
         "a.avif",
         saved(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])]),
-        "it is an animated AVIF; save the frame you want by itself",
+        "it is an animated AVIF; save the frame that you want as a separate file",
     ),
     "HEIC of two pages": ("a.heic", heic(pages=2), "it holds 2 frames or pages"),
-    "BMP cut short": ("a.bmp", cut(saved(PHOTO)), "a damaged BMP; Pillow says: image file is truncated"),
-    "GIF cut short": ("a.gif", cut(saved(PHOTO)), "libvips says: "),
-    "AVIF cut short": ("a.avif", cut(saved(PHOTO)), "libvips says: "),
-    "HEIC cut short": ("a.heic", cut(heic()), "a damaged HEIC; libheif says: "),
+    "BMP cut short": ("a.bmp", cut(saved(PHOTO)), "a damaged BMP (Pillow: image file is truncated"),
+    "GIF cut short": ("a.gif", cut(saved(PHOTO)), "libvips: "),
+    "AVIF cut short": ("a.avif", cut(saved(PHOTO)), "libvips: "),
+    "HEIC cut short": ("a.heic", cut(heic()), "a damaged HEIC (libheif: "),
     "BMP of many pixels": (
         "a.bmp",
         lambda path: path.write_bytes(
@@ -952,8 +952,8 @@ def test_a_full_disk(upscale, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
     source, target = tmp_path / "a.png", tmp_path / "out" / "a.png"
     Image.fromarray(noise).save(source)
-    unpacked = 4 * 4 * noise.size  # twice the rows and columns, in float32
-    for size, words in ((unpacked // 2, "File too large\n"), (unpacked + 2**16, f"{target}: libvips says: ")):
+    unpacked = 4 * 4 * noise.size  # of twice the rows and columns, in float32
+    for size, words in ((unpacked // 2, "File too large\n"), (unpacked + 2**16, f"{target}: libvips: ")):
         with files_up_to(size):
             status, _, err = upscale(source, "--outscale", "8", "--output", target)
         assert status == 1

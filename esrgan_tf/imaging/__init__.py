@@ -1,7 +1,7 @@
-"""Image files in and out, for training and for people; what is measured on them and done to them."""
+"""Reading and writing of image files and their metadata, filters and resampling."""
 
 import os
 
-# libvips writes warnings on damaged files straight to standard error, beside the one line that we say. It reads this
-# when it is first imported, by whichever module of this package that is.
+# libvips writes warnings on damaged files to standard error, besides our line. It reads this variable at the first
+# import, in any module of this package.
 os.environ.setdefault("VIPS_WARNING", "0")

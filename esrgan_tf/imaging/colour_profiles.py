@@ -1,4 +1,4 @@
-"""ICC profiles: their faults, and profiles made of the colour numbers of PNG, AVIF and HEIC."""
+"""ICC profiles: checks, and profiles computed from the colour chunks of PNG, AVIF and HEIC."""
 
 import struct
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x and y of white, red, green, blue
-# By the numbers of ITU-T H.273, which cICP and nclx hold.
+# By the code points of ITU-T H.273, which cICP and nclx contain.
 _PRIMARIES = {
     1: SRGB_PRIMARIES,
     2: SRGB_PRIMARIES,  # "unspecified"
@@ -18,7 +18,7 @@ _PRIMARIES = {
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
 }
-# `(g, a, b, c, d)`: (a x + b)^g from d on, c x below; or g alone.
+# `(g, a, b, c, d)`: `(a x + b)^g` from `d`, and `c x` below; or `(g,)`.
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 _CURVES: dict[int, tuple[float, ...]] = {
@@ -31,7 +31,7 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
 def fault(profile: bytes, colours: int) -> str | None:
-    """Why a profile cannot be kept for a result of 1 or 3 colours; None if it can."""
+    """Why a result of 1 or 3 colour channels cannot have a profile; None if it can."""
     if len(profile) < 132 or profile[36:40] != b"acsp":
         return "it is no ICC profile" if profile[36:40] != b"acsp" else "it is cut short"
     claimed, version = int.from_bytes(profile[:4], "big"), profile[8]
@@ -40,8 +40,8 @@ def fault(profile: bytes, colours: int) -> str | None:
     if version not in (2, 4):
         return f"its version, {version}, is unknown"
     number = int.from_bytes(profile[128:132], "big")
-    places = [struct.unpack_from(">4sII", profile, at) for at in range(132, min(132 + 12 * number, claimed - 11), 12)]
-    if len(places) < number or any(at + size > claimed for _, at, size in places):
+    tags = [struct.unpack_from(">4sII", profile, at) for at in range(132, min(132 + 12 * number, claimed - 11), 12)]
+    if len(tags) < number or any(at + size > claimed for _, at, size in tags):
         return "it is damaged"
     space = bytes(profile[16:20])
     if space != {1: b"GRAY", 3: b"RGB "}[colours]:
@@ -50,18 +50,18 @@ def fault(profile: bytes, colours: int) -> str | None:
     return None
 
 
-def trimmed(profile: bytes) -> bytes:
-    """Without bytes after its end, which some programs fill up."""
+def trim_padding(profile: bytes) -> bytes:
+    """Removes the bytes after the end of a profile, which some programs add."""
     claimed = int.from_bytes(profile[:4], "big")
     return profile[:claimed] if 128 < claimed < len(profile) else profile
 
 
-def of_numbers(gamma: float | None, primaries: Sequence[float] | None, colours: int) -> bytes | None:
-    """Makes a profile of PNG's gAMA and cHRM; None if they are sRGB, or no profile can hold them.
+def profile_from_gamma(gamma: float | None, primaries: Sequence[float] | None, colours: int) -> bytes | None:
+    """Computes a profile from PNG's gAMA and cHRM; None if these are the values of sRGB.
 
     Args:
-        gamma: of the file, 0.45455 for the usual 2.2; None is that of sRGB.
-        primaries: x and y of white, red, green and blue; None are those of sRGB.
+        gamma: as in gAMA, 0.45455 for a display gamma of 2.2; None is the curve of sRGB.
+        primaries: x and y of white, red, green and blue; None is the primaries of sRGB.
     """
     usual_curve = gamma is None or abs(gamma - 1 / 2.2) < 0.005
     usual_primaries = primaries is None or all(
@@ -74,37 +74,37 @@ def of_numbers(gamma: float | None, primaries: Sequence[float] | None, colours: 
 
 
 def is_srgb(code: Sequence[int]) -> bool:
-    """Whether cICP's first two numbers mean sRGB or leave the colours open."""
+    """Whether the first two numbers of cICP mean sRGB or unspecified colours."""
     return code[0] in (1, 2) and code[1] in (2, 13)
 
 
-def of_code(code: Sequence[int], colours: int) -> bytes | None:
-    """Makes a profile of cICP; None for colours that no such profile can hold, such as HDR."""
+def profile_from_cicp(code: Sequence[int], colours: int) -> bytes | None:
+    """Computes a profile from cICP; None for colours that a matrix profile cannot describe, such as HDR."""
     primaries, curve = _PRIMARIES.get(code[0]), _CURVES.get(code[1])
     if primaries is None or curve is None:
         return None
     return _profile(curve, primaries, colours)
 
 
-def plausible(primaries: Sequence[float]) -> bool:
-    """Whether a matrix can be made of chromaticities."""
+def is_plausible(primaries: Sequence[float]) -> bool:
+    """Whether a matrix can be computed from chromaticities."""
     return all(0 <= x <= 1 and 0 < y <= 1 for x, y in zip(primaries[::2], primaries[1::2], strict=True)) and bool(
-        abs(np.linalg.det(_columns(primaries[2:]))) > 1e-4
+        abs(np.linalg.det(_xyz_columns(primaries[2:]))) > 1e-4
     )
 
 
-def _columns(chromaticities):
+def _xyz_columns(chromaticities):
     return np.array(
         [[x / y, 1, (1 - x - y) / y] for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)]
     ).T
 
 
 def _profile(curve, primaries, colours):
-    """A profile of version 4.3, whose colours are adapted to its white of 5000 K as it has to be."""
-    white = _columns(primaries[:2])[:, 0]
+    """A profile of version 4.3; its colours are adapted to a D50 white, as ICC requires."""
+    white = _xyz_columns(primaries[:2])[:, 0]
     scale = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
     adaptation = np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD
-    columns = _columns(primaries[2:])
+    columns = _xyz_columns(primaries[2:])
     matrix = adaptation @ (columns * np.linalg.solve(columns, white))
     curve_tag = b"para" + bytes(4) + struct.pack(">HH", {1: 0, 5: 3}[len(curve)], 0) + _fixed(curve)
     tags = {b"desc": _text("Colours of the original"), b"cprt": _text("No copyright"), b"wtpt": _xyz(_D50)}

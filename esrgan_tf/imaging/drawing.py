@@ -1,4 +1,4 @@
-"""Pictures to look at."""
+"""Comparison grids with titles and captions."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ _TITLE_HEIGHT = 36
 def side_by_side(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], zoom: int = 2, captions: Sequence[str] = ()
 ) -> np.ndarray:
-    """Lays out rows of equally large uint8 `[H, W, 3]` images under column titles; uint8 `[H', W', 3]`.
+    """Arranges rows of uint8 `[H, W, 3]` images of equal size under column titles; returns uint8 `[H', W', 3]`.
 
     Args:
         captions: a line above each row.
-        zoom: how many times larger each pixel is shown, so that it can be seen.
+        zoom: pixels per image pixel on each side.
     """
     tiles = [np.concatenate([tile.repeat(zoom, axis=0).repeat(zoom, axis=1) for tile in row], axis=1) for row in rows]
     width = tiles[0].shape[1]
@@ -28,7 +28,7 @@ def side_by_side(
 
 
 def text_line(width: int, texts: dict[int, str], size: int = 20) -> np.ndarray:
-    """A white line with each text at its column; uint8 `[36, width, 3]`."""
+    """Draws texts at their columns on a white line; uint8 `[36, width, 3]`."""
     line = Image.new("RGB", (width, _TITLE_HEIGHT), "white")
     for left, text in texts.items():
         ImageDraw.Draw(line).text((left + 8, 6), text, fill="black", font=ImageFont.load_default(size=size))

@@ -1,16 +1,16 @@
-"""EXIF, edited in place."""
+"""The EXIF editor."""
 
 import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from esrgan_tf.imaging.tiff_tags import EXIF, GPS, INTEROPERABILITY, Entry, form_of, read_directory, swapped
+from esrgan_tf.imaging.tiff_tags import EXIF, GPS, INTEROPERABILITY, Entry, form_of, read_directory, swap_bytes
 
 
 @dataclass
 class _Directory:
-    """One directory: where it is, the bytes of its entries by their tags, the entries it had, and the next one."""
+    """A directory: its position, the bytes of its entries by tag, the number of original entries, and the next one."""
 
     at: int
     entries: dict[int, bytes]
@@ -20,20 +20,20 @@ class _Directory:
 
     @property
     def end(self):
-        """The position after the directory as it was read."""
+        """The position after the original directory."""
         return self.at + 6 + 12 * self.number
 
 
 class Exif:
-    """EXIF that is edited in place: the maker's notes, which hold offsets of their own, stay where they are.
+    """EXIF that is edited in place, so that offsets in the maker's notes stay valid.
 
-    The thumbnail is taken out.
+    The thumbnail is removed.
 
     Attributes:
-        damaged: whether something was left out, as its value is not there.
+        damaged: whether a tag was left out because its value is missing.
 
     Raises:
-        ValueError: it is none, or damaged at its beginning.
+        ValueError: the data are not EXIF, or their beginning is damaged.
     """
 
     def __init__(self, data: bytes):
@@ -54,14 +54,14 @@ class Exif:
                     self.damaged = True
                     self.change(parent, {pointer: None})
         if thumbnail:
-            self._forget_thumbnail(thumbnail)
+            self._remove_thumbnail(thumbnail)
 
     def tags(self, name: str) -> dict[int, Entry]:
-        """Those of `main`, `exif`, `gps` or `interoperability`."""
+        """The tags of the directory `main`, `exif`, `gps` or `interoperability`."""
         return self._directories[name].tags if name in self._directories else {}
 
     def change(self, name: str, tags: Mapping[int, Entry | None]) -> None:
-        """Puts values into a directory that is there; None takes the tag away. Only `main` takes more tags."""
+        """Sets tags of an existing directory; None removes a tag. Only `main` can receive new tags."""
         if name not in self._directories:
             return
         directory, form, data = self._directories[name], self._form, self._data
@@ -73,7 +73,7 @@ class Exif:
             directory.tags.pop(tag, None)
             if value is None:
                 continue
-            stored = swapped(value.data, value.kind) if form.order == ">" else value.data
+            stored = swap_bytes(value.data, value.kind) if form.order == ">" else value.data
             if len(stored) > 4:
                 data += bytes(len(data) % 2)
                 pointer = struct.pack(form.pointer, len(data))
@@ -84,14 +84,14 @@ class Exif:
         self._write(name)
 
     def _read(self, name, at):
-        """Returns where the next directory is."""
+        """Reads a directory and returns the position of the next directory."""
         tags, damaged, following = read_directory(io.BytesIO(self._data), at, self._form)
         number = struct.unpack_from(self._form.number, self._data, at)[0]
         if any(each.at < at + 6 + 12 * number and at < each.end for each in self._directories.values()):
             raise ValueError("a directory overlaps another")
         entries: dict[int, bytes] = {}
-        for place in range(at + 2, at + 2 + 12 * number, 12):
-            raw = bytes(self._data[place : place + 12])
+        for start in range(at + 2, at + 2 + 12 * number, 12):
+            raw = bytes(self._data[start : start + 12])
             entries.setdefault(struct.unpack_from(f"{self._form.order}H", raw)[0], raw)
         for tag in damaged:
             entries.pop(tag, None)
@@ -104,15 +104,15 @@ class Exif:
     def _write(self, name):
         directory, data = self._directories[name], self._data
         entries = directory.entries
-        written = struct.pack(self._form.number, len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
-        if len(entries) > directory.number:  # of `main`
+        encoded = struct.pack(self._form.number, len(entries)) + b"".join(entries[tag] for tag in sorted(entries))
+        if len(entries) > directory.number:  # only `main`
             data += bytes(len(data) % 2)
             directory.at, directory.number = len(data), len(entries)
             struct.pack_into(self._form.pointer, data, 4, len(data))
-        data[directory.at : directory.at + len(written) + 4] = written + directory.following
+        data[directory.at : directory.at + len(encoded) + 4] = encoded + directory.following
 
-    def _forget_thumbnail(self, at):
-        """Takes the second directory away, and the small picture's bytes."""
+    def _remove_thumbnail(self, at):
+        """Removes the second directory and the bytes of the thumbnail."""
         self._directories["main"].following = bytes(4)
         self._write("main")
         try:
@@ -128,5 +128,5 @@ class Exif:
             self._data[start : start + length] = bytes(length)
 
     def data(self) -> bytes:
-        """All of it."""
+        """The edited EXIF."""
         return bytes(self._data)

@@ -1,4 +1,4 @@
-"""Readers of the formats that libvips here does not read."""
+"""Readers of the formats that this build of libvips does not read."""
 
 import io
 import re
@@ -12,42 +12,42 @@ from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.image_formats import ImageFormat
 from esrgan_tf.imaging.limits import check_size
 from esrgan_tf.imaging.other_containers import read_pnm_header
-from esrgan_tf.imaging.resolution import opened
+from esrgan_tf.imaging.resolution import open_source
 
 _MAX_DENSITY = 1e6  # pixels per millimetre that libvips accepts
 
 
 def read_other(source: Path | bytes, found: ImageFormat) -> pyvips.Image:
-    """Reads a format that libvips here cannot: BMP, PNM, and HEIC with pillow-heif.
+    """Reads a format that this build of libvips does not read: BMP, PNM, and HEIC with pillow-heif.
 
     Returns:
-        Upright, with EXIF, XMP, profile and resolution, if it has them.
+        The upright image, with the EXIF, XMP, profile and resolution of the file.
 
     Raises:
-        UserError: damaged, animated, too large, or pillow-heif is not there.
+        UserError: the file is damaged, animated or too large, or pillow-heif is not installed.
     """
     return _READERS[found.name](source, found)
 
 
-def whole_range(image: pyvips.Image) -> pyvips.Image:
-    """16 bits of which libheif fills only the highest: white becomes 65535, and the rest in proportion."""
+def scale_to_16_bits(image: pyvips.Image) -> pyvips.Image:
+    """Scales pixels, which libheif stores in the highest bits of 16, so that white is 65535."""
     bits = image.get("bits-per-sample")
-    whole = ((image >> (16 - bits)) * (65535 / (2**bits - 1))).rint().cast("ushort")
-    return whole.copy(interpretation=image.interpretation)
+    scaled = ((image >> (16 - bits)) * (65535 / (2**bits - 1))).rint().cast("ushort")
+    return scaled.copy(interpretation=image.interpretation)
 
 
 def _read_by_pillow(source, found):
-    with opened(source) as file:
+    with open_source(source) as file:
         try:
-            image = _PLUGINS[found.name](file)  # not by Image.open, which has a limit of its own
+            image = _PLUGINS[found.name](file)  # not by Image.open, which has another size limit
             check_size(*image.size)
-            # A palette and single bits become what they stand for.
+            # Palette indices become RGB, and single bits become 0 or 255.
             pixels = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode)))
             if image.mode.startswith("I"):  # gray of 16 bits in 32
                 pixels = pixels.astype(np.uint16)
         except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"a damaged {found.name}; Pillow says: {first_line(error)}") from error
-    result = _from_pixels(pixels)
+            raise UserError(f"a damaged {found.name} (Pillow: {first_line(error)})") from error
+    result = _image_from_array(pixels)
     across, down = (dots / 25.4 for dots in image.info.get("dpi", (0, 0)))
     if 0 < across <= _MAX_DENSITY and 0 < down <= _MAX_DENSITY:
         result = result.copy(xres=across, yres=down)
@@ -57,7 +57,7 @@ def _read_by_pillow(source, found):
 
 def _read_pnm(source, found):
     image = _read_by_pillow(source, found)
-    with opened(source) as file:  # a binary file of several images is refused
+    with open_source(source) as file:  # refuses a binary file of several images
         kind = file.read(2)
         file.seek(0)
         header = read_pnm_header(file.read(2**16))
@@ -67,7 +67,7 @@ def _read_pnm(source, found):
         bits = width * (1 if kind == b"P4" else 8 if maximum < 256 else 16) * (3 if kind == b"P6" else 1)
         file.seek(header.end() + 1 + (bits + 7) // 8 * height)
         if re.match(rb"P[1-6]\s", file.read(3)):
-            raise UserError("it holds several images; save the one you want by itself")
+            raise UserError("it holds several images; save the image that you want as a separate file")
     return image
 
 
@@ -76,28 +76,30 @@ def _read_heic(source, found):
         import pillow_heif
     except ImportError as error:
         raise UserError(found.help) from error
-    with opened(source) as file:
+    with open_source(source) as file:
         try:
             images = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
             if len(images) > 1:
-                raise UserError(f"it holds {len(images)} frames or pages; save the one you want by itself")
+                raise UserError(
+                    f"it holds {len(images)} frames or pages; save the one that you want as a separate file"
+                )
             check_size(*images.size)
             pixels = np.asarray(images)
         except UserError:
             raise
-        except Exception as error:  # of damaged files: IndexError and EOFError too, which have no common base
-            raise UserError(f"a damaged HEIC; libheif says: {first_line(error)}") from error
-    result = _from_pixels(pixels)
+        except Exception as error:  # the errors of damaged files, such as IndexError and EOFError, have no common base
+            raise UserError(f"a damaged HEIC (libheif: {first_line(error)})") from error
+    result = _image_from_array(pixels)
     if result.format == "ushort":
         result.set_type(pyvips.GValue.gint_type, "bits-per-sample", images.info["bit_depth"])
-        result = whole_range(result)
+        result = scale_to_16_bits(result)
     for name, info in (("icc-profile-data", "icc_profile"), ("xmp-data", "xmp")):
         if images.info.get(info):
             result.set_type(pyvips.GValue.blob_type, name, images.info[info])
-    return _with_exif(result, images.info.get("exif"))
+    return _add_exif(result, images.info.get("exif"))
 
 
-def _from_pixels(pixels):
+def _image_from_array(pixels):
     image = pyvips.Image.new_from_array(pixels)
     deep = image.format == "ushort"
     if image.bands < 3:
@@ -105,8 +107,8 @@ def _from_pixels(pixels):
     return image.copy(interpretation="rgb16" if deep else "srgb")
 
 
-def _with_exif(image, exif):
-    """EXIF as libvips' own readers leave it; only they take it apart, so one reads a pixel that carries it."""
+def _add_exif(image, exif):
+    """Adds EXIF in the form of libvips' readers, copied from a PNG of one pixel that libvips reads."""
     if not exif:
         return image
     stream = io.BytesIO()
@@ -115,7 +117,9 @@ def _with_exif(image, exif):
     for name in carrier.get_fields():
         if name.startswith("exif-"):
             image.set_type(carrier.get_typeof(name), name, carrier.get(name))
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # libheif has turned it, whatever its EXIF says
+    image.set_type(
+        pyvips.GValue.gint_type, "orientation", 1
+    )  # libheif returns upright pixels and leaves EXIF unchanged
     return image
 
 

@@ -1,18 +1,18 @@
-"""Linear filters of images: blurring by any kernel, and the sharpening that is made of it."""
+"""Linear image filters: blur by a kernel, and an unsharp mask."""
 
 import numpy as np
 import tensorflow as tf
 
 
 def blur(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolves float32 `[B, H, W, C]` with `[k, k]`, k odd, each channel alone; borders are reflected.
+    """Convolves float32 `[B, H, W, C]` with `[k, k]`, k odd, per channel; borders are reflected.
 
-    By Fourier transform: for 21x21 six times faster on CPUs than TensorFlow's convolution.
+    The Fourier transform is six times faster on CPUs than TensorFlow's convolution, for 21x21.
     """
     pad = tf.shape(kernel)[0] // 2
     height, width = tf.shape(images)[1], tf.shape(images)[2]
-    images = tf.gather(tf.gather(images, _reflected(height, pad), axis=1), _reflected(width, pad), axis=2)
-    # Sizes that are prime are slow to transform; multiples of 16 are not.
+    images = tf.gather(tf.gather(images, _reflect_indices(height, pad), axis=1), _reflect_indices(width, pad), axis=2)
+    # Transforms of multiples of 16 are fast; transforms of prime sizes are slow.
     size = [(n + 2 * pad + 15) // 16 * 16 for n in (height, width)]
     spectrum = tf.signal.rfft2d(tf.transpose(images, [0, 3, 1, 2]), size) * tf.signal.rfft2d(kernel, size)
     blurred = tf.signal.irfft2d(spectrum, size)[:, :, 2 * pad : 2 * pad + height, 2 * pad : 2 * pad + width]
@@ -20,10 +20,10 @@ def blur(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def unsharp_mask(images: tf.Tensor, amount: float = 0.5, size: int = 51, threshold: float = 10.0) -> tf.Tensor:
-    """Sharpens float32 `[B, H, W, C]` in [0, 1] where there is structure: Real-ESRGAN's targets (section 3.4).
+    """Sharpens edges and textures of float32 `[B, H, W, C]` in [0, 1], as Real-ESRGAN's targets (section 3.4).
 
-    `amount` times what a Gaussian blur takes away is added, where that is more than `threshold` of 255; the same blur
-    softens the transition. Defaults are those of BasicSR's `USMSharp`, whose sigma OpenCV derives from `size`.
+    The residual of a Gaussian blur, times `amount`, is added where it exceeds `threshold` / 255. The same blur softens
+    the transition. The defaults and the relation of sigma to `size` are those of BasicSR's `USMSharp`.
     """
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     line = np.exp(-0.5 * (np.arange(size) - size // 2) ** 2 / sigma**2)
@@ -33,8 +33,8 @@ def unsharp_mask(images: tf.Tensor, amount: float = 0.5, size: int = 51, thresho
     return mask * tf.clip_by_value(images + amount * residual, 0.0, 1.0) + (1.0 - mask) * images
 
 
-def _reflected(count, pad):
-    """The indices -pad … count + pad - 1, those outside mirrored at the first and the last, however often."""
+def _reflect_indices(count, pad):
+    """The indices -pad … count + pad - 1, mirrored at the first and the last index as often as needed."""
     period = tf.maximum(2 * (count - 1), 1)
     index = tf.range(-pad, count + pad) % period
     return tf.minimum(index, period - index) % count

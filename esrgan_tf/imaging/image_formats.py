@@ -1,7 +1,7 @@
-"""The one table of image formats: what is read, what is written, and what would help with others.
+"""The table of image formats that are read and written, and advice on other formats.
 
-A format is one row. A format that libvips does not read also has a function in `fallback_readers`; a format that is
-written also has one in `result_metadata`. Imports neither libvips nor Pillow.
+A format is a row. A format that libvips does not read also needs a function in `fallback_readers`; a format that is
+written also needs a function in `result_metadata`. This module imports neither libvips nor Pillow.
 """
 
 import importlib.util
@@ -16,8 +16,8 @@ class Writing:
     """How results of a format are written.
 
     Attributes:
-        longest_side: pixels on a side that the format holds.
-        holds_16_bits: whether the format holds 16 bits per channel; others get 8.
+        longest_side: the most pixels on a side.
+        holds_16_bits: whether the format holds 16 bits per channel; results in other formats have 8 bits.
         options: of libvips' encoder, chosen by `benchmarks/image_formats.py` (docs/results.md).
     """
 
@@ -32,11 +32,11 @@ class ImageFormat:
 
     Attributes:
         name: the format's name for people.
-        extensions: of its files, in lower case. Results of a written format have any of them, by default the first.
+        extensions: of its files, in lower case. If the format is written, the first one is the default of results.
         matches: recognises the format by a file's first 64 bytes.
-        loader: libvips' reader; None where `fallback_readers` has one.
-        writing: None where results are PNG.
-        other_extensions: of files that are read; no result has them.
+        loader: libvips' reader; None if `fallback_readers` reads the format.
+        writing: None if the results are PNG.
+        other_extensions: of files that are read but not written.
         package: the optional package that reads the format.
     """
 
@@ -50,7 +50,7 @@ class ImageFormat:
 
     @property
     def kind(self) -> str:
-        """The extension of the results of such files."""
+        """The extension of the results of files in this format."""
         return self.extensions[0] if self.writing else ".png"
 
     @property
@@ -74,14 +74,14 @@ def _is_pnm(head):
 
 
 def _is_heic(head):
-    """ISO media with a brand of HEIC, and none of AVIF."""
+    """Whether ISO media has a brand of HEIC and no brand of AVIF."""
     if head[4:8] != b"ftyp" or head[8:12] == b"avis":
         return False
     brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)}
     return b"avif" not in brands and bool(brands & {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 
 
-# Optimised coding would make a JPEG 4 % smaller, but keeps the whole image in memory.
+# Optimised Huffman tables would make a JPEG 4 % smaller, but need the whole image in memory.
 IMAGE_FORMATS = (
     ImageFormat(
         "PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "pngload",
@@ -96,7 +96,7 @@ IMAGE_FORMATS = (
         Writing(16_383, False, {"Q": 95}),
     ),
     ImageFormat(
-        "TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiffload",  # + is beyond 4 GB
+        "TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiffload",  # + is BigTIFF
         Writing(2**31 - 1, True, {"compression": "deflate", "predictor": "horizontal"}),
     ),
     ImageFormat("BMP", (".bmp",), _starts(b"BM"), None),
@@ -140,7 +140,7 @@ def is_read(path: Path) -> bool:
 
 
 def help_for(path: Path) -> str | None:
-    """Why an image with this extension cannot be read here and what would help; None if it can, or is no image."""
+    """Advice on an extension of images that cannot be read here; None if they can, or if it is not of images."""
     extension = path.suffix.lower()
     if extension in READ:
         return None

@@ -1,4 +1,4 @@
-"""Metadata of an image file, as readers of containers find it and writers of results need it."""
+"""The metadata of an image file, and a list of lost metadata."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,29 +7,29 @@ from typing import Any, NamedTuple
 from esrgan_tf.errors import listed
 from esrgan_tf.imaging.xmp import Upscaling
 
-MAX = 2**26  # bytes of metadata that are read of a file, and of those that are packed in it
+MAX = 2**26  # bytes of metadata that are read from a file, and bytes that are unpacked from it
 
 _VIDEO = re.compile(rb"\0{3,}.ftyp", re.DOTALL)  # the first box of an MP4 file, perhaps after zeros
 
 
 class Lost:
-    """Metadata that is left out: a line per reason, and no line twice."""
+    """Metadata that is left out, as lines without repetition."""
 
     def __init__(self):
         self._named: dict[tuple[str, str], list[str]] = {}
 
     def add(self, what: str, why: str) -> None:
-        """Something that is named with its verb, as "its gain map was"."""
+        """Adds an item with its verb, such as "its gain map was"."""
         self._named.setdefault((what, why), [])
 
     def add_named(self, noun: str, name: str, why: str) -> None:
-        """One of several of a kind, as "its PNG text" and its keyword."""
+        """Adds an item of a kind, such as "its PNG text" and its keyword."""
         names = self._named.setdefault((noun, why), [])
         if name not in names:
             names.append(name)
 
     def lines(self) -> list[str]:
-        """In the order in which they came."""
+        """The lines, in the order of the first item of each."""
         lines = []
         for (what, why), names in self._named.items():
             several, verb = ("s", "were") if len(names) > 1 else ("", "was")
@@ -39,32 +39,32 @@ class Lost:
 
 
 class Chunk(NamedTuple):
-    """A chunk of a PNG; `behind` the pixels or before them."""
+    """A chunk of a PNG; `after_pixels` is whether it follows the pixels."""
 
     name: bytes
     data: bytes
-    behind: bool
+    after_pixels: bool
 
 
 @dataclass
 class Inventory:
-    """Metadata that a file has. Attributes of absent metadata are None or empty.
+    """The metadata of a file. Attributes of absent metadata are None or empty.
 
     Attributes:
-        exif: from its byte order on.
-        xmp: a packet; in JPEG with what continued it.
-        icc: a profile, whether it is a good one or not.
+        exif: EXIF from its byte order mark.
+        xmp: the XMP packet; in JPEG, merged with its extension.
+        icc: the colour profile, which may be damaged.
         iptc: records of IPTC-IIM.
-        comments: of JPEG and GIF.
-        chunks: of PNG, but for those that are in other attributes.
-        tiff: tags of a TIFF, with directories below.
+        comments: of JPEG, GIF and PNM.
+        chunks: of PNG, except chunks that are in other attributes.
+        tiff: tags of a TIFF, with nested directories.
         code: the first two numbers of PNG's cICP, or of nclx.
-        gamma, primaries: as PNG's gAMA and cHRM say.
-        aspect: of the pixels, where no resolution is known.
-        header: PNG's width, height, bits and type of colours.
-        lost: what was left out, and why.
-        about: what there was besides the picture, as `gain map`.
-        upright: the reader of its pixels has turned it already.
+        gamma, primaries: the values of PNG's gAMA and cHRM.
+        aspect: the aspect ratio of pixels, if the resolution is unknown.
+        header: PNG's width, height, bit depth and colour type.
+        lost: metadata that was left out, and why.
+        about: contents of the file besides the picture, such as `gain map`.
+        upright: whether the reader of the pixels has already applied the orientation.
         budget, unpack_budget: bytes that may still be read, and unpacked.
     """
 
@@ -87,29 +87,29 @@ class Inventory:
     unpack_budget: int = MAX
 
     def note_rest(self, rest: bytes) -> None:
-        """Names the contents of the bytes after the end of a picture; some programs fill up with zeros or lines."""
+        """Notes the contents of the bytes after the end of a picture; some programs add zeros or line ends."""
         if _VIDEO.match(rest) or b"MotionPhoto_Data" in rest:
             self.about.add("video")
-        elif b"SEFH" in rest:  # Samsung's trailer repeats EXIF's time, and lists its parts by their names
+        elif b"SEFH" in rest:  # Samsung's trailer has a copy of EXIF's time, and the names of its parts
             self.about |= {"depth map"} if b"DepthMap" in rest else set()
         elif rest.strip(b"\0\t\r\n "):
             self.lost.add("the bytes after its end were", "their meaning is unknown")
 
-    def takes(self, size: int) -> bool:
-        """Whether so many bytes more may be read."""
+    def spend(self, size: int) -> bool:
+        """Takes bytes from the budget; returns whether they may be read."""
         self.budget -= size
         return self.budget >= 0
 
 
 class Result(NamedTuple):
-    """The result that metadata is adjusted to.
+    """The properties of a result that its metadata depends on.
 
     Attributes:
         kind: `.png`, `.jpg`, `.webp` or `.tif`.
-        bands, depth: channels without transparency, and bits of each.
-        alpha: whether there is transparency.
-        resolution: pixels a millimetre across and down, or None.
-        by: how it comes from the original.
+        bands, depth: channels without transparency, and bits per channel.
+        alpha: whether the result has transparency.
+        resolution: pixels per millimetre across and down, or None.
+        by: the upscaling of the original.
     """
 
     kind: str
@@ -121,9 +121,9 @@ class Result(NamedTuple):
 
     @property
     def colours(self) -> int:
-        """Channels of colour that the file has: WebP has no gray."""
+        """Colour channels of the file; WebP has no gray."""
         return 3 if self.kind == ".webp" else self.bands
 
     def without(self, what: str = "them") -> str:
-        """Why something is left out."""
+        """The reason that the format cannot hold an item."""
         return f"{self.kind[1:]} has no place for {what}"

@@ -1,7 +1,7 @@
-"""JPEG files as their markers describe them: which scans are complete, and the same file without harmless faults.
+"""The structure of JPEG files: complete scans, and removal of harmless faults.
 
-libjpeg counts warnings, of missing pixels and of odd version numbers alike. Without the harmless faults, each warning
-that is left is about pixels. Markers and scans: ITU-T T.81.
+libjpeg counts warnings about missing pixels together with warnings about odd version numbers. Without harmless faults,
+every warning is about pixels. ITU-T T.81 defines markers and scans.
 """
 
 import math
@@ -15,14 +15,14 @@ from esrgan_tf.imaging.limits import MAX_PIXELS
 
 MISSING = "some of its pixels are missing; the file was cut short or damaged"
 
-_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # FF 00 is a data byte, and FF may be repeated before a marker
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")  # FF 00 is a data byte; FF may be repeated before a marker
 _SOI, EOI, _SOS, _DRI, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xC4, 0xDB
 _APP0, _APP14 = 0xE0, 0xEE
 _RST = range(0xD0, 0xD8)
-_ALONE = {0x01, _SOI, *_RST}  # markers without a length
+_WITHOUT_LENGTH = {0x01, _SOI, *_RST}
 _PROGRESSIVE = 0xC2
-_FRAMES = {0xC0, 0xC1, _PROGRESSIVE}  # baseline and extended are sequential; libjpeg refuses the others by name
-_ROWS_AT_ONCE = 8  # of libvips
+_FRAMES = {0xC0, 0xC1, _PROGRESSIVE}  # baseline and extended are sequential; libjpeg refuses other frames by name
+_ROWS_AT_ONCE = 8  # that libvips decodes
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class _Frame:
         return max(v for _, v in self.components.values())
 
 
-def without_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
-    """The same picture and metadata with an end marker, without bytes between segments and odd version numbers.
+def remove_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
+    """Adds an end marker, and removes bytes between segments and odd version numbers.
 
     Args:
-        data: a JPEG file; whatever comes after its end marker is left out.
+        data: a JPEG file; bytes after its end marker are left out.
 
     Returns:
-        A file, and how many of its rows are the picture; None: all of them. libvips asks for libjpeg's warnings before
-        it decodes eight rows, and never after the last eight. So the file has eight more where this changes no other.
+        The file and the number of rows of its picture; None is all rows. libvips checks libjpeg's warnings before it
+        decodes eight rows, but not after the last eight. So the file has eight more rows if that changes no others.
 
     Raises:
-        UserError: a scan is missing, so that no pixel or no pixel in full precision is there.
+        UserError: a scan is missing, so that pixels or bits of all pixels are missing.
     """
     parts, frame, missing, complete, scans = [data[:2]], None, {}, False, 0
     for code, start, end, next_at in read_segments(data):
@@ -63,50 +63,50 @@ def without_harmless_faults(data: bytes) -> tuple[bytes, int | None]:
             return data, None
         body = data[start:end]
         if code in _FRAMES and frame is None:
-            frame = _frame(code, body)
+            frame = _parse_frame(code, body)
             frame_at = len(parts)
-            missing = {(component, k): 14 for component in frame.components for k in range(64)}  # 14: no bit of it
+            missing = {(component, k): 14 for component in frame.components for k in range(64)}  # 14: no bit is known
         if code == _SOS:
             scans += 1
             for component, k, bit in _coefficients(body):
                 missing[component, k] = bit
-            parts += [_segment(code, body), data[end:next_at]]
+            parts += [_encode_segment(code, body), data[end:next_at]]
         else:
-            parts.append(_segment(code, _in_range(code, body, frame)))
+            parts.append(_encode_segment(code, _replace_odd_values(code, body, frame)))
     if frame is None and complete:
-        return data, None  # none of the frames that are read here
+        return data, None  # a kind of frame that is not read here
     if frame is None or any(missing.values()):
         raise UserError(MISSING)
     rows = None
     fits = frame.height < 2**16 - 16 and frame.width * (frame.height + 16) <= MAX_PIXELS
     if frame.code != _PROGRESSIVE and scans == 1 and frame.down == 1 and fits:
         rows = frame.height
-        parts[frame_at] = _with_height(parts[frame_at], math.ceil(rows / _ROWS_AT_ONCE + 1) * _ROWS_AT_ONCE)
+        parts[frame_at] = _set_height(parts[frame_at], math.ceil(rows / _ROWS_AT_ONCE + 1) * _ROWS_AT_ONCE)
     return b"".join([*parts, bytes((0xFF, EOI))]), rows
 
 
 def restarts_in_order(data: bytes) -> bool:
-    """Whether each scan has the restart markers that its size and interval ask for, in their order."""
+    """Whether each scan has the restart markers that its size and interval require, in order."""
     frame, interval = None, 0
     for code, start, end, next_at in read_segments(data):
         body = data[start:end]
         if code in _FRAMES:
-            frame = _frame(code, body)
+            frame = _parse_frame(code, body)
         elif code == _DRI:
             interval = int.from_bytes(body[:2], "big")
         elif code == _SOS:
             found = [marker[1][0] for marker in _MARKER.finditer(data, end, next_at)]
-            wanted = math.ceil(_units(frame, body) / interval) - 1 if interval and frame else 0
+            wanted = math.ceil(_count_units(frame, body) / interval) - 1 if interval and frame else 0
             if found[:wanted] != [0xD0 + i % 8 for i in range(wanted)]:
                 return False
     return True
 
 
 def read_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yields `(marker, start of its data, end of its data, where the next marker is searched)`, up to the end marker.
+    """Yields `(marker, start of its data, end of its data, start of the search for the next marker)` per segment.
 
-    Bytes between segments are passed over. The entropy-coded data of a scan is between the last two positions. A
-    segment of an impossible length ends before it starts, and is the last one.
+    The end marker is the last segment. Bytes between segments are skipped. The entropy-coded data of a scan is between
+    the last two positions. A segment of an impossible length ends before it starts, and is the last segment.
     """
     at = 2
     while marker := _MARKER.search(data, at):
@@ -114,9 +114,9 @@ def read_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         if code == EOI:
             yield code, at, at, at
             return
-        if code in _ALONE:
+        if code in _WITHOUT_LENGTH:
             continue
-        length = _length(code, data, at)
+        length = _segment_length(code, data, at)
         start, at = at + 2, at + length
         next_at = _end_of_scan(data, at) if code == _SOS else at
         yield code, start, at, next_at
@@ -125,12 +125,12 @@ def read_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         at = next_at
 
 
-def _segment(code, body):
+def _encode_segment(code, body):
     return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
 
 
-def _length(code, data, at):
-    """Returns the length of a segment by its content if the content gives it, else the stated length."""
+def _segment_length(code, data, at):
+    """Returns the length of a segment by its content if possible, else the stated length."""
     stated, body = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + 2**16]
     if code in _FRAMES and len(body) > 5:
         return 8 + 3 * body[5]
@@ -140,7 +140,7 @@ def _length(code, data, at):
         return 4
     if code not in (_DHT, _DQT):
         return stated
-    length = 0  # of the tables, of which at least one is there; each has a number first
+    length = 0  # of the tables, at least one; each begins with a number
     while length + 17 < len(body) and (length + 2 < stated or not length) and body[length] & 0x0F < 4:
         if code == _DQT and body[length] < 0x20:
             length += 129 if body[length] & 0x10 else 65
@@ -151,7 +151,7 @@ def _length(code, data, at):
     return length + 2 if length else stated
 
 
-def _frame(code, body):
+def _parse_frame(code, body):
     if len(body) < 6 or len(body) < 6 + 3 * body[5]:
         raise UserError(MISSING)
     height, width, count = struct.unpack(">HHB", body[1:6])
@@ -161,12 +161,12 @@ def _frame(code, body):
     return _Frame(code, height, width, factors)
 
 
-def _with_height(segment, rows):
+def _set_height(segment, rows):
     return segment[:5] + struct.pack(">H", rows) + segment[7:]
 
 
-def _in_range(code, body, frame):
-    """A segment with a version or transform that libjpeg does not warn of."""
+def _replace_odd_values(code, body, frame):
+    """Replaces a version or transform that libjpeg warns about."""
     if code == _APP0 and body[:5] == b"JFIF\0" and len(body) >= 14:
         return body[:5] + b"\x01" + body[6:]
     if code == _APP14 and body[:5] == b"Adobe" and len(body) >= 12 and body[11] > 2:
@@ -183,7 +183,7 @@ def _end_of_scan(data, at):
 
 
 def _coefficients(body):
-    """`(component, index, lowest bit)` of what a scan transmits; bit 0 completes a coefficient."""
+    """Yields `(component, index, lowest bit)` per coefficient of a scan; bit 0 completes a coefficient."""
     count = body[0] if body else 0
     if len(body) < 4 + 2 * count:
         return
@@ -193,8 +193,8 @@ def _coefficients(body):
             yield body[1 + 2 * i], k, approximation & 15
 
 
-def _units(frame, body):
-    """MCUs of a scan (T.81, A.2)."""
+def _count_units(frame, body):
+    """Counts the MCUs of a scan (T.81, A.2)."""
     across, down = frame.across, frame.down
     if body[0] > 1:
         return math.ceil(frame.width / (8 * across)) * math.ceil(frame.height / (8 * down))

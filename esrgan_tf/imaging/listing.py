@@ -1,4 +1,4 @@
-"""Image files of a folder, by their extension. Nothing on the disk ends a listing; what is no file is named."""
+"""The image files of a folder, by their extension; names and folders that cannot be read are listed too."""
 
 import os
 import stat
@@ -18,8 +18,8 @@ class Listing:
     """Contents of a folder.
 
     Attributes:
-        files: the regular files with the extension of an image, sorted. Links to regular files are regular.
-        not_files: names with such an extension that are no files (dead links, pipes, devices …), and why.
+        files: the regular files with the extension of an image, and links to such files, sorted.
+        not_files: other names with the extension of an image (dead links, pipes, devices …), and why.
         closed: folders that cannot be listed, and why.
     """
 
@@ -29,16 +29,16 @@ class Listing:
 
     @property
     def problems(self) -> dict[Path, str]:
-        """All that cannot be read, and why."""
+        """Names and folders that cannot be read, and why."""
         return dict(sorted((self.not_files | self.closed).items()))
 
 
 def list_images(folder: Path, is_image: Callable[[Path], bool] = is_read, recursive: bool = True) -> Listing:
-    """The images in a folder. Hidden names are passed over, and links to folders are not followed.
+    """Lists the images in a folder. Hidden names are skipped, and links to folders are not followed.
 
     Args:
         is_image: whether a name is that of an image; by default, of a format that is read.
-        recursive: also in the folders below.
+        recursive: whether subfolders are included.
     """
     listing, folders = Listing([], {}, {}), [folder]
     while folders:
@@ -66,7 +66,7 @@ def list_images(folder: Path, is_image: Callable[[Path], bool] = is_read, recurs
 
 
 def why_no_file(path: Path) -> str | None:
-    """Why a name is not that of a file that can be read; None if it is. Opens nothing: a pipe would wait for ever."""
+    """Why a name is not that of a regular file; None if it is. Opens nothing, because opening a pipe can block."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -75,7 +75,7 @@ def why_no_file(path: Path) -> str | None:
 
 
 def words_for(error: Exception, path: Path) -> str:
-    """The reason why `path` cannot be used: the system's, in our words for links, or an error's first line."""
+    """The reason why `path` cannot be used: for links our own, else the system's or the error's first line."""
     if not isinstance(error, OSError):
         return first_line(error)
     if is_loop(error):

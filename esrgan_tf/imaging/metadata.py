@@ -1,6 +1,6 @@
-"""Metadata from an original to its result: kept, adjusted, or named in a line.
+"""The transfer of metadata from an original to its result: metadata is kept, adjusted, or reported as lost.
 
-Readers of containers make an inventory; here is decided what a result has of it; `result_containers` writes it.
+Readers of containers make an inventory, and this module selects the metadata of a result. `result_metadata` writes it.
 """
 
 import io
@@ -20,15 +20,15 @@ from esrgan_tf.imaging import (
 )
 from esrgan_tf.imaging.exif import Exif
 from esrgan_tf.imaging.inventory import Inventory, Lost, Result
-from esrgan_tf.imaging.resolution import opened
+from esrgan_tf.imaging.resolution import open_source
 from esrgan_tf.imaging.tiff_tags import (
     ACROSS,
     DOWN,
     ORIENTATION,
     UNIT,
     Entry,
+    encode_exif,
     entry,
-    exif_of,
     fraction,
     read_tree,
 )  # fmt: skip
@@ -41,13 +41,13 @@ _SUBJECTS = (0x9214, 0xA214)  # area, location
 
 
 def read_metadata(source: Path | bytes, image: pyvips.Image) -> Inventory:
-    """Lists the metadata of a file; no fault of metadata is an error, as the pixels may be good.
+    """Reads the metadata of a file; damaged metadata raises no error, because the pixels may be intact.
 
     Args:
-        image: as libvips, or who else reads it, opened it.
+        image: the opened file.
     """
     found = Inventory()
-    with opened(source) as file:
+    with open_source(source) as file:
         head = file.read(12)
         if head.startswith(png_chunks.SIGNATURE):
             png_chunks.read(file, found)
@@ -71,7 +71,7 @@ def read_metadata(source: Path | bytes, image: pyvips.Image) -> Inventory:
             found.xmp, found.icc = _field(image, "xmp-data"), _field(image, "icc-profile-data")
     if found.xmp is not None:
         try:
-            found.about |= xmp.contents(found.xmp).about
+            found.about |= xmp.read_properties(found.xmp).about
         except ValueError as error:
             found.xmp = None
             found.lost.add("its XMP was", str(error))
@@ -86,33 +86,33 @@ def orientation(found: Inventory) -> int:
     """Returns the orientation, 1 to 8, of EXIF; of XMP if EXIF has none."""
     if found.upright:
         return 1
-    said: Any = found.tiff.get(ORIENTATION)
-    if found.exif is not None and said is None:
+    value: Any = found.tiff.get(ORIENTATION)
+    if found.exif is not None and value is None:
         try:
-            said = Exif(found.exif).tags("main").get(ORIENTATION)
+            value = Exif(found.exif).tags("main").get(ORIENTATION)
         except ValueError:
-            said = None
-    if isinstance(said, Entry):
-        number = said.first(1)
+            value = None
+    if isinstance(value, Entry):
+        number = value.first(1)
     else:
-        number = xmp.contents(found.xmp).orientation if found.xmp is not None else 1
+        number = xmp.read_properties(found.xmp).orientation if found.xmp is not None else 1
     return number if number is not None and 1 <= number <= 8 else 1
 
 
-def upright(image: pyvips.Image, found: Inventory) -> pyvips.Image:
+def apply_orientation(image: pyvips.Image, found: Inventory) -> pyvips.Image:
     """Turns an image upright by its `orientation`."""
     image = image.copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation(found))
     return image.autorot()
 
 
-def upscaling(found: Inventory, size: tuple[int, int], width: int, height: int) -> xmp.Upscaling:
-    """From an upright picture of a `(width, height)` to its result."""
+def upscaling_of(found: Inventory, size: tuple[int, int], width: int, height: int) -> xmp.Upscaling:
+    """The upscaling from an upright picture of size `(width, height)` to its result."""
     return xmp.Upscaling(width, height, width / size[0], height / size[1], orientation(found))
 
 
 class Parts(NamedTuple):
-    """Metadata of a result: EXIF, an XMP packet and a profile, each or None, the tags of a TIFF and lines."""
+    """The metadata of a result: EXIF, XMP packet and profile, or None, the tags of a TIFF, and lines on losses."""
 
     exif: bytes | None
     xmp: bytes | None
@@ -122,10 +122,10 @@ class Parts(NamedTuple):
 
 
 def parts_for(found: Inventory, profile: bytes | None, result: Result) -> Parts:
-    """Decides what a result has of an inventory.
+    """Selects and adjusts the metadata of a result.
 
     Args:
-        profile: of the decoded pixels, which may have been converted from that of the file.
+        profile: of the decoded pixels; the file may have another profile.
     """
     lost = Lost()
     for what, words in {
@@ -139,25 +139,25 @@ def parts_for(found: Inventory, profile: bytes | None, result: Result) -> Parts:
             lost.add(*words)
     if "regions" in found.about and result.by.orientation != 1:
         lost.add("its regions of faces were", "the picture was turned")
-    packet = xmp.adjusted(found.xmp, result.by) if found.xmp is not None else None
+    packet = xmp.adjust(found.xmp, result.by) if found.xmp is not None else None
     icc = _profile_for(found, profile, result, lost)
     exif = _exif_for(found, result, lost)
     tags: dict[int, Any] = {}
     if result.kind == ".tif":
         try:
             tree = read_tree(io.BytesIO(exif))[0] if exif is not None else {}
-        except ValueError:  # its directories lie over one another
+        except ValueError:  # its directories overlap
             lost.add("its EXIF was", "it is damaged")
             tree = {}
         tags = tiff_metadata.tags_for(found, tree, result, lost)
         exif = None
-    elif result.kind == ".jpg" and exif is not None and not jpeg_segments.fits(exif):
+    elif result.kind == ".jpg" and exif is not None and not jpeg_segments.fits_segment(exif):
         lost.add(f"its EXIF of {len(exif) / 1000:.0f} kB was", "jpg holds 64 kB")
         exif = _bare_exif(result)
     if result.kind != ".png":
-        for keyword in png_results.texts_of(found):
+        for keyword in png_results.text_keywords(found):
             lost.add_named("its PNG text", keyword, result.without())
-        for name in png_results.names_without_texts(found):
+        for name in png_results.png_only_names(found):
             lost.add_named("its chunk", name, result.without())
     if found.comments and result.kind in (".webp", ".tif"):
         lost.add("its comment was", result.without("it"))
@@ -169,37 +169,37 @@ def parts_for(found: Inventory, profile: bytes | None, result: Result) -> Parts:
 
 
 def _profile_for(found, profile, result, lost):
-    """Returns the profile of the pixels, or a profile made of the numbers that PNG, AVIF and HEIC have instead."""
-    faulty = profile if profile is not None else found.icc
-    if faulty is not None:
-        reason = colour_profiles.fault(faulty, result.colours)
-        if reason is None and result.kind == ".jpg" and len(faulty) > _MAX_JPEG_PROFILE:
+    """Returns the profile of the pixels, or a profile computed from the colour chunks of PNG, AVIF and HEIC."""
+    icc = profile if profile is not None else found.icc
+    if icc is not None:
+        reason = colour_profiles.fault(icc, result.colours)
+        if reason is None and result.kind == ".jpg" and len(icc) > _MAX_JPEG_PROFILE:
             reason = "jpg holds 16 MB"
         if reason is not None:
             lost.add("its colour profile was", reason)
-            faulty = None
-    icc = colour_profiles.trimmed(faulty) if faulty is not None else None
+            icc = None
+    icc = colour_profiles.trim_padding(icc) if icc is not None else None
     if result.kind == ".png":
         return icc
     if found.code is not None and not colour_profiles.is_srgb(found.code):
-        of_code = colour_profiles.of_code(found.code, result.colours)
-        if of_code is None:
-            lost.add("its code of colours (cICP) was", f"{result.without('it')}, and no profile says the same")
+        equivalent = colour_profiles.profile_from_cicp(found.code, result.colours)
+        if equivalent is None:
+            lost.add("its colour code (cICP) was", f"{result.without('it')}, and no profile is equivalent")
         else:
-            return of_code
+            return equivalent
     srgb = any(chunk.name == b"sRGB" for chunk in found.chunks)
     if icc is None and not srgb and found.code is None:
-        return colour_profiles.of_numbers(found.gamma, found.primaries, result.colours)
+        return colour_profiles.profile_from_gamma(found.gamma, found.primaries, result.colours)
     return icc
 
 
 def _exif_for(found, result, lost):
-    """EXIF of a result, or None."""
+    """Returns the EXIF of a result, or None."""
     needed = result.kind in (".jpg", ".webp")
     data = found.exif
     if data is None and found.tiff and result.kind != ".tif":
         tags = tiff_metadata.exif_tags(found, result, lost)
-        data = exif_of(tags) if tags else None
+        data = encode_exif(tags) if tags else None
     exif = None
     if data is not None:
         try:
@@ -210,13 +210,13 @@ def _exif_for(found, result, lost):
         return _bare_exif(result) if needed else None
     if exif.damaged:
         lost.add("a part of its EXIF was", "it is damaged")
-    _adjust(exif, result, needed)
+    _adjust_exif(exif, result, needed)
     return exif.data()
 
 
 def _bare_exif(result):
-    """EXIF of nothing but the resolution."""
-    return exif_of(_resolution_tags(result, 2)) if result.resolution else None
+    """EXIF that contains only the resolution."""
+    return encode_exif(_resolution_tags(result, 2)) if result.resolution else None
 
 
 def _resolution_tags(result, unit):
@@ -225,11 +225,11 @@ def _resolution_tags(result, unit):
     return {ACROSS: across, DOWN: down, UNIT: entry(3, unit)}
 
 
-def _adjust(exif, result, needed):
+def _adjust_exif(exif, result, needed):
     """Adjusts EXIF to a result.
 
     Args:
-        needed: put a resolution into it that it had not.
+        needed: whether a missing resolution is added.
     """
     by, main = result.by, exif.tags("main")
     if ORIENTATION in main:
@@ -237,7 +237,11 @@ def _adjust(exif, result, needed):
     if result.resolution and (needed or ACROSS in main or DOWN in main):
         unit = main[UNIT].first(2) if UNIT in main else 2
         new = _resolution_tags(result, 3 if unit == 3 else 2)
-        if not all(_alike(main.get(tag), new[tag]) for tag in (ACROSS, DOWN)) or unit not in (2, 3) or UNIT not in main:
+        if (
+            not all(_is_near(main.get(tag), new[tag]) for tag in (ACROSS, DOWN))
+            or unit not in (2, 3)
+            or UNIT not in main
+        ):
             exif.change("main", new)
     elif by.orientation >= 5 and ACROSS in main and DOWN in main:
         exif.change("main", {ACROSS: main[DOWN], DOWN: main[ACROSS]})
@@ -253,18 +257,18 @@ def _adjust(exif, result, needed):
             exif.change("exif", {tag: entry(5, fraction(above / below * factor)) if below else None})
     for tag in _SUBJECTS:
         if tag in photo:
-            exif.change("exif", {tag: _moved(photo[tag].numbers(), by)})
+            exif.change("exif", {tag: _transform_subject(photo[tag].numbers(), by)})
 
 
-def _alike(old, new):
+def _is_near(old, new):
     if old is None or old.kind != 5 or old.count != 1:
         return False
     (above, below), (wanted, of) = old.numbers()[0], new.numbers()[0]
     return bool(below) and abs(above / below - wanted / of) < 0.02
 
 
-def _moved(numbers, by):
-    """Moves a subject `(x, y)`, perhaps with a diameter or a width and a height; None if SHORT cannot hold it."""
+def _transform_subject(numbers, by):
+    """Transforms `(x, y)`, perhaps with a diameter or a width and height; None if SHORT cannot hold the result."""
     if not 2 <= len(numbers) <= 4 or not all(isinstance(number, int) for number in numbers):
         return None
     x, y, *size = numbers

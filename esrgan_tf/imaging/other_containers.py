@@ -1,6 +1,6 @@
-"""Metadata of WebP, GIF, AVIF, HEIC, BMP and PNM files, and GIF and WebP files without their end made whole.
+"""Metadata of WebP, GIF, AVIF, HEIC, BMP and PNM files, and repair of truncated GIF and WebP files.
 
-Sources: GIF89a; the WebP container specification.
+Sources are GIF89a and the WebP container specification.
 """
 
 import io
@@ -26,7 +26,7 @@ _FURTHER = {
 
 
 def read_webp(file: BinaryIO, found: Inventory) -> None:
-    """Lists the chunks of a WebP."""
+    """Adds the chunks of a WebP to an inventory."""
     end, at = file.seek(0, io.SEEK_END), 12
     file.seek(4)
     stated = 8 + int.from_bytes(file.read(4), "little")
@@ -43,7 +43,7 @@ def read_webp(file: BinaryIO, found: Inventory) -> None:
         start, at = at + 8, at + 8 + length + length % 2
         if name in _WEBP_PIXELS:
             continue
-        if start + length > end or not found.takes(length):
+        if start + length > end or not found.spend(length):
             break
         data = file.read(length)
         if name in seen:
@@ -65,7 +65,7 @@ def read_webp(file: BinaryIO, found: Inventory) -> None:
 
 
 def read_gif(file: BinaryIO, found: Inventory) -> None:
-    """Lists the blocks of a GIF."""
+    """Adds the blocks of a GIF to an inventory."""
     file.seek(10)
     flags, _, aspect = file.read(3).ljust(3, b"\0")
     if aspect and aspect + 15 != 64:
@@ -80,7 +80,7 @@ def read_gif(file: BinaryIO, found: Inventory) -> None:
         while (length := (file.read(1) or b"\0")[0]) != 0:
             wanted = label == b"\xfe" or (label == b"\xff" and (not parts or parts[0] in _GIF_METADATA))
             data = file.read(length)
-            if wanted and found.takes(length + 1):
+            if wanted and found.spend(length + 1):
                 parts += [data] if not parts else [bytes([length]), data]
         if label == b"\xfe" and parts:
             found.comments.append(b"".join(parts[::2]))
@@ -91,7 +91,9 @@ def read_gif(file: BinaryIO, found: Inventory) -> None:
             found.xmp = b"".join(parts[1:]).partition(b"\x01\xff\xfe")[0]
         elif label == b"\xff" and parts[:1] == [_GIF_PROFILE]:
             found.icc = b"".join(parts[2::2])
-        elif label == b"\xff" and parts and parts[0][:8] not in (b"NETSCAPE", b"ANIMEXTS"):  # both count repetitions
+        elif (
+            label == b"\xff" and parts and parts[0][:8] not in (b"NETSCAPE", b"ANIMEXTS")
+        ):  # both contain the number of repetitions
             name = parts[0].decode("latin-1")
             found.lost.add_named("its GIF block", name if name.isprintable() else "?", "its meaning is unknown")
     if block == b";":
@@ -99,7 +101,7 @@ def read_gif(file: BinaryIO, found: Inventory) -> None:
 
 
 def read_heif(file: BinaryIO, found: Inventory) -> None:
-    """Finds the colours of an AVIF or HEIC, and whether there is more than its picture."""
+    """Finds the colour code of an AVIF or HEIC, and contents besides its picture."""
     end, at = file.seek(0, io.SEEK_END), 0
     for _ in range(1000):
         file.seek(at)
@@ -141,15 +143,15 @@ def _read_meta(data, found):
                 elif inner == b"ipma":
                     associations = data[first:last]
     numbers = _properties_of(primary, associations)
-    own = [each for number, each in enumerate(properties, 1) if number in numbers]
-    for name, content in own:
-        if name == b"clli" and len(content) == 4:  # cd/m^2, and a PNG has a ten-thousandth of it
+    used = [each for number, each in enumerate(properties, 1) if number in numbers]
+    for name, content in used:
+        if name == b"clli" and len(content) == 4:  # in cd/m^2; PNG's unit is 0.0001 cd/m^2
             levels = (10_000 * level for level in struct.unpack(">HH", content))
             found.chunks.append(Chunk(b"cLLI", struct.pack(">II", *levels), False))
-        elif name == b"mdcv" and len(content) == 24:  # green, blue, red; PNG begins with red
+        elif name == b"mdcv" and len(content) == 24:  # from green, blue, red to red, green, blue
             found.chunks.append(Chunk(b"mDCV", content[8:12] + content[:8] + content[12:], False))
-    colours = [content for name, content in own if name == b"colr"]
-    # A profile comes before a code.
+    colours = [content for name, content in used if name == b"colr"]
+    # A profile has priority over a code.
     codes = [content for content in colours if content[:4] == b"nclx" and len(content) >= 11]
     if codes and not any(content[:4] in (b"prof", b"rICC") for content in colours):
         code = struct.unpack(">HH", codes[0][4:8])
@@ -157,7 +159,7 @@ def _read_meta(data, found):
 
 
 def _properties_of(item, data):
-    """The numbers of an item's properties, by the box ipma."""
+    """Reads the numbers of an item's properties in a box `ipma`."""
     if len(data) < 8:
         return set()
     version, wide = data[0], data[3] & 1
@@ -176,7 +178,7 @@ def _properties_of(item, data):
 
 
 def _boxes(data, at) -> Iterator[tuple[bytes, int, int]]:
-    """`(name, where its content begins, its end)`."""
+    """Yields `(name, start of its content, end)` per box."""
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
         if size < 8 or at + size > len(data):
@@ -189,13 +191,13 @@ def read_bmp(file: BinaryIO, found: Inventory) -> None:
     """Finds the colour profile of a BMP of version 5."""
     file.seek(14)
     header = file.read(124).ljust(124, b"\0")
-    kind, (place, size) = header[56:60], struct.unpack("<II", header[112:120])
+    kind, (start, size) = header[56:60], struct.unpack("<II", header[112:120])
     if int.from_bytes(header[:4], "little") < 124 or kind not in (b"DEBM", b"KNIL"):
         return
-    file.seek(14 + place)
+    file.seek(14 + start)
     if kind == b"KNIL":  # "LINK" in little-endian order
         found.lost.add("its colour profile was", "it is in another file")
-    elif found.takes(size):
+    elif found.spend(size):
         found.icc = file.read(size)
 
 
@@ -208,24 +210,24 @@ def read_pnm(file: BinaryIO, found: Inventory) -> None:
 
 
 def read_pnm_header(head: bytes) -> re.Match | None:
-    """The match of a header up to its last number; None if it is longer than `head`, or damaged.
+    """Matches a header up to its last number; None if it is longer than `head`, or damaged.
 
-    The groups are the numbers: width, height, and the largest value, which PBM does not have.
+    The groups are width, height, and the largest value, which PBM does not have.
     """
     number = rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)"
     return re.match(rb"P[1-6]" + number * (2 if head[1:2] in b"14" else 3), head)
 
 
-def whole_gif(data: bytes) -> bytes:
-    """The file with the end of its last block and its own; both are single bytes."""
+def repair_gif(data: bytes) -> bytes:
+    """Adds the ends of the last block and of the file, which are single bytes."""
     return data + b"\0;"
 
 
-def whole_webp(data: bytes) -> bytes:
-    """The chunks that are complete, in a container of their length.
+def repair_webp(data: bytes) -> bytes:
+    """Puts the complete chunks into a new container.
 
     Raises:
-        UserError: the pixels are not among them.
+        UserError: no chunk with pixels is complete.
     """
     chunks, at = {}, 12
     while at + 8 <= len(data):

@@ -1,4 +1,4 @@
-"""The chunks of a PNG, as its specification (third edition) defines them."""
+"""The metadata chunks of a PNG, by the PNG specification, third edition."""
 
 import io
 import re
@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from esrgan_tf.imaging import colour_profiles
 from esrgan_tf.imaging.inventory import MAX, Chunk, Inventory
-from esrgan_tf.imaging.resolution import opened, png_chunks
+from esrgan_tf.imaging.png_structure import read_chunk_heads, read_heads_before_pixels
+from esrgan_tf.imaging.resolution import open_source
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ONCE = {b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"tIME", b"eXIf", b"oFFs",
@@ -20,15 +21,15 @@ _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME"
             b"cLLI": 8}  # fmt: skip
 _XMP = b"XML:com.adobe.xmp"
 _MAX_CHUNKS = 20_000
-_MAX_PACKED = 2**16  # bytes of packed texts; deflate makes at most a thousand times as much of them
+_MAX_PACKED = 2**16  # bytes of compressed texts; they unpack to at most a thousand times as many
 _DAMAGED = "it is damaged"
 _RAW = re.compile(rb"\s*[\w:.-]+\s+(\d+)\s+([0-9a-fA-F\s]*)")
 
 
-def without_texts(source: Path | bytes) -> bytes | None:
-    """A PNG without texts, if they are so many that unpacking them may take gigabytes, as libvips does; else None."""
-    with opened(source) as file:
-        chunks = list(png_chunks(file))
+def remove_large_texts(source: Path | bytes) -> bytes | None:
+    """Removes the texts of a PNG if libvips may need gigabytes to unpack them; None if not."""
+    with open_source(source) as file:
+        chunks = list(read_heads_before_pixels(file))
         if sum(length for name, _, length in chunks if name in (b"zTXt", b"iTXt")) <= _MAX_PACKED:
             return None
         file.seek(0)
@@ -42,31 +43,25 @@ def without_texts(source: Path | bytes) -> bytes | None:
 
 
 def read(file: BinaryIO, found: Inventory) -> None:
-    """Lists the chunks, from the first to the last; the pixels are passed over."""
+    """Adds the chunks of a PNG to an inventory, except the pixels."""
     end = file.seek(0, io.SEEK_END)
-    at, behind, palette, seen, number = 8, False, b"", set(), 0
+    after_pixels, palette, seen, number = False, b"", set(), 0
     raws: dict[bytes, bytes] = {}
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        length, name = struct.unpack(">I4s", head)
-        at += 12 + length
+    for name, start, length in read_chunk_heads(file):
         if name == b"IDAT":
-            behind = True
+            after_pixels = True
             continue
         if name == b"IEND":
-            file.seek(at)
+            file.seek(start + length + 4)
             found.note_rest(file.read(2**20))
             break
-        if at > end:
+        if start + length + 4 > end:
             found.lost.add("the rest of its metadata was", "the file is damaged")
             break
         if name in (b"tRNS", b"acTL", b"fcTL"):  # transparency, and an animation of one frame
             continue
         number += 1
-        if number > _MAX_CHUNKS or not found.takes(length):
+        if number > _MAX_CHUNKS or not found.spend(length):
             found.lost.add("the rest of its metadata was", "it is too much")
             break
         data, crc = file.read(length), file.read(4)
@@ -75,39 +70,39 @@ def read(file: BinaryIO, found: Inventory) -> None:
         elif name == b"PLTE":
             palette = data
         elif zlib.crc32(name + data) != int.from_bytes(crc, "big") or not _is_ancillary(name):
-            _damaged(found, name)
+            _add_damaged(found, name)
         elif name in _ONCE and name in seen:
-            found.lost.add_named("its second chunk", printed(name), "a PNG has one")
-        elif name in _BEFORE and behind:
-            found.lost.add_named("its chunk", printed(name), "after the pixels it has no effect")
+            found.lost.add_named("its second chunk", printable_name(name), "a PNG has one")
+        elif name in _BEFORE and after_pixels:
+            found.lost.add_named("its chunk", printable_name(name), "after the pixels it has no effect")
         elif len(data) != _LENGTHS.get(name, len(data)):
-            _damaged(found, name)
+            _add_damaged(found, name)
         else:
             seen.add(name)
-            _take(Chunk(name, data, behind), found, raws, palette)
-    _take_raws(raws, found)
+            _add_chunk(Chunk(name, data, after_pixels), found, raws, palette)
+    _add_raw_profiles(raws, found)
 
 
 def _is_ancillary(name):
-    """Whether it may be passed over by programs that do not know it; the third letter is always a capital."""
+    """Whether readers may ignore a chunk that they do not support; the third letter is always a capital."""
     return name.isalpha() and name[:1].islower() and name[2:3].isupper()
 
 
-def _damaged(found, name):
-    found.lost.add_named("its chunk", printed(name), _DAMAGED)
+def _add_damaged(found, name):
+    found.lost.add_named("its chunk", printable_name(name), _DAMAGED)
 
 
-def printed(name: bytes) -> str:
-    """A chunk's name for a line."""
+def printable_name(name: bytes) -> str:
+    """Converts a chunk's name to printable characters."""
     return name.decode("latin-1").encode("ascii", "backslashreplace").decode()
 
 
-def _take(chunk, found, raws, palette):
+def _add_chunk(chunk, found, raws, palette):
     name, data, _ = chunk
     if name == b"eXIf":
         found.exif = data.removeprefix(b"Exif\0\0")
     elif name == b"iCCP":
-        profile = _unpacked(data.partition(b"\0")[2][1:], found)
+        profile = _unpack(data.partition(b"\0")[2][1:], found)
         if profile is None:
             found.lost.add("its colour profile was", _DAMAGED)
         found.icc = profile
@@ -115,19 +110,19 @@ def _take(chunk, found, raws, palette):
         gamma = int.from_bytes(data, "big") / 100_000
         found.gamma = gamma if 0.01 < gamma < 100 else None
         if found.gamma is None:
-            _damaged(found, name)
+            _add_damaged(found, name)
         else:
             found.chunks.append(chunk)
     elif name == b"cHRM":
         primaries = tuple(number / 100_000 for number in struct.unpack(">8I", data))
-        if colour_profiles.plausible(primaries):
+        if colour_profiles.is_plausible(primaries):
             found.primaries = primaries
             found.chunks.append(chunk)
         else:
-            _damaged(found, name)
+            _add_damaged(found, name)
     elif name == b"cICP":
         if data[2:] not in (b"\0\0", b"\0\1"):  # another matrix than that of RGB
-            _damaged(found, name)
+            _add_damaged(found, name)
         else:
             found.code = data[0], data[1]
             found.chunks.append(chunk)
@@ -136,32 +131,32 @@ def _take(chunk, found, raws, palette):
         if unit != 1 and across != down and 0 < min(across, down) <= max(across, down) < 2**31:
             found.aspect = across, down
     elif name in TEXTS:
-        _take_text(chunk, found, raws)
+        _add_text(chunk, found, raws)
     elif name == b"bKGD":
-        background = _background(data, found.header, palette)
+        background = _parse_background(data, found.header, palette)
         if background is None:
-            _damaged(found, name)
+            _add_damaged(found, name)
         else:
             found.chunks.append(Chunk(name, background, False))
     else:
         found.chunks.append(chunk)
 
 
-def _take_text(chunk, found, raws):
+def _add_text(chunk, found, raws):
     keyword, mark, rest = chunk.data.partition(b"\0")
     text: bytes | None = rest
     if chunk.name == b"zTXt":
-        text = _unpacked(rest[1:], found) if rest[:1] == b"\0" else None
+        text = _unpack(rest[1:], found) if rest[:1] == b"\0" else None
     elif chunk.name == b"iTXt":
         parts = rest[2:].split(b"\0", 2)
         text = parts[2] if len(parts) == 3 and rest[:2] in (b"\0\0", b"\1\0") else None
-        text = _unpacked(text, found) if text is not None and rest[0] else text
+        text = _unpack(text, found) if text is not None and rest[0] else text
         if text is not None and not _is_utf8(text):
             text = None
     if text is None or not mark or not 1 <= len(keyword) <= 79:
-        shown = keyword[:30].decode("latin-1") if mark else printed(chunk.name)
-        found.lost.add_named("its PNG text", one_line(shown), f"{_DAMAGED} or too long")
-    elif keyword == _XMP:  # in iTXt; some programs write the other kinds of text
+        shown = keyword[:30].decode("latin-1") if mark else printable_name(chunk.name)
+        found.lost.add_named("its PNG text", printable_text(shown), f"{_DAMAGED} or too long")
+    elif keyword == _XMP:  # usually iTXt; some programs write tEXt or zTXt
         if found.xmp is None:
             found.xmp = text
         else:
@@ -180,13 +175,13 @@ def _is_utf8(text):
     return True
 
 
-def one_line(text: str) -> str:
-    """A text without what is not printed."""
+def printable_text(text: str) -> str:
+    """Replaces characters that cannot be printed."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _unpacked(data, found):
-    """Deflated bytes; None if they are damaged, or more than an inventory takes."""
+def _unpack(data, found):
+    """Inflates bytes; None if they are damaged, or exceed the budget of an inventory."""
     packed, most = zlib.decompressobj(), min(found.unpack_budget, MAX // 4)
     if most <= 0:
         return None
@@ -198,8 +193,8 @@ def _unpacked(data, found):
     return text if packed.eof else None
 
 
-def _take_raws(raws, found):
-    """Reads metadata that ImageMagick writes as hexadecimal digits in texts."""
+def _add_raw_profiles(raws, found):
+    """Adds metadata that ImageMagick writes as hexadecimal digits in texts."""
     from esrgan_tf.imaging.jpeg_segments import iptc_of
     from esrgan_tf.imaging.xmp import STANDARD
 
@@ -219,8 +214,8 @@ def _take_raws(raws, found):
             found.exif = found.exif or data.removeprefix(b"Exif\0\0")
 
 
-def _background(data, header, palette):
-    """bKGD as red, green, blue and bits, whatever the type of colours."""
+def _parse_background(data, header, palette):
+    """Converts bKGD of any colour type to red, green, blue and bit depth."""
     if header is None:
         return None
     _, _, depth, kind = header

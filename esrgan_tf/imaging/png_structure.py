@@ -1,11 +1,14 @@
-"""PNG files that lack their end, or have wrong checksums beside complete pixels, made whole.
+"""The structure of PNG files: a reader of chunk heads, and repair of truncated files and wrong checksums.
 
-Source: the PNG specification, third edition.
+The source is the PNG specification, third edition.
 """
 
+import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.imaging.jpeg_structure import MISSING
@@ -16,29 +19,51 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 
-def whole_png(data: bytes) -> bytes:
-    """The picture with checksums and an end.
+def read_chunk_heads(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yields `(name, position of the data, length)` per chunk; then the file is at the data. Callers may move it."""
+    at = 8
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length, name = struct.unpack(">I4s", head)
+        yield name, at + 8, length
+        at += 12 + length
+
+
+def read_heads_before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yields the chunk heads before the pixels, as `read_chunk_heads`."""
+    for name, start, length in read_chunk_heads(file):
+        if name in (b"IDAT", b"IEND", b"\0\0\0\0"):
+            return
+        yield name, start, length
+
+
+def repair_png(data: bytes) -> bytes:
+    """Corrects checksums and adds an end.
 
     Raises:
-        UserError: rows are missing, the checksum of the pixels is wrong, or a chunk is critical and unknown.
+        UserError: rows are missing, the checksum of the pixels is wrong, or an unknown chunk is critical.
     """
     before: list[tuple[bytes, bytes]] = []
     after: list[tuple[bytes, bytes]] = []
     pixels, header = [], b""
-    for name, body, correct in _png_chunks(data):
+    for name, start, length in read_chunk_heads(io.BytesIO(data)):
+        body, checksum = data[start : start + length], data[start + length : start + length + 4]
         if name == b"IDAT":
             pixels.append(body)
         elif name == b"IHDR":
             header = header or body
         elif name not in _CRITICAL and name[0] & 0x20 == 0:
-            raise UserError(f"a PNG with a chunk {name.decode('latin-1')!r}, which is critical and not known")
-        elif name != b"IEND" and correct:
+            raise UserError(f"a PNG with an unknown critical chunk {name.decode('latin-1')!r}")
+        elif name != b"IEND" and checksum == struct.pack(">I", zlib.crc32(name + body)):
             (after if pixels else before).append((name, body))
     if len(header) != 13 or header[9] not in _CHANNELS:
         raise UserError(MISSING)
     width, height = struct.unpack(">II", header[:8])
     check_size(width, height)
-    wanted = _bytes_of_rows(width, height, header[8] * _CHANNELS[header[9]], interlaced=header[12] == 1)
+    wanted = _count_row_bytes(width, height, header[8] * _CHANNELS[header[9]], interlaced=header[12] == 1)
     try:
         rows = zlib.decompressobj().decompress(b"".join(pixels), wanted + 1)
     except zlib.error as error:
@@ -51,18 +76,8 @@ def whole_png(data: bytes) -> bytes:
     )
 
 
-def _png_chunks(data):
-    """`(name, body, whether its checksum is right)`; the last one may be shorter than it claims."""
-    at = 8
-    while at + 8 < len(data):
-        length, name = struct.unpack(">I4s", data[at : at + 8])
-        body, stated = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
-        yield name, body, stated == struct.pack(">I", zlib.crc32(name + body))
-        at += 12 + length
-
-
-def _bytes_of_rows(width, height, bits, interlaced):
-    """Bytes of all rows, each after the number of its filter."""
+def _count_row_bytes(width, height, bits, interlaced):
+    """Counts the bytes of all rows, each with the byte of its filter."""
     if not interlaced:
         return height * (1 + math.ceil(width * bits / 8))
     total = 0

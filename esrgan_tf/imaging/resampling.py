@@ -5,10 +5,10 @@ from PIL import Image
 
 
 def bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pillow's bicubic resize of uint8 `[H, W, 3]`, antialiased when it reduces, as MATLAB's `imresize` is."""
+    """Pillow's bicubic resize of uint8 `[H, W, 3]`, antialiased when downscaling, as MATLAB's `imresize`."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
-    """Cuts rows and columns off the bottom and right until `scale` divides both sides."""
+    """Crops the bottom and right so that `scale` divides both sides."""
     return image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale]

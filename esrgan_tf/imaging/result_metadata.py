@@ -1,6 +1,7 @@
-"""Encoded results with what they say of themselves. libvips encodes pixels alone; the rest is put around them here.
+"""Encoding of results: libvips encodes the pixels, and this module adds the metadata.
 
-No pixel is moved: libvips writes behind a gap that is then filled, and what comes after the pixels is appended.
+Encoded pixels are not moved. libvips writes them after a gap, which is then filled with the metadata before the pixels;
+metadata after the pixels is appended.
 """
 
 import io
@@ -13,7 +14,7 @@ import pyvips
 from esrgan_tf.imaging import jpeg_segments, png_results
 from esrgan_tf.imaging.inventory import Chunk, Inventory, Result
 from esrgan_tf.imaging.metadata import Parts
-from esrgan_tf.imaging.tiff_tags import ACROSS, DOWN, ICC, UNIT, XMP, Entry, form_of, read_directory, written
+from esrgan_tf.imaging.tiff_tags import ACROSS, DOWN, ICC, UNIT, XMP, Entry, encode_directory, form_of, read_directory
 
 _SAVERS = {".png": "pngsave", ".jpg": "jpegsave", ".webp": "webpsave", ".tif": "tiffsave"}
 
@@ -21,55 +22,60 @@ _SAVERS = {".png": "pngsave", ".jpg": "jpegsave", ".webp": "webpsave", ".tif": "
 def write_result(
     image: pyvips.Image, file: IO[bytes], options: dict[str, Any], found: Inventory, parts: Parts, result: Result
 ) -> list[str]:
-    """Encodes an image into a file that is empty, and open for reading and writing.
+    """Encodes an image into an empty file that is open for reading and writing.
 
     Returns:
-        Lines on what the format could not hold.
+        Lines on metadata that the format could not hold.
     """
     writer: Callable = {".png": _write_png, ".jpg": _write_jpeg, ".webp": _write_webp, ".tif": _write_tiff}[result.kind]
     return writer(image, file, options, found, parts, result)
 
 
 def _encode(image, file, kind, options):
-    """Writes the pixels from where the file is at."""
+    """Writes the encoded image at the current position of the file."""
     file.flush()
     getattr(image, f"{_SAVERS[kind]}_target")(
         pyvips.Target.new_to_descriptor(file.fileno()), keep="none", **options
     )  # fmt: skip
 
 
-def _encode_behind(image, file, kind, options, head, head_of):
-    """Writes `head` and then what libvips encodes, without the head of that, of which `head_of` gives the length."""
+def _encode_with_head(image, file, kind, options, make_head, head_length):
+    """Encodes an image and replaces its head.
+
+    Args:
+        make_head: takes libvips' head, or no bytes, and returns a new head; its length is always the same.
+        head_length: returns the length of libvips' head of an encoded image.
+    """
     sample = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format).copy(interpretation=image.interpretation)
-    own = head_of(getattr(sample, f"{_SAVERS[kind]}_buffer")(keep="none", **options))
-    file.seek(len(head(b"")) - own)
-    gap = file.tell()
+    length = head_length(getattr(sample, f"{_SAVERS[kind]}_buffer")(keep="none", **options))
+    file.seek(len(make_head(b"")) - length)
+    start = file.tell()
     _encode(image, file, kind, options)
-    file.seek(gap)
-    first = file.read(own)
+    file.seek(start)
+    first = file.read(length)
     file.seek(0)
-    file.write(head(first))
+    file.write(make_head(first))
     file.seek(0, io.SEEK_END)
 
 
 def _write_png(image, file, options, found, parts, result):
-    chunks, lines = png_results.chunks_for(found, result, parts.icc)
+    chunks, lines = png_results.make_chunks(found, result, parts.icc)
     if parts.exif is not None:
         chunks.append(Chunk(b"eXIf", parts.exif, False))
     if parts.xmp is not None:
         chunks.append(Chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + parts.xmp, False))
     if found.iptc:
-        chunks.append(png_results.iptc_chunk(found.iptc))
-    before, behind = (
-        b"".join(png_results.packed(chunk.name, chunk.data) for chunk in chunks if chunk.behind == after)
-        for after in (False, True)
+        chunks.append(png_results.make_iptc_chunk(found.iptc))
+    before, after = (
+        b"".join(png_results.encode_chunk(chunk.name, chunk.data) for chunk in chunks if chunk.after_pixels == is_after)
+        for is_after in (False, True)
     )
     # The signature and IHDR have 33 bytes.
-    _encode_behind(image, file, ".png", options, lambda first: first[:33].ljust(33) + before, _length_before_idat)
+    _encode_with_head(image, file, ".png", options, lambda first: first[:33].ljust(33) + before, _length_before_idat)
     file.seek(-12, io.SEEK_END)
     end = file.read(12)
     file.seek(-12, io.SEEK_END)
-    file.write(behind + end)
+    file.write(after + end)
     return lines
 
 
@@ -81,8 +87,8 @@ def _length_before_idat(data):
 
 
 def _write_jpeg(image, file, options, found, parts, result):
-    head, lines = jpeg_segments.head_for(found, result, parts.exif, parts.xmp, parts.icc)
-    _encode_behind(image, file, ".jpg", options, lambda first: head, _length_before_tables)
+    head, lines = jpeg_segments.make_head(found, result, parts.exif, parts.xmp, parts.icc)
+    _encode_with_head(image, file, ".jpg", options, lambda first: head, _length_before_tables)
     return lines
 
 
@@ -94,35 +100,35 @@ def _length_before_tables(data):
 
 
 def _write_webp(image, file, options, found, parts, result):
-    """libwebp has all of it in memory anyway, as it is a small format."""
+    """Encodes into memory, as libwebp does anyway."""
     data = image.webpsave_buffer(keep="none", **options)
     at, flags = 12, 0
     if data[12:16] == b"VP8X":
         at, flags = 30, data[20] & 0x10  # transparency
     elif data[12:16] == b"VP8L" and data[24] & 0x10:
         flags = 0x10
-    behind = b""
+    after = b""
     for name, content, flag in ((b"EXIF", parts.exif, 0x08), (b"XMP ", parts.xmp, 0x04)):
         if content is not None:
             flags |= flag
-            behind += _riff(name, content)
-    profile = b"" if parts.icc is None else _riff(b"ICCP", parts.icc)
+            after += _encode_riff(name, content)
+    profile = b"" if parts.icc is None else _encode_riff(b"ICCP", parts.icc)
     flags |= 0x20 if profile else 0
     size = (image.width - 1).to_bytes(3, "little") + (image.height - 1).to_bytes(3, "little")
-    extended = _riff(b"VP8X", bytes([flags, 0, 0, 0]) + size) if flags else b""
-    body = len(extended) + len(profile) + len(data) - at + len(behind)
+    extended = _encode_riff(b"VP8X", bytes([flags, 0, 0, 0]) + size) if flags else b""
+    body = len(extended) + len(profile) + len(data) - at + len(after)
     file.write(b"RIFF" + struct.pack("<I", 4 + body) + b"WEBP" + extended + profile)
     file.write(memoryview(data)[at:])
-    file.write(behind)
+    file.write(after)
     return []
 
 
-def _riff(name, data):
+def _encode_riff(name, data):
     return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
 
 
 def _write_tiff(image, file, options, found, parts, result):
-    """Writes another directory behind all, as long as it needs to be."""
+    """Appends a new directory of any length."""
     _encode(image, file, ".tif", options)
     file.seek(0)
     form, at = form_of(file.read(16))
@@ -136,18 +142,18 @@ def _write_tiff(image, file, options, found, parts, result):
     end = file.seek(0, io.SEEK_END)
     file.write(bytes(end % 8 and 8 - end % 8))
     end = file.tell()
-    file.write(written(_fitting(tags, form), form, end))
+    file.write(encode_directory(_drop_64_bit(tags, form), form, end))
     file.seek(8 if form.large else 4)
     file.write(struct.pack(form.pointer, end))
     return []
 
 
-def _fitting(tags, form):
-    """Without values of 64 bits, where only the TIFF beyond 4 GB has those."""
+def _drop_64_bit(tags, form):
+    """Removes values of 64 bits, which only BigTIFF can hold."""
     if form.large:
         return tags
     return {
-        tag: _fitting(value, form) if isinstance(value, dict) else value
+        tag: _drop_64_bit(value, form) if isinstance(value, dict) else value
         for tag, value in tags.items()
         if isinstance(value, dict) or value.kind not in (16, 17, 18)
     }

@@ -1,4 +1,4 @@
-"""The tags of a TIFF in a result, adjusted to its size, and their forms in other formats."""
+"""The tags of a TIFF, adjusted for a result in TIFF, and their equivalents in other formats."""
 
 import re
 from typing import Any, BinaryIO
@@ -23,10 +23,10 @@ from esrgan_tf.imaging.tiff_tags import (
     entry,
     fraction,
     read_tree,
-    swapped,
+    swap_bytes,
 )
 
-# How pixels are stored, which a result says anew.
+# The storage of pixels, which is different in a result.
 _STORAGE = {
     *range(254, 267), 273, *range(277, 282), 284, *range(288, 294), 317, 320, 321, *range(322, 326), 330,
     332, 333, 334, *range(336, 343), 347, *range(512, 522), 529, 530, 531, 532, 559,
@@ -35,11 +35,11 @@ _ELSEWHERE = {ORIENTATION, ACROSS, DOWN, UNIT, XMP, IPTC, PHOTOSHOP, ICC}
 _SCALE, _TIEPOINTS, _MATRIX, _KEYS, _GDAL, _NO_DATA = 33550, 33922, 34264, 34735, 42112, 42113
 _GEO = {_SCALE, _TIEPOINTS, _MATRIX, _KEYS, 34736, 34737, _GDAL, _NO_DATA}
 _DESCRIPTION = 270
-# What EXIF has a place for.
+# TIFF tags that EXIF can hold.
 _IN_EXIF = {269, 270, 271, 272, 285, 301, 305, 306, 315, 316, 318, 319, 18246, 18249, 33432, 33434, 33437, 34850, 34855,
             *range(40091, 40096), EXIF, GPS}  # fmt: skip
 _TEXTS = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432}
-_KINDS = {  # types that those tags have, by TIFF's numbers
+_KINDS = {  # the legal type of each tag, by TIFF's numbers
     **dict.fromkeys(_TEXTS | {34737, _GDAL, _NO_DATA}, 2),
     **dict.fromkeys((297, 301, 18246, 18249, _KEYS, 34850), 3),
     **dict.fromkeys((286, 287, 318, 319, 33434, 33437), 5),
@@ -47,7 +47,7 @@ _KINDS = {  # types that those tags have, by TIFF's numbers
     **dict.fromkeys((_SCALE, _TIEPOINTS, _MATRIX, 34736), 12),
 }
 _PRIVATE = 32768  # the first tag that a company may register
-_NO_LOSS = {286, 287, 297}  # where on its page the original was
+_DROPPED = {286, 287, 297}  # the original's position on its page
 _UNFIT = {
     **dict.fromkeys((50838, 50839), "its ImageJ data were"),
     37724: "its Photoshop layers were",
@@ -71,40 +71,40 @@ def read(file: BinaryIO, found: Inventory) -> None:
     found.xmp = tags.pop(XMP).data if isinstance(tags.get(XMP), Entry) else None
     found.icc = tags.pop(ICC).data if isinstance(tags.get(ICC), Entry) else None
     iptc, photoshop = tags.pop(IPTC, None), tags.pop(PHOTOSHOP, None)
-    within = iptc_of(photoshop.data, found) if photoshop else None
-    found.iptc = _iptc_bytes(iptc) if iptc else within
+    photoshop_iptc = iptc_of(photoshop.data, found) if photoshop else None
+    found.iptc = _iptc_bytes(iptc) if iptc else photoshop_iptc
     found.tiff = tags
 
 
 def _iptc_bytes(value):
-    """Bytes of IPTC, which many files declare as numbers of 32 bits, and few of them turn by the byte order."""
-    turned = swapped(value.data, value.kind)
-    data = turned if turned[:1] == b"\x1c" != value.data[:1] else value.data
+    """The bytes of IPTC; many files declare them as 32-bit numbers, and a few swap their bytes."""
+    swapped = swap_bytes(value.data, value.kind)
+    data = swapped if swapped[:1] == b"\x1c" != value.data[:1] else value.data
     return data.rstrip(b"\0")
 
 
 def exif_tags(found: Inventory, result: Result, lost: Lost) -> dict[int, Any] | None:
     """Returns the tags of a TIFF that EXIF holds, or None; adds lines on the other tags."""
-    described = {}
+    tags = {}
     for tag, value in found.tiff.items():
         if tag in _IN_EXIF:
-            described[tag] = value
+            tags[tag] = value
         elif tag in _GEO:
             lost.add("its geo-reference was", result.without("it"))
         elif tag in _UNFIT:
             lost.add(_UNFIT[tag], _ABOUT_PIXELS)
-        elif tag not in _ELSEWHERE | _NO_LOSS:
+        elif tag not in _ELSEWHERE | _DROPPED:
             lost.add_named("its TIFF tag", str(tag), result.without("it"))
-    _adjust_description(described, result, lost)
-    _move_exif(described, lost)
-    return described or None
+    _adjust_description(tags, result, lost)
+    _clean_exif(tags, lost)
+    return tags or None
 
 
 def tags_for(found: Inventory, exif: dict[int, Any], result: Result, lost: Lost) -> dict[int, Any]:
-    """The tags of a result, but for its pixels'; lines on those that are lost.
+    """Returns the metadata tags of a TIFF result; adds lines on lost tags.
 
     Args:
-        exif: those of the original's EXIF, adjusted.
+        exif: the adjusted tags of the original's EXIF.
     """
     tags: dict[int, Any] = {}
     for tag, value in {**exif, **found.tiff}.items():
@@ -115,11 +115,11 @@ def tags_for(found: Inventory, exif: dict[int, Any], result: Result, lost: Lost)
         elif isinstance(value, Entry) and value.kind != _KINDS.get(tag, value.kind if tag >= _PRIVATE else None):
             lost.add_named("its TIFF tag", str(tag), "it is damaged" if tag in _KINDS else "its meaning is unknown")
         elif isinstance(value, Entry) and tag in _KINDS and value.kind == 2:
-            text = value.data.rstrip(b"\0").replace(b"\0", b"; ") + b"\0"  # more than one is taken for damage
+            text = value.data.rstrip(b"\0").replace(b"\0", b"; ") + b"\0"  # libtiff reports several strings as damage
             tags[tag] = Entry(2, len(text), text)
         else:
             tags[tag] = value
-    _move_exif(tags, lost)
+    _clean_exif(tags, lost)
     _adjust_description(tags, result, lost)
     _adjust_geo(tags, result, lost)
     if result.resolution:
@@ -130,7 +130,7 @@ def tags_for(found: Inventory, exif: dict[int, Any], result: Result, lost: Lost)
     return tags
 
 
-def _move_exif(tags, lost):
+def _clean_exif(tags, lost):
     exif = tags.get(EXIF)
     if isinstance(exif, dict) and MAKER_NOTE in exif:
         tags[EXIF] = {tag: value for tag, value in exif.items() if tag != MAKER_NOTE}
@@ -147,7 +147,7 @@ def _adjust_description(tags, result, lost):
     if text.startswith(b"ImageJ=") or b"<OME" in text[:2000]:
         del tags[_DESCRIPTION]
         lost.add("its ImageJ or OME description was", _ABOUT_PIXELS)
-    elif text.startswith(b'{"shape": ['):  # of tifffile
+    elif text.startswith(b'{"shape": ['):  # written by tifffile
         shape = [result.by.height, result.by.width, result.bands + result.alpha]
         shape = shape[:2] if shape[2] == 1 else shape
         text = re.sub(rb'("shape": \[)[^\]]*', lambda found: found[1] + ", ".join(map(str, shape)).encode(), text)
@@ -159,7 +159,7 @@ def _adjust_geo(tags, result, lost):
     across, down = result.by.across, result.by.down
     if not present - {_GDAL, _NO_DATA}:
         present = set()
-    elif result.by.orientation != 1 or not _set_places(tags, across, down):
+    elif result.by.orientation != 1 or not _scale_geo_reference(tags, across, down):
         for tag in present - {_GDAL, _NO_DATA}:
             del tags[tag]
         why = "the picture was turned" if result.by.orientation != 1 else "it is damaged"
@@ -171,8 +171,8 @@ def _adjust_geo(tags, result, lost):
             lost.add("its GDAL statistics were", _ABOUT_PIXELS)
 
 
-def _set_places(tags, across, down):
-    """Adjusts where pixels are on the ground, corner to corner; whether it could."""
+def _scale_geo_reference(tags, across, down):
+    """Scales the geo-reference, so that the corners stay in place; returns whether that was possible."""
     for tag, multiple in ((_SCALE, 3), (_TIEPOINTS, 6), (_MATRIX, 16)):
         if tag in tags and (not isinstance(tags[tag], Entry) or tags[tag].kind != 12 or tags[tag].count % multiple):
             return False
@@ -192,7 +192,7 @@ def _set_places(tags, across, down):
         numbers = list(tags[_MATRIX].numbers())
         for row in range(0, 16, 4):
             x, y = numbers[row] / across, numbers[row + 1] / down
-            # The place of the new (0, 0), which is the old (c / across - c, c / down - c).
+            # The new pixel (0, 0) is at (c / across - c, c / down - c) of the original.
             numbers[row + 3] += numbers[row] * centre * (1 / across - 1) + numbers[row + 1] * centre * (1 / down - 1)
             numbers[row], numbers[row + 1] = x, y
         tags[_MATRIX] = entry(12, *numbers)

@@ -1,8 +1,7 @@
-"""TIFF files as their directories describe them: whether all strips and tiles are there, what the bands mean, and the
-same picture with a directory that libtiff does not warn of.
+"""The structure of TIFF files: completeness of strips and tiles, meaning of bands, and plain directories.
 
-libtiff warns of unsorted tags, of odd values and of missing tiles alike. With a plain directory, each warning that is
-left is about pixels. Tags: TIFF 6.0 (1992) and its technical notes; BigTIFF.
+libtiff warns about unsorted tags, odd values and missing tiles alike. With a plain directory, which has only sorted
+tags and legal values, every warning is about pixels. TIFF 6.0 (1992), its technical notes and BigTIFF define the tags.
 """
 
 import io
@@ -26,11 +25,11 @@ from esrgan_tf.imaging.tiff_tags import (
     XMP,
     Entry,
     Form,
+    encode_directory,
+    encode_head,
     entry,
     form_of,
-    head_of,
     read_directory,
-    written,
 )
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
@@ -38,11 +37,11 @@ _STRIP_OFFSETS, _BANDS, _ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
 _PALETTE, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 320, 322, 323, 324, 325
 _INKS, _NUMBER_OF_INKS, _EXTRA_BANDS, _SAMPLE_FORMAT = 332, 334, 338, 339
 
-# Tags of a plain directory, beside those of strips and tiles: of 16 bits, of 32 bits, and values that stay as they are.
+# Tags of a plain directory besides strips and tiles: 16-bit values, 32-bit values, and values that stay the same.
 _SHORT = {_BITS, _COMPRESSION, PHOTOMETRIC, _FILL_ORDER, ORIENTATION, _BANDS, _PLANAR, UNIT, 317, _PALETTE}
 _SHORT |= {_INKS, _NUMBER_OF_INKS, _EXTRA_BANDS, _SAMPLE_FORMAT, 530, 531}
 _LONG = {_WIDTH, _HEIGHT, _ROWS, 292, 293, _TILE_WIDTH, _TILE_HEIGHT}
-_AS_THEY_ARE = {270, ACROSS, DOWN, 347, 529, 532, XMP, IPTC, PHOTOSHOP, ICC}
+_UNCHANGED = {270, ACROSS, DOWN, 347, 529, 532, XMP, IPTC, PHOTOSHOP, ICC}
 _LEGAL = {ORIENTATION: range(1, 9), UNIT: range(1, 4), _FILL_ORDER: range(1, 3), _PLANAR: range(1, 3)}
 _THUMBNAIL, _MASK = 1, 4  # bits of _SUBFILE
 _NO_COMPRESSION, _OLD_JPEG = 1, 6
@@ -57,13 +56,13 @@ _MODELS |= {CIELAB: (LAB, 3), ICCLAB: (LAB, 3)}
 
 @dataclass(frozen=True)
 class Directory:
-    """One picture of a file.
+    """A directory, which describes one picture of a file.
 
     Attributes:
-        tags: all of them.
-        at: the position in the file.
-        is_first: it is the file's first directory.
-        size: of the file in bytes.
+        tags: all tags of the directory.
+        at: its position in the file.
+        is_first: whether it is the first directory of the file.
+        size: of the file, in bytes.
         form: byte order, and whether the file is a BigTIFF.
     """
 
@@ -75,12 +74,12 @@ class Directory:
 
     @property
     def bands(self) -> int:
-        """Bands per pixel; files that do not state them have a number of bits for each."""
+        """Bands per pixel; without that tag, the number of values of BitsPerSample."""
         return self.get(_BANDS, len(self.integers(_BITS, (1,))))
 
     @property
     def is_signed(self) -> bool:
-        """Whether its numbers are signed integers."""
+        """Whether pixels are signed integers."""
         return self.get(_SAMPLE_FORMAT, 1) == 2
 
     def get(self, tag: int, default: int) -> int:
@@ -94,10 +93,10 @@ class Directory:
 
 
 def read_directories(file: BinaryIO) -> list[Directory]:
-    """Reads the directories of the pictures of a TIFF in their order, without thumbnails and masks that declare it.
+    """Reads the directories of a TIFF in order, without declared thumbnails and masks.
 
     Raises:
-        UserError: it has no directory.
+        UserError: the file has no directory.
     """
     return _pictures_of(_all_directories(file))
 
@@ -106,7 +105,7 @@ def main_directory(file: BinaryIO) -> tuple[Directory, bool]:
     """Returns the directory of the first picture, and whether another directory is its transparency mask.
 
     Raises:
-        UserError: it has no directory.
+        UserError: the file has no directory.
     """
     found = _all_directories(file)
     main = _pictures_of(found)[0]
@@ -129,7 +128,7 @@ def _all_directories(file):
                 break
             found[at] = Directory(tags, at, not found, size, form)
             at = following
-    except ValueError:  # after the last whole directory
+    except ValueError:  # after the last complete directory
         pass
     if not found:
         raise UserError(MISSING)
@@ -140,7 +139,7 @@ def check_pixels(directory: Directory) -> None:
     """Compares the positions of all strips or tiles with the file's size.
 
     Raises:
-        UserError: one of them is not there.
+        UserError: a strip or tile is missing.
     """
     if directory.get(_COMPRESSION, _NO_COMPRESSION) != _OLD_JPEG:
         _positions(directory)
@@ -150,7 +149,7 @@ def colour_model(directory: Directory) -> str:
     """`GRAY`, `RGB`, `CMYK` or `LAB`, by the tags alone; one more band may be transparency.
 
     Raises:
-        UserError: a band of no declared meaning, or colours that cannot be converted.
+        UserError: a band has no declared meaning, or the colours cannot be converted.
     """
     count = directory.bands
     photometric = directory.get(PHOTOMETRIC, 2 if count >= 3 else 1)
@@ -164,42 +163,42 @@ def colour_model(directory: Directory) -> str:
     extra = directory.integers(_EXTRA_BANDS, ())[: count - colours]
     if count > colours and extra not in _TRANSPARENCY:
         raise UserError(
-            f"it has {count} bands: {model} and {count - colours} of no declared meaning, such as infrared or a mask "
+            f"it has {count} bands, {model} and {count - colours} of no declared meaning, such as infrared or a mask "
             f"(ExtraSamples); save {model} alone"
         )
     return model
 
 
 def can_be_plain(directory: Directory) -> bool:
-    """Whether `plain_source` can replace the directory: a second one fits, and strips or tiles are listed."""
+    """Whether `plain_source` can replace the directory: a second directory fits, and strips or tiles are listed."""
     fits = directory.form.large or directory.size < 2**32 - 2**20
     return fits and directory.get(_COMPRESSION, _NO_COMPRESSION) != _OLD_JPEG
 
 
 def plain_source(file: BinaryIO, directory: Directory, as_rgb: bool = False) -> pyvips.Source:
-    """The picture as a file of one directory, which holds legal tags only, in their order.
+    """Returns a source of the picture with a plain directory: only legal tags, sorted.
 
     Args:
-        file: stays open while the source is used, and so does the source: an image does not keep it.
-        as_rgb: declares the bands as RGB, so that they are read as they are stored.
+        file: must stay open while the source is used; an image keeps neither the file nor the source open.
+        as_rgb: whether the bands are declared as RGB, so that libvips does not convert them.
 
     Raises:
-        UserError: strips or tiles are not there, or the directory cannot be replaced.
+        UserError: strips or tiles are missing, or the directory cannot be replaced.
     """
     if not can_be_plain(directory):
-        raise UserError("its directory is damaged or not the file's first; save the picture by itself")
+        raise UserError("its directory is damaged or not the file's first; save the picture as a separate file")
     entries = _plain_tags(directory)
     if as_rgb:
         entries[PHOTOMETRIC] = entry(3, 2)
-        for tag in (ICC, _SAMPLE_FORMAT):  # for colours that are not declared any more
+        for tag in (ICC, _SAMPLE_FORMAT):  # these tags describe the original colours
             entries.pop(tag, None)
     at = directory.size + directory.size % 2
-    tail = b"\0" * (directory.size % 2) + written(entries, directory.form, at)
-    return _joined(file, head_of(directory.form, at), directory.size, tail)
+    tail = b"\0" * (directory.size % 2) + encode_directory(entries, directory.form, at)
+    return _concatenate(file, encode_head(directory.form, at), directory.size, tail)
 
 
 def _positions(directory):
-    """Tag numbers, offsets and byte counts of all strips or tiles, without counts that lie beyond the file's end."""
+    """Tag numbers, offsets and byte counts of all strips or tiles; counts end at the end of the file."""
     width, height = directory.get(_WIDTH, 0), directory.get(_HEIGHT, 0)
     tiled = bool(directory.integers(_TILE_OFFSETS))
     tags = (_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
@@ -213,13 +212,13 @@ def _positions(directory):
     counts = directory.integers(tags[1], ())[:wanted]
     if len(offsets) < wanted or min(offsets) < 8:
         raise UserError(MISSING)
-    whole = _bytes_without_compression(directory, across)
+    row_bytes = _uncompressed_row_bytes(directory, across)
     result = []
     for i, offset in enumerate(offsets):
         count = counts[i] if i < len(counts) else directory.size
-        if whole is not None:
+        if row_bytes is not None:
             rows = down if tiled else min(down, height - i % math.ceil(height / down) * down)
-            count = whole * rows
+            count = row_bytes * rows
             if offset + count > directory.size:
                 raise UserError(MISSING)
         count = min(count, directory.size - offset)
@@ -229,21 +228,21 @@ def _positions(directory):
     return tags, offsets, tuple(result)
 
 
-def _bytes_without_compression(directory, across):
-    """Bytes of a row of a strip or tile; None where they depend on the pixels or on a subsampling."""
+def _uncompressed_row_bytes(directory, across):
+    """Bytes per row of a strip or tile; None if they depend on compression or subsampling."""
     bits = directory.integers(_BITS, (1,))
     subsampled = directory.get(PHOTOMETRIC, 1) == 6
     if directory.get(_COMPRESSION, _NO_COMPRESSION) != _NO_COMPRESSION or len(set(bits)) > 1 or subsampled:
         return None
-    together = 1 if directory.get(_PLANAR, 1) == 2 else directory.bands
-    return math.ceil(across * bits[0] * together / 8)
+    interleaved = 1 if directory.get(_PLANAR, 1) == 2 else directory.bands
+    return math.ceil(across * bits[0] * interleaved / 8)
 
 
 def _plain_tags(directory):
     entries: dict[int, Entry] = {}
     for tag, value in directory.tags.items():
         values = directory.integers(tag)
-        if tag in _AS_THEY_ARE:
+        if tag in _UNCHANGED:
             entries[tag] = value
         elif values and tag in _SHORT | _LONG:
             limit = 2**16 if tag in _SHORT else 2**32
@@ -253,7 +252,7 @@ def _plain_tags(directory):
     entries[_BANDS] = entry(3, count)
     if count >= 3:
         entries.setdefault(PHOTOMETRIC, entry(3, 2))
-    for tag in (_BITS, _SAMPLE_FORMAT):  # one value for each band
+    for tag in (_BITS, _SAMPLE_FORMAT):  # one value per band
         if tag in entries:
             values = entries[tag].numbers()
             entries[tag] = entry(3, *((values * count)[:count] if len(set(values)) == 1 else values[:count]))
@@ -263,8 +262,8 @@ def _plain_tags(directory):
     return entries
 
 
-def _joined(file, header, size, tail):
-    """A source of `header`, the file from there to `size`, and `tail`."""
+def _concatenate(file, header, size, tail):
+    """A source of `header`, then the file from the end of `header` to `size`, then `tail`."""
     position = 0
 
     def read(length):

@@ -1,6 +1,6 @@
-"""Directories of tags, which TIFF files and EXIF are made of: read and written.
+"""Reading and encoding of tag directories, the structure of TIFF and EXIF.
 
-Every offset and length comes from the file, so each is checked against the bytes that are there.
+Every offset and length comes from the file, so each is checked against the size of the file.
 """
 
 import io
@@ -16,7 +16,7 @@ MAKER_NOTE = 0x927C
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _MAX = 2**26  # bytes of one value
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes that byte order turns
+_WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes that byte order swaps
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 INTEGERS = frozenset(_NUMBERS) - {11, 12}  # floats
 _TWO_LONGS = {5: "I", 10: "i"}  # numerator and denominator
@@ -24,14 +24,14 @@ _TWO_LONGS = {5: "I", 10: "i"}  # numerator and denominator
 
 @dataclass(frozen=True)
 class Entry:
-    """A tag's value: its type and count as TIFF numbers them, and its bytes, little end first."""
+    """The value of a tag: its type and count by TIFF's numbers, and its bytes in little-endian order."""
 
     kind: int
     count: int
     data: bytes
 
     def numbers(self) -> tuple:
-        """Integers or floats; fractions as pairs. Empty for texts and bytes without a meaning."""
+        """The integers or floats, or fractions as pairs; empty for texts and undefined bytes."""
         if self.kind in _NUMBERS:
             return struct.unpack(f"<{self.count}{_NUMBERS[self.kind]}", self.data)
         if self.kind in _TWO_LONGS:
@@ -40,7 +40,7 @@ class Entry:
         return ()
 
     def first(self, default):
-        """The first integer; the default where the value has another type."""
+        """The first integer, or the default if the value has another type."""
         if self.kind not in INTEGERS:
             return default
         return Entry(self.kind, 1, self.data[: _SIZES[self.kind]]).numbers()[0]
@@ -50,7 +50,7 @@ Tags = Mapping[int, "Entry | Tags"]
 
 
 def entry(kind: int, *values) -> Entry:
-    """Makes an entry of numbers, or of pairs for fractions."""
+    """Makes an entry from numbers, or from pairs for fractions."""
     if kind in _TWO_LONGS:
         flat = [each for pair in values for each in pair]
         return Entry(kind, len(values), struct.pack(f"<{len(flat)}{_TWO_LONGS[kind]}", *flat))
@@ -58,8 +58,8 @@ def entry(kind: int, *values) -> Entry:
 
 
 def fraction(value: float) -> tuple[int, int]:
-    """Numerator and denominator that EXIF and TIFF can hold, near enough for resolutions."""
-    # What PNG has by the metre is never nearer to whole dots an inch than this.
+    """A numerator and denominator that EXIF and TIFF can hold, precise enough for resolutions."""
+    # PNG's integers per metre represent integers per inch with an error of up to 0.0127.
     value = round(value) if abs(value - round(value)) < 0.013 else value
     near = Fraction(value).limit_denominator(100)
     near = near if near and near.numerator < 2**32 else Fraction(min(max(1, round(value)), 2**32 - 1))
@@ -67,7 +67,7 @@ def fraction(value: float) -> tuple[int, int]:
 
 
 class Form(NamedTuple):
-    """How numbers are written: byte order, and whether it is the TIFF for files beyond 4 GB."""
+    """The encoding of numbers: byte order, and whether it is that of BigTIFF."""
 
     order: str
     large: bool
@@ -86,16 +86,16 @@ class Form(NamedTuple):
         return f"{self.order}{'Q' if self.large else 'I'}"
 
     @property
-    def room(self):
-        """Bytes of a value that need no pointer."""
+    def inline_size(self):
+        """The most bytes of a value without a pointer."""
         return 8 if self.large else 4
 
 
 def form_of(head: bytes) -> tuple[Form, int]:
-    """The form, and where the first directory is, by the first 16 bytes.
+    """Returns the form and the position of the first directory, by the first 16 bytes.
 
     Raises:
-        ValueError: it is no TIFF.
+        ValueError: the bytes are not of a TIFF.
     """
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     version = struct.unpack_from(f"{order}H", head, 2)[0] if order and len(head) >= 8 else 0
@@ -108,7 +108,7 @@ def form_of(head: bytes) -> tuple[Form, int]:
 def read_directory(
     file: BinaryIO, at: int, form: Form, wanted: Callable[[int], bool] = lambda tag: True
 ) -> tuple[dict[int, Entry], list[int], int]:
-    """`(tags, those whose values are not in the file, where the next directory is)`.
+    """Returns `(tags, numbers of tags with missing values, position of the next directory)`.
 
     Raises:
         ValueError: there is no directory.
@@ -122,37 +122,37 @@ def read_directory(
     number = struct.unpack(form.number, head)[0] if len(head) == struct.calcsize(form.number) else 65536
     if number > 65535:
         raise ValueError("no directory")
-    raw = file.read(number * (size + form.room))
-    if len(raw) < number * (size + form.room):
+    raw = file.read(number * (size + form.inline_size))
+    if len(raw) < number * (size + form.inline_size):
         raise ValueError("a directory is cut short")
     following = file.read(struct.calcsize(form.pointer)).ljust(struct.calcsize(form.pointer), b"\0")
     tags: dict[int, Entry] = {}
     damaged, most = [], _MAX
-    for start in range(0, len(raw), size + form.room):
+    for start in range(0, len(raw), size + form.inline_size):
         tag, kind, count = struct.unpack_from(form.head, raw, start)
         if tag in tags or not wanted(tag):
             continue
         length = _SIZES.get(kind, 0) * count
-        value = raw[start + size : start + size + form.room]
-        if length > form.room:
-            where = struct.unpack(form.pointer, value)[0]
-            if where + length > end or length > most:
+        value = raw[start + size : start + size + form.inline_size]
+        if length > form.inline_size:
+            start_of_value = struct.unpack(form.pointer, value)[0]
+            if start_of_value + length > end or length > most:
                 damaged.append(tag)
                 continue
             most -= length
-            file.seek(where)
+            file.seek(start_of_value)
             value = file.read(length)
         if not length:
             damaged.append(tag)
             continue
-        tags[tag] = Entry(kind, count, swapped(value[:length], kind) if form.order == ">" else value[:length])
+        tags[tag] = Entry(kind, count, swap_bytes(value[:length], kind) if form.order == ">" else value[:length])
     return tags, damaged, struct.unpack(form.pointer, following)[0]
 
 
 def read_tree(
     file: BinaryIO, wanted: Callable[[int], bool] = lambda tag: True, at: int | None = None
 ) -> tuple[dict, list[int]]:
-    """Reads a directory, with those of EXIF, GPS and interoperability in place of their pointers.
+    """Reads a directory, and the directories of EXIF, GPS and interoperability in place of their pointers.
 
     Args:
         at: position of the directory; None is the first one.
@@ -173,12 +173,12 @@ def read_tree(
         parent = tree.get(parents[0]) if parents else tree
         if not isinstance(parent, dict) or pointer not in parent:
             continue
-        place = parent[pointer].first(0)
+        start = parent[pointer].first(0)
         try:
-            if place in seen:
+            if start in seen:
                 raise ValueError("a directory is its own parent")
-            seen.add(place)
-            below, lost, _ = read_directory(file, place, form)
+            seen.add(start)
+            below, lost, _ = read_directory(file, start, form)
         except ValueError:
             below, lost = {}, [pointer]
         parent.pop(pointer)
@@ -188,42 +188,42 @@ def read_tree(
     return tree, damaged
 
 
-def written(tags: Tags, form: Form, at: int, following: int = 0) -> bytes:
-    """A directory with what it points to, as bytes that begin at `at`, which is even."""
+def encode_directory(tags: Tags, form: Form, at: int, following: int = 0) -> bytes:
+    """Encodes a directory and all that it points to, for the even position `at`."""
     head, values = b"", b""
-    size = struct.calcsize(form.number) + len(tags) * (struct.calcsize(form.head) + form.room)
+    size = struct.calcsize(form.number) + len(tags) * (struct.calcsize(form.head) + form.inline_size)
     size += struct.calcsize(form.pointer)
     for tag, value in sorted(tags.items()):
-        there = at + size + len(values)
+        start = at + size + len(values)
         if isinstance(value, Mapping):
-            kind, count, data = (18 if form.large else 4), 1, struct.pack(form.pointer, there)
-            values += written(value, form, there)
+            kind, count, data = (18 if form.large else 4), 1, struct.pack(form.pointer, start)
+            values += encode_directory(value, form, start)
         else:
             kind, count = value.kind, value.count
-            data = swapped(value.data, kind) if form.order == ">" else value.data
-            if len(data) > form.room:
-                values, data = values + data + bytes(len(data) % 2), struct.pack(form.pointer, there)
+            data = swap_bytes(value.data, kind) if form.order == ">" else value.data
+            if len(data) > form.inline_size:
+                values, data = values + data + bytes(len(data) % 2), struct.pack(form.pointer, start)
         values += bytes(len(values) % 2)
-        head += struct.pack(form.head, tag, kind, count) + data.ljust(form.room, b"\0")
+        head += struct.pack(form.head, tag, kind, count) + data.ljust(form.inline_size, b"\0")
     return struct.pack(form.number, len(tags)) + head + struct.pack(form.pointer, following) + values
 
 
-def head_of(form: Form, at: int) -> bytes:
-    """The first bytes of a file whose first directory is at a position."""
+def encode_head(form: Form, at: int) -> bytes:
+    """Encodes the first bytes of a file with its first directory at a position."""
     mark = b"II" if form.order == "<" else b"MM"
     return mark + struct.pack(
         f"{form.order}HHHQ" if form.large else f"{form.order}HI", *((43, 8, 0) if form.large else (42,)), at
     )
 
 
-def exif_of(tags: Tags) -> bytes:
-    """Tags as EXIF."""
+def encode_exif(tags: Tags) -> bytes:
+    """Encodes tags as EXIF."""
     form = Form("<", False)
-    return head_of(form, 8) + written(tags, form, 8)
+    return encode_head(form, 8) + encode_directory(tags, form, 8)
 
 
-def swapped(data: bytes, kind: int) -> bytes:
-    """A value in the other byte order."""
+def swap_bytes(data: bytes, kind: int) -> bytes:
+    """Converts a value to the other byte order."""
     word = _WORDS.get(kind, 1)
     if word == 1:
         return data

@@ -1,6 +1,6 @@
-"""Results on their way to the disk: painted piece by piece, resized, and encoded as PNG, JPEG, WebP or TIFF.
+"""Results as files: assembled from tiles, resized, and encoded as PNG, JPEG, WebP or TIFF.
 
-Larger than memory, if need be: libvips streams them from disk to disk.
+Results can be larger than memory; libvips streams them from disk to disk.
 """
 
 import atexit
@@ -17,18 +17,18 @@ from esrgan_tf.errors import UserError
 from esrgan_tf.files import replacing
 from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.imaging.inventory import Result
-from esrgan_tf.imaging.metadata import parts_for, upscaling
+from esrgan_tf.imaging.metadata import parts_for, upscaling_of
 from esrgan_tf.imaging.reading import Picture, translate_vips_error
 from esrgan_tf.imaging.result_metadata import write_result
 
-_OPEN_FILES = Path("/dev/fd")  # by their numbers, on Linux and macOS
+_OPEN_FILES = Path("/dev/fd")  # the system's folder of open files by number, on Linux and macOS
 
 
 def check_result(width: int, height: int, kind: str) -> None:
     """Refuses sizes that a format cannot hold.
 
     Raises:
-        UserError: with formats that can.
+        UserError: the result is too large; the message names formats that can hold it.
     """
     most = WRITING[kind].longest_side
     if max(width, height) > most:
@@ -39,19 +39,19 @@ def check_result(width: int, height: int, kind: str) -> None:
 
 
 class Canvas:
-    """A result on disk, painted piece by piece. Use it as a context: its space is given back at the end.
+    """A result in a temporary file, assembled from tiles. It is a context manager that frees the disk space at its end.
 
-    Where the system allows it, it has no name on the disk, so that nothing is left of it however the program ends.
+    If the system allows it, the file has no name, so that a crash leaves no file.
 
     Args:
         height, width, bands: of the result.
         dtype: uint8, uint16 or float32.
-        folder: on whose disk it lies; None is the system's place for temporary files.
+        folder: the folder of the temporary file; None is the system's temporary folder.
     """
 
     def __init__(self, height: int, width: int, bands: int, dtype: np.dtype, folder: Path | None):
         self.shape, self.dtype = (height, width, bands), np.dtype(dtype)
-        # On Windows libvips can open a file by its name only.
+        # On Windows libvips can only open a file by its name.
         self._nameless = _OPEN_FILES.is_dir()
         self._file = (
             tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -70,16 +70,16 @@ class Canvas:
             except PermissionError:  # libvips still has it open
                 atexit.register(Path(self._file.name).unlink, missing_ok=True)
 
-    def paint(self, row: int, column: int, piece: np.ndarray) -> None:
-        """Puts `[h, w, bands]` at its place."""
+    def paint(self, row: int, column: int, tile: np.ndarray) -> None:
+        """Writes a tile `[h, w, bands]` at its position."""
         _, width, bands = self.shape
         pixel = bands * self.dtype.itemsize
-        for i, line in enumerate(np.ascontiguousarray(piece, self.dtype)):
+        for i, line in enumerate(np.ascontiguousarray(tile, self.dtype)):
             self._file.seek(((row + i) * width + column) * pixel)
             self._file.write(line)
 
     def image(self) -> pyvips.Image:
-        """All of it, read from the disk as it is needed."""
+        """The whole result; libvips reads it from the disk when needed."""
         self._file.flush()
         height, width, bands = self.shape
         form = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[self.dtype.name]
@@ -89,10 +89,10 @@ class Canvas:
 
 
 def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
-    """Any image at another size: bicubic where it grows, antialiased Lanczos where it shrinks."""
+    """Resizes an image: bicubic for upscaling, antialiased Lanczos for downscaling."""
     across, down = width / image.width, height / image.height
     if across >= 1 and down >= 1:
-        # libvips' own resize is half a pixel off when it enlarges with this kernel.
+        # libvips' function `resize` is half a pixel off when it upscales with this kernel.
         return image.affine(
             [across, 0, 0, down],
             interpolate=pyvips.Interpolate.new("bicubic"),
@@ -105,13 +105,13 @@ def resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
 
 
 def from_array(pixels: np.ndarray) -> pyvips.Image:
-    """`[H, W, bands]` as an image of libvips."""
+    """Converts `[H, W, bands]` to an image of libvips."""
     image = pyvips.Image.new_from_array(pixels)
     return image.copy(interpretation=_interpretation(image.bands, image.format))
 
 
 def quantised(image: pyvips.Image, dtype: np.dtype) -> pyvips.Image:
-    """Float in [0, 1] to uint8 or uint16, clipped and rounded."""
+    """Converts float in [0, 1] to uint8 or uint16, clipped and rounded."""
     most = np.iinfo(dtype).max
     form = {"uint8": "uchar", "uint16": "ushort"}[np.dtype(dtype).name]
     image = (image * most).rint().cast(form)  # the cast clips
@@ -121,20 +121,20 @@ def quantised(image: pyvips.Image, dtype: np.dtype) -> pyvips.Image:
 def write_picture(
     colour: pyvips.Image, alpha: pyvips.Image | None, like: Picture, kind: str, target: Path | None
 ) -> list[str]:
-    """Encodes a result, with what the file that it was made from says of itself.
+    """Encodes a result with the metadata of its original.
 
     Args:
-        colour, alpha: of one size and type; alpha has one band.
+        colour, alpha: of the same size and type; alpha has one band.
         like: the original.
         kind: a key of `WRITING`.
-        target: appears only when it is complete; None is standard output.
+        target: the file, which appears when it is complete; None is standard output.
 
     Returns:
-        What was left out or changed, and why, in words.
+        Lines on lost and changed data, with reasons.
 
     Raises:
-        UserError: it cannot be encoded.
-        OSError: it cannot be written.
+        UserError: the result cannot be encoded.
+        OSError: the result cannot be written.
     """
     lost = []
     if colour.format == "ushort" and not WRITING[kind].holds_16_bits:
@@ -156,7 +156,7 @@ def write_picture(
         image = colour.bandjoin(alpha)
     result = Result(
         kind, colour.bands, image.bands > colour.bands, 16 if image.format == "ushort" else 8, like.resolution,
-        upscaling(like.metadata, (like.header.width, like.header.height), image.width, image.height),
+        upscaling_of(like.metadata, (like.header.width, like.header.height), image.width, image.height),
     )  # fmt: skip
     profile = like.header.get("icc-profile-data") if like.header.get_typeof("icc-profile-data") else None
     parts = parts_for(like.metadata, profile, result)

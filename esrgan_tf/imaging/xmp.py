@@ -1,13 +1,13 @@
-"""XMP packets: properties that matter to an upscaled picture, and long packets in JPEG."""
+"""XMP packets: properties that depend on the upscaling, and long packets in JPEG."""
 
 import hashlib
 import re
 from dataclasses import dataclass, field
 
 from esrgan_tf.imaging.tiff_tags import fraction
-from esrgan_tf.imaging.xmp_editing import TAG, Change, as_utf8, edited, remove
+from esrgan_tf.imaging.xmp_editing import TAG, Change, edit_properties, remove, to_utf8
 
-STANDARD = b"http://ns.adobe.com/xap/1.0/\0"  # what JPEG has before a packet
+STANDARD = b"http://ns.adobe.com/xap/1.0/\0"  # the prefix of a packet in JPEG
 EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
 _MAX_STANDARD = 65533 - len(STANDARD)
 _MAX_EXTENDED = 65533 - len(EXTENDED) - 40
@@ -27,8 +27,8 @@ _EXCHANGED = {
     for space, prefix in ((_TIFF, ""), (_EXIF, "FocalPlane"))
     for axis, other in ("XY", "YX")
 }
-# Of these everything goes, with what it is about.
-_GONE = {
+# Namespaces of removed properties, and the content that they describe.
+_REMOVED = {
     "http://ns.adobe.com/hdr-gain-map/1.0/": "gain map",
     "http://ns.apple.com/HDRGainMap/1.0/": "gain map",
     "http://ns.google.com/photos/1.0/container/": "",
@@ -40,13 +40,14 @@ _GONE = {
 
 
 @dataclass
-class Contents:
-    """Properties of a packet that matter to a result.
+class Properties:
+    """Properties of a packet that a result depends on.
 
     Attributes:
-        orientation: as EXIF counts it; None if it says nothing.
-        about: `gain map`, `video`, `depth map`, `embedded picture`, `regions`: what it describes that no result has.
-        extension: the name of a packet that continues it, in JPEG.
+        orientation: EXIF's number; None if the packet has none.
+        about: described contents that a result may lack, of `gain map`, `video`, `depth map`, `embedded picture` and
+            `regions`.
+        extension: in JPEG, the name of the packet that continues this packet.
     """
 
     orientation: int | None = None
@@ -54,17 +55,17 @@ class Contents:
     extension: str | None = None
 
 
-def contents(packet: bytes) -> Contents:
-    """Reads a packet.
+def read_properties(packet: bytes) -> Properties:
+    """Reads the properties of a packet.
 
     Raises:
-        ValueError: it is no XML, or XML with a document type.
+        ValueError: the packet is not XML, or has a document type.
     """
-    found = Contents()
+    found = Properties()
 
-    def look(space, name, above):
-        if space in _GONE or _is_dynamic_depth(space):
-            found.about.add(_GONE.get(space, "depth map") or "")
+    def collect(space, name, above):
+        if space in _REMOVED or _is_dynamic_depth(space):
+            found.about.add(_REMOVED.get(space, "depth map") or "")
             if name == "Semantic":
                 return note_semantic
         if space == _CAMERA and name.startswith(("MotionPhoto", "MicroVideo")):
@@ -94,13 +95,13 @@ def contents(packet: bytes) -> Contents:
         found.extension = value.strip()
         return value
 
-    edited(packet, look)
+    edit_properties(packet, collect)
     found.about.discard("")
     return found
 
 
 def is_of_picture(above: list[tuple[str, str]]) -> bool:
-    """Whether properties below these elements describe the picture, not one of the files that it is made of."""
+    """Whether properties below these elements describe the picture, not a source file of the picture."""
     return above[-2:] == [(_RDF, "RDF"), (_RDF, "Description")]
 
 
@@ -110,12 +111,12 @@ def _is_dynamic_depth(space):
 
 @dataclass(frozen=True)
 class Upscaling:
-    """From an original to its result.
+    """The upscaling of an original.
 
     Attributes:
         width, height: of the result.
-        across, down: how many times larger it is.
-        orientation: by which the original was turned upright.
+        across, down: scales.
+        orientation: of the original, before it was turned upright.
     """
 
     width: int
@@ -125,13 +126,13 @@ class Upscaling:
     orientation: int
 
 
-def adjusted(packet: bytes, by: Upscaling) -> bytes:
-    """The packet for a result: upright, of its size, and without what no result has.
+def adjust(packet: bytes, by: Upscaling) -> bytes:
+    """Adjusts a packet for a result: orientation and size, without contents that no result has.
 
     Raises:
-        ValueError: it is no XML, or XML with a document type.
+        ValueError: the packet is not XML, or has a document type.
     """
-    packet = as_utf8(packet)
+    packet = to_utf8(packet)
     sizes = {
         (_TIFF, "ImageWidth"): by.width, (_TIFF, "ImageLength"): by.height,
         (_EXIF, "PixelXDimension"): by.width, (_EXIF, "PixelYDimension"): by.height,
@@ -143,7 +144,7 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
             return lambda value: resolutions.setdefault((space, name), value)
         return None
 
-    edited(packet, collect)
+    edit_properties(packet, collect)
     if by.orientation >= 5:
         resolutions = {
             _EXCHANGED[name]: value for name, value in resolutions.items() if _EXCHANGED[name] in resolutions
@@ -153,7 +154,7 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
             resolutions[name] = _times_fraction(resolutions[name], factor)
 
     def change(space, name, above) -> Change | None:
-        if space in _GONE or _is_dynamic_depth(space) or (space, name) == (_NOTE, "HasExtendedXMP"):
+        if space in _REMOVED or _is_dynamic_depth(space) or (space, name) == (_NOTE, "HasExtendedXMP"):
             return remove
         if space == _CAMERA and name.startswith(("MotionPhoto", "MicroVideo")):
             return remove
@@ -177,7 +178,7 @@ def adjusted(packet: bytes, by: Upscaling) -> bytes:
             return remove
         return None
 
-    return edited(packet, change)
+    return edit_properties(packet, change)
 
 
 def _times(value, factor):
@@ -192,13 +193,13 @@ def _times_fraction(value, factor):
 
 
 def segments(packet: bytes) -> list[bytes]:
-    """Returns the contents of JPEG's segments APP1: a packet, or its beginning and its continuation.
+    """Returns the contents of JPEG's APP1 segments: a packet, or a short packet and its extension.
 
     Source: XMP, part 3, 1.1.3.1.
     """
     if len(packet) <= _MAX_STANDARD:
         return [STANDARD + packet]
-    # Without the processing instructions around it, as the continuation has to be.
+    # An extension has no processing instructions around it.
     packet = re.sub(rb"<\?xpacket[^>]*\?>", b"", packet).strip()
     name = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode()
     standard = (
@@ -206,38 +207,38 @@ def segments(packet: bytes) -> list[bytes]:
         b'rdf:about="" xmlns:xmpNote="' + _NOTE.encode() + b'" xmpNote:HasExtendedXMP="' + name + b'"/>'
         b"</rdf:RDF></x:xmpmeta>"
     )
-    whole = len(packet).to_bytes(4, "big")
+    length = len(packet).to_bytes(4, "big")
     return [STANDARD + standard] + [
-        EXTENDED + name + whole + at.to_bytes(4, "big") + packet[at : at + _MAX_EXTENDED]
+        EXTENDED + name + length + at.to_bytes(4, "big") + packet[at : at + _MAX_EXTENDED]
         for at in range(0, len(packet), _MAX_EXTENDED)
     ]
 
 
-def merged(packet: bytes, extension: bytes) -> bytes:
-    """A JPEG's two packets as one.
+def merge_extension(packet: bytes, extension: bytes) -> bytes:
+    """Merges the two packets of a JPEG.
 
     Raises:
-        ValueError: one of them is no XML.
+        ValueError: a packet is not XML.
     """
-    packet, extension = as_utf8(packet), as_utf8(extension)
-    contents(packet), contents(extension)
+    packet, extension = to_utf8(packet), to_utf8(extension)
+    read_properties(packet), read_properties(extension)
     end, inner = re.search(rb"</([\w.-]+):RDF\s*>", packet), re.search(rb"<([\w.-]+):RDF(?=[\s>])", extension)
     stop = None if inner is None else re.search(rb"</" + re.escape(inner[1]) + rb":RDF\s*>", extension)
     opening = None if inner is None else TAG.match(extension, inner.start())
     if end is None or inner is None or stop is None or opening is None:
         raise ValueError("it has no RDF")
-    # Namespaces that are declared around the descriptions are declared on each of them.
+    # Namespaces that are declared around the descriptions are declared on each description.
     spaces = dict(re.findall(rb"\s(xmlns:[\w.-]+)\s*=\s*(\"[^\"]*\"|'[^']*')", extension[: opening.end()]))
     prefix = inner[1]
 
     def declare(found):
-        own = TAG.match(extension, opening.end() + found.start())
-        here = own[0] if own else b""
-        new = [b" " + name + b"=" + uri for name, uri in spaces.items() if not re.search(name + rb"\s*=", here)]
+        match = TAG.match(extension, opening.end() + found.start())
+        tag = match[0] if match else b""
+        new = [b" " + name + b"=" + uri for name, uri in spaces.items() if not re.search(name + rb"\s*=", tag)]
         return found[0] + b"".join(new)
 
     body = extension[opening.end() : stop.start()]
     body = re.sub(rb"<" + re.escape(prefix) + rb":Description(?=[\s/>])", declare, body)
-    whole = packet[: end.start()] + body + packet[end.start() :]
-    contents(whole)
-    return whole
+    merged = packet[: end.start()] + body + packet[end.start() :]
+    read_properties(merged)
+    return merged

@@ -1,6 +1,6 @@
-"""Properties of an XMP packet, changed where they stand: all else keeps its bytes.
+"""The editor of XMP packets, which changes properties and keeps all other bytes.
 
-The parser is expat, told to refuse document types: without them XML can define nothing that expands.
+The parser, expat, refuses document types, so that a packet can define no entities that expand.
 """
 
 import re
@@ -11,15 +11,15 @@ _MAX = 2**25  # bytes of a packet
 TAG = re.compile(rb"<[^<>\"']*(?:\"[^\"]*\"[^<>\"']*|'[^']*'[^<>\"']*)*>")
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
-Change = Callable[[str], str | None]  # of a value into another; None takes the property away
+Change = Callable[[str], str | None]  # returns a new value; None removes the property
 
 
 def remove(value: str) -> None:
-    """The `Change` that takes a property away, with all that is below it."""
+    """The `Change` that removes a property and all that it contains."""
 
 
-def as_utf8(packet: bytes) -> bytes:
-    """A packet in UTF-8, without what fills it up."""
+def to_utf8(packet: bytes) -> bytes:
+    """Converts a packet to UTF-8, without padding."""
     for mark, name in ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"),
                        (b"\xfe\xff", "utf-16")):  # fmt: skip
         if packet.startswith(mark):
@@ -28,17 +28,17 @@ def as_utf8(packet: bytes) -> bytes:
     return packet.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n")
 
 
-def edited(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> bytes:
-    """The packet with changed properties.
+def edit_properties(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> bytes:
+    """Changes properties of a packet.
 
     Args:
-        decide: called with the namespace and the name of each attribute and element and those of the elements above;
-            returns None to leave it, or a `Change`.
+        decide: returns a `Change` of an attribute or element, or None to keep it. Its arguments are namespace, name,
+            and a list of the namespaces and names of the elements above.
 
     Raises:
-        ValueError: it is no XML, or XML with a document type, or too long or too deep.
+        ValueError: the packet is not XML, has a document type, is too long or is nested too deeply.
     """
-    packet = as_utf8(packet)
+    packet = to_utf8(packet)
     if len(packet) > _MAX:
         raise ValueError("it is too long")
     parser = expat.ParserCreate("UTF-8")
@@ -46,7 +46,7 @@ def edited(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> 
     edits: list[tuple[int, int, bytes]] = []
     scopes: list[dict[str, str]] = [{"xml": "http://www.w3.org/XML/1998/namespace"}]
     above: list[tuple[str, str]] = []
-    open_changes: list[tuple[int, int, int, Change]] = []  # depth, start, end of its start tag, what to do
+    open_changes: list[tuple[int, int, int, Change]] = []  # depth, start, end of the start tag, change
     texts: list[str] = []
 
     def resolve(name, attribute=False):
@@ -80,28 +80,28 @@ def edited(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> 
         above.append((space, local))
 
     def decide_inside(name, attributes):
-        # A property that was asked for has others below it, which is not its form; they are left as they are.
+        # A property with a change has unexpected properties below it; they are kept.
         space, local = resolve(name)
         decide(space, local, above)
 
     def edit_attributes(found, attributes):
         values = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        here = [*above, resolve(found[0][1:].decode(errors="replace").split()[0].rstrip("/>"))]
+        parents = [*above, resolve(found[0][1:].decode(errors="replace").split()[0].rstrip("/>"))]
         for each in _ATTRIBUTE.finditer(packet, found.start(), found.end()):
             key = each[1].decode(errors="replace")
             if key.startswith("xmlns:"):
-                if decide(values.get(key, ""), "", here) is remove:
+                if decide(values.get(key, ""), "", parents) is remove:
                     edits.append((each.start(), each.end(), b""))
                 continue
             space, local = resolve(key, attribute=True)
-            change = decide(space, local, here)
+            change = decide(space, local, parents)
             if change is None or key not in values:
                 continue
             new = change(values[key])
             if new is None:
                 edits.append((each.start(), each.end(), b""))
             elif new != values[key]:
-                edits.append((each.start(2), each.end(2), b'"' + _escaped(new) + b'"'))
+                edits.append((each.start(2), each.end(2), b'"' + _escape(new) + b'"'))
 
     def end(name):
         scopes.pop()
@@ -115,7 +115,7 @@ def edited(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> 
         if new is None:
             edits.append((first, packet.index(b">", at) + 1 if closed else content, b""))
         elif closed and new != "".join(texts):
-            edits.append((content, at, _escaped(new)))
+            edits.append((content, at, _escape(new)))
 
     def text(data):
         if open_changes:
@@ -132,14 +132,14 @@ def edited(packet: bytes, decide: Callable[[str, str, list], Change | None]) -> 
         raise ValueError("it is no XML") from error
     parts, last = [], 0
     for first, stop, new in sorted(edits):
-        if first < last:  # inside what has gone
+        if first < last:  # inside a removed property
             continue
         parts += [packet[last:first], new]
         last = stop
     return b"".join([*parts, packet[last:]])
 
 
-def _escaped(text):
+def _escape(text):
     for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, name)
     return text.encode()
