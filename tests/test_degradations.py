@@ -57,14 +57,14 @@ def test_resizing_is_a_sum_written_out(method, size):
     image = PHOTO[:40, :50] / 255.0
     rows, columns = (axis_weights(n, m, method) for n, m in zip((40, 50), size, strict=True))
     expected = np.einsum("ij,jkc,lk->ilc", rows, image, columns, optimize=True)
-    found = degradations.resized(tf.constant(image, tf.float32), tf.constant(size), tf.constant(METHODS.index(method)))
+    found = degradations.resize(tf.constant(image, tf.float32), tf.constant(size), tf.constant(METHODS.index(method)))
     # TensorFlow reads cubic weights from a table of 1,024 steps.
     np.testing.assert_allclose(found, expected, atol=2e-3 if method == "bicubic" else 1e-5)
     assert np.abs(found - expected).mean() < 1e-4
 
 
 def noise_of(gaussian, strength, gray, image, seed=3):
-    found = degradations.noisy(tf.constant(image, tf.float32), gaussian, strength, gray, tf.constant([seed, 0]))
+    found = degradations.add_noise(tf.constant(image, tf.float32), gaussian, strength, gray, tf.constant([seed, 0]))
     return found.numpy() - image
 
 

@@ -94,7 +94,7 @@ def test_a_directory_that_claims_more_than_there_is():
 def test_profiles_made_of_numbers_are_read_by_littlecms():
     adobe = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
     profile = colour_profiles.profile_from_gamma(1 / 2.19921875, adobe, 3)
-    assert colour_profiles.fault(profile, 3) is None
+    assert colour_profiles.find_fault(profile, 3) is None
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
     # The colorants of Adobe RGB (1998), annex C, adapted to D50.
     for column, expected in zip(

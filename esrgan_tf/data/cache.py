@@ -21,7 +21,7 @@ SHARE = 0.5  # of the cache's disk: the bytes of the cache and the free bytes
 
 
 def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
-    """Opens the pairs of `source` in the cache, decoding those that are not in it yet.
+    """Opens the pairs of `source` in the cache, after decoding the pairs that are missing.
 
     Each pair is a file, shared by all sources that contain the pair. The cache may take half of the disk space that
     other files leave. Above that, the least recently used sets are deleted, except sets in use. Processes that add to
@@ -34,12 +34,12 @@ def open_store(source: Source, cache_dir: str | Path) -> ImageStore:
             lists them.
     """
     cache = _Cache(Path(cache_dir).expanduser())
-    store = cache.complete(source)
+    store = cache.open_complete(source)
     if store is not None and (len(store) == source.count or cache.are_still_unusable(source)):
         return store
     try:
-        with cache.alone() as locked:
-            store = cache.opened(source, locked)
+        with cache.lock() as locked:
+            store = cache.open_after_decoding(source, locked)
             if locked:  # else other processes may add to the cache
                 cache.evict()
             return store
@@ -62,7 +62,7 @@ class _Cache:
         self.folder, self._images, self._sets = folder, folder / "images", folder / "sets"
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[bool]:
+    def lock(self) -> Iterator[bool]:
         """Makes other processes that add to the cache wait; yields False if the disk has no locks."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._images.mkdir(exist_ok=True)
@@ -83,24 +83,24 @@ class _Cache:
         finally:
             lock.release()
 
-    def complete(self, source: Source) -> ImageStore | None:
+    def open_complete(self, source: Source) -> ImageStore | None:
         """The pairs of a source if the cache has all of them, else None."""
-        path = self._set_of(source)
+        path = self._set_path(source)
         entries = _read_set(path)
         if entries is None:
             return None
-        use = _use(path)  # first, so that no process deletes the files after the check
-        if not all(map(self._is_whole, entries)):
+        use = _lock_set(path)  # first, so that no process deletes the files after the check
+        if not all(map(self._is_complete, entries)):
             return None
         with contextlib.suppress(OSError):  # another user's file, or a read-only disk
             os.utime(path)  # the time of the last use
-        return ImageStore([(name, self._file(key), lr, hr) for name, key, lr, hr in entries], use)
+        return ImageStore([(name, self._image_path(key), lr, hr) for name, key, lr, hr in entries], use)
 
     def are_still_unusable(self, source: Source) -> bool:
         """Reports the images that the set of a source leaves out; False if any of them can be read now."""
-        kept = {key for _, key, *_ in _read_set(self._set_of(source)) or ()}
+        cached = {key for _, key, *_ in _read_set(self._set_path(source)) or ()}
         try:
-            for _ in source.decode([i for i, key in enumerate(source.keys) if _digest(key) not in kept]):
+            for _ in source.decode([i for i, key in enumerate(source.keys) if _digest(key) not in cached]):
                 return False
         except UnusableImages as error:
             self._report(error)
@@ -118,9 +118,9 @@ class _Cache:
             raise error
         error.report()
 
-    def opened(self, source: Source, locked: bool) -> ImageStore:
+    def open_after_decoding(self, source: Source, locked: bool) -> ImageStore:
         """Decodes the pairs that the cache lacks, and opens the pairs of a source."""
-        self._remove_former_caches()
+        self._delete_former_caches()
         try:
             self._add(source)
         except OSError as error:
@@ -128,22 +128,22 @@ class _Cache:
                 raise
             self._add(source)
         if locked:
-            self._forget_former_states(source)
-        store = self.complete(source)
+            self._delete_former_sets(source)
+        store = self.open_complete(source)
         assert store is not None
         return store
 
-    def _set_of(self, source):
+    def _set_path(self, source):
         what = _digest([source.facts, source.names, source.keys])
         return self._sets / f"{source.facts['source']}-{_digest(source.facts)[:16]}-{what}.json"
 
     def _add(self, source):
         """Decodes missing pairs and writes the set; after a failure, a partial set of the decoded pairs."""
-        path = self._set_of(source)
+        path = self._set_path(source)
         partial_path = path.with_name(f"partial-{path.name}")
         keys = [_digest(key) for key in source.keys]
         listed = {entry[1]: entry for set_path in self._sets.glob("*.json") for entry in _read_set(set_path) or ()}
-        shapes = {key: listed[key][2:] for key in keys if key in listed and self._is_whole(listed[key])}
+        shapes = {key: listed[key][2:] for key in keys if key in listed and self._is_complete(listed[key])}
         missing, added = [i for i, key in enumerate(keys) if key not in shapes], []
 
         def write_set(to):
@@ -177,7 +177,7 @@ class _Cache:
         partial_path.unlink(missing_ok=True)
 
     def _write(self, key, lr, hr):
-        path = self._file(key)
+        path = self._image_path(key)
         path.parent.mkdir(exist_ok=True)
         staging = path.with_name(f".{unique_name()}.{path.name}")
         try:
@@ -189,14 +189,14 @@ class _Cache:
             staging.unlink(missing_ok=True)
         return path
 
-    def _file(self, key):
+    def _image_path(self, key):
         return self._images / key[:2] / f"{key}.u8"
 
-    def _is_whole(self, entry):
+    def _is_complete(self, entry):
         """Whether the length of its file fits its shapes; a power failure can leave a shorter file."""
         _, key, lr, hr = entry
         try:
-            return self._file(key).stat().st_size == math.prod(lr) + math.prod(hr)
+            return self._image_path(key).stat().st_size == math.prod(lr) + math.prod(hr)
         except OSError:
             return False
 
@@ -219,30 +219,30 @@ class _Cache:
             if file.stem in everything:
                 sizes[file.stem] = file.stat().st_size
             else:
-                deleted += _deleted(file)
+                deleted += _try_delete(file)
         total, evicted = sum(sizes.values()), 0
         most = (SHARE if share is None else share) * (total + shutil.disk_usage(self.folder).free)
         for path in sorted(listed, key=lambda path: path.stat().st_mtime_ns):
             if total <= most:
                 break
-            if _is_used(path) or not _deleted(path):
+            if _is_used(path) or not _try_delete(path):
                 continue
             for key in listed.pop(path) - set().union(*listed.values()):
-                evicted += _deleted(self._file(key))
+                evicted += _try_delete(self._image_path(key))
                 total -= sizes.get(key, 0)
         if evicted:
             print(f"{self.folder}: deleted the {evicted} least recently used decoded images")
         return deleted + evicted
 
-    def _forget_former_states(self, source):
+    def _delete_former_sets(self, source):
         """Deletes older sets of the same folders, from before files changed, except sets in use."""
-        path = self._set_of(source)
+        path = self._set_path(source)
         kind, facts, _ = path.name.rsplit("-", 2)
         for former in self._sets.glob(f"*{kind}-{facts}-*.json"):
             if former != path and not _is_used(former):
-                _deleted(former)
+                _try_delete(former)
 
-    def _remove_former_caches(self):
+    def _delete_former_caches(self):
         """Removes caches of version 0.1, which are a folder per source."""
         for index in self.folder.glob("*-*/index.json"):
             if (index.parent / "hr.u8").is_file():
@@ -267,7 +267,7 @@ def _flush_all():
         os.sync()
 
 
-def _deleted(path):
+def _try_delete(path):
     """Deletes a file; returns whether that was possible. Windows deletes no open file."""
     try:
         path.unlink()
@@ -276,7 +276,7 @@ def _deleted(path):
     return True
 
 
-def _use(path):
+def _lock_set(path):
     """Locks a set as in use until the returned object is closed or dropped; None if that is impossible."""
     _is_used(path)  # deletes the locks of ended processes
     use = contextlib.ExitStack()
@@ -294,5 +294,5 @@ def _is_used(path):
         if is_in_use(lock):
             used = True
         else:
-            _deleted(lock)
+            _try_delete(lock)
     return used

@@ -67,7 +67,7 @@ def _sources(config):
     if data.source == "folder":
         return folder_source(data.hr_dir, data.lr_dir, scale, skip_unreadable=data.skip_unreadable), validation
     if data.source == "div2k":
-        train, own = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
+        train, split_images = (div2k_source(split, data.data_dir, scale) for split in ("train", "validation"))
     else:
-        train, own = (synthetic_source(split, config.runtime.seed, scale) for split in ("train", "validation"))
-    return train, validation or own
+        train, split_images = (synthetic_source(split, config.runtime.seed, scale) for split in ("train", "validation"))
+    return train, validation or split_images

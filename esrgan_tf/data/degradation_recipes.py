@@ -41,7 +41,7 @@ class Kernel:
 
             assert self.cutoff is not None
             distance = np.hypot(x, y)
-            distance[self.size // 2, self.size // 2] = 1.0  # the next statement but one sets the limit
+            distance[self.size // 2, self.size // 2] = 1.0  # avoids 0 / 0; the limit replaces it below
             values = self.cutoff * scipy.special.j1(self.cutoff * distance) / (2 * np.pi * distance)
             values[self.size // 2, self.size // 2] = self.cutoff**2 / (4 * np.pi)
         else:

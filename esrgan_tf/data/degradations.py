@@ -41,17 +41,22 @@ class Degradation:
         clean = np.array([share > 0 and rng.random() < share for rng in rngs])
         if self._config.degradation.kind == "noise":
             return np.stack(
-                [self._noisy(image, 0 if kept else None, rng) for image, kept, rng in zip(lr, clean, rngs, strict=True)]
+                [
+                    self._add_noise(image, 0 if kept else None, rng)
+                    for image, kept, rng in zip(lr, clean, rngs, strict=True)
+                ]
             )
         if self._config.degradation.kind == "jpeg":
             low, high = self._config.degradation_2.jpeg_quality
             with tf.device("CPU:0"):
-                degraded = np.stack([_jpeg(i, round(g.uniform(low, high))) for i, g in zip(lr, rngs, strict=True)])
+                degraded = np.stack(
+                    [_compress_jpeg(i, round(g.uniform(low, high))) for i, g in zip(lr, rngs, strict=True)]
+                )
         else:
             degraded = apply_recipes(hr, [draw_recipe(self._config, rng) for rng in rngs], self._scale)
         return np.where(clean[:, None, None, None], lr, degraded)
 
-    def _noisy(self, image, level, rng):
+    def _add_noise(self, image, level, rng):
         """Adds noise to uint8 `[h, w, 3]`, and its level as a channel if needed; levels are integers for uint8."""
         if level is None:
             level = round(rng.uniform(*self._config.degradation_2.gaussian_sigma))
@@ -213,9 +218,9 @@ def _degrade_image(hr, scale, recipe: _RecipeNumbers):
         return compressed(x, recipe.second.quality)
 
     def resize_and_filter(x):
-        return filtered(resized(x, lr_size, recipe.method), _crop_kernel(recipe.filter))
+        return apply_filter(resize(x, lr_size, recipe.method), _crop_kernel(recipe.filter))
 
-    return eight_bits(
+    return to_eight_bits(
         tf.cond(
             recipe.jpeg_last,
             lambda: compress_again(resize_and_filter(x)),
@@ -226,9 +231,9 @@ def _degrade_image(hr, scale, recipe: _RecipeNumbers):
 
 def _apply_round(x, size, part: _RoundNumbers, seed):
     """Blurs, resizes to `part.scale` times `size` and adds noise: a round without its JPEG."""
-    x = filtered(x, _crop_kernel(part.filter))
+    x = apply_filter(x, _crop_kernel(part.filter))
     size = tf.maximum(1, tf.cast(tf.cast(size, tf.float32) * part.scale, tf.int32))
-    return noisy(resized(x, size, part.method), part.gaussian, part.strength, part.gray, seed)
+    return add_noise(resize(x, size, part.method), part.gaussian, part.strength, part.gray, seed)
 
 
 def _crop_kernel(padded: _Filter):
@@ -237,12 +242,12 @@ def _crop_kernel(padded: _Filter):
     return padded.pixels[edge : edge + padded.size, edge : edge + padded.size]
 
 
-def filtered(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def apply_filter(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolves `[H, W, C]` with `[k, k]`; a kernel of one pixel is no filter."""
     return tf.cond(tf.shape(kernel)[0] > 1, lambda: blur(x[None], kernel)[0], lambda: x)
 
 
-def resized(x: tf.Tensor, size: tf.Tensor, method: tf.Tensor) -> tf.Tensor:
+def resize(x: tf.Tensor, size: tf.Tensor, method: tf.Tensor) -> tf.Tensor:
     """Resizes `[H, W, C]` by the method at this index of `METHODS`, without antialiasing, as the authors do.
 
     Area and bicubic are TensorFlow's. Its areas are exact; PyTorch rounds areas to whole pixels. Keys' cubic parameter
@@ -251,7 +256,7 @@ def resized(x: tf.Tensor, size: tf.Tensor, method: tf.Tensor) -> tf.Tensor:
     return tf.switch_case(method, [lambda m=_METHODS[name]: tf.image.resize(x, size, m) for name in METHODS])
 
 
-def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def add_noise(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Adds Gaussian noise of sigma `strength` / 255, or `strength` times shot noise, and clips to [0, 1]."""
     height, width = tf.shape(x)[0], tf.shape(x)[1]
 
@@ -262,7 +267,7 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
     def poisson_noise():
         # The number of photons follows from the number of the image's levels (BasicSR's degradations.py).
         luma_or_rgb = tf.cond(gray, lambda: tf.image.rgb_to_grayscale(x), lambda: x)
-        levels = tf.cast(eight_bits(luma_or_rgb), tf.int32)
+        levels = tf.cast(to_eight_bits(luma_or_rgb), tf.int32)
         count = tf.math.count_nonzero(tf.math.bincount(levels, minlength=256), dtype=tf.float32)
         photons = 2.0 ** tf.math.ceil(tf.math.log(count) / tf.math.log(2.0) - 1e-4)
         expected = tf.cast(levels, tf.float32) / 255.0
@@ -275,14 +280,14 @@ def noisy(x: tf.Tensor, gaussian: tf.Tensor, strength: tf.Tensor, gray: tf.Tenso
 
 def compressed(x: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
     """Encodes `[H, W, 3]` in [0, 1] as JPEG and decodes it."""
-    return tf.cast(_jpeg(eight_bits(x), quality), tf.float32) / 255.0
+    return tf.cast(_compress_jpeg(to_eight_bits(x), quality), tf.float32) / 255.0
 
 
-def _jpeg(image, quality):
+def _compress_jpeg(image, quality):
     # TensorFlow's default is slightly faster, with errors of up to 10 of 255.
     return tf.image.adjust_jpeg_quality(image, quality, dct_method="INTEGER_ACCURATE")
 
 
-def eight_bits(x: tf.Tensor) -> tf.Tensor:
+def to_eight_bits(x: tf.Tensor) -> tf.Tensor:
     """float32 in [0, 1] to uint8, clipped and rounded."""
     return tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)

@@ -21,7 +21,7 @@ from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
 
 _AT_ONCE = 32  # images decoded ahead, so that memory stays bounded
 
-_READER_VERSION = 2  # raised whenever files are decoded to other pixels, since the cache holds older ones
+_READER_VERSION = 2  # raised whenever files are decoded to other pixels, because the cache may hold the old pixels
 
 
 class _Problem(NamedTuple):

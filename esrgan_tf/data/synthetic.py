@@ -107,8 +107,8 @@ def _text(rng):
     left, top, right, bottom = font.getbbox(letters)
     mask = Image.new("L", (max(1, int(right - left)), max(1, int(bottom - top))))
     ImageDraw.Draw(mask).text((-left, -top), letters, fill=255, font=font)
-    turned = mask.rotate(rng.normal(0, 15) if rng.random() < 0.5 else 0, expand=True)
-    return np.asarray(turned) > 127
+    rotated = mask.rotate(rng.normal(0, 15) if rng.random() < 0.5 else 0, expand=True)
+    return np.asarray(rotated) > 127
 
 
 def _palette(rng):

@@ -155,9 +155,9 @@ def _drop_other_crops(crops, images):
 def _crop_middle(image):
     """Crops the middle of an image; smaller images are padded with gray."""
     top, left = (max(0, size - CROP) // 2 for size in image.shape[:2])
-    cut = image[top : top + CROP, left : left + CROP]
+    crop = image[top : top + CROP, left : left + CROP]
     square = np.full((CROP, CROP, 3), 128, np.uint8)
-    square[: cut.shape[0], : cut.shape[1]] = cut
+    square[: crop.shape[0], : crop.shape[1]] = crop
     return square
 
 

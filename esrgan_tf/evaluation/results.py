@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-WORST_AND_BEST = 3  # a result keeps crops of so many of the worst images, and of the best
+WORST_AND_BEST = 3  # the number of worst images with crops, and of best images
 CROP = 160  # pixels on a side
 
 

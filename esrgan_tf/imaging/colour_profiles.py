@@ -30,7 +30,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
-def fault(profile: bytes, colours: int) -> str | None:
+def find_fault(profile: bytes, colours: int) -> str | None:
     """Why a result of 1 or 3 colour channels cannot have a profile; None if it can."""
     if len(profile) < 132 or profile[36:40] != b"acsp":
         return "it is no ICC profile" if profile[36:40] != b"acsp" else "it is cut short"
@@ -70,7 +70,7 @@ def profile_from_gamma(gamma: float | None, primaries: Sequence[float] | None, c
     if usual_curve and (usual_primaries or colours == 1):
         return None
     curve = _SRGB_CURVE if gamma is None else (1 / gamma,)
-    return _profile(curve, SRGB_PRIMARIES if primaries is None else primaries, colours)
+    return _encode_profile(curve, SRGB_PRIMARIES if primaries is None else primaries, colours)
 
 
 def is_srgb(code: Sequence[int]) -> bool:
@@ -83,7 +83,7 @@ def profile_from_cicp(code: Sequence[int], colours: int) -> bytes | None:
     primaries, curve = _PRIMARIES.get(code[0]), _CURVES.get(code[1])
     if primaries is None or curve is None:
         return None
-    return _profile(curve, primaries, colours)
+    return _encode_profile(curve, primaries, colours)
 
 
 def is_plausible(primaries: Sequence[float]) -> bool:
@@ -99,20 +99,24 @@ def _xyz_columns(chromaticities):
     ).T
 
 
-def _profile(curve, primaries, colours):
+def _encode_profile(curve, primaries, colours):
     """A profile of version 4.3; its colours are adapted to a D50 white, as ICC requires."""
     white = _xyz_columns(primaries[:2])[:, 0]
     scale = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
     adaptation = np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD
     columns = _xyz_columns(primaries[2:])
     matrix = adaptation @ (columns * np.linalg.solve(columns, white))
-    curve_tag = b"para" + bytes(4) + struct.pack(">HH", {1: 0, 5: 3}[len(curve)], 0) + _fixed(curve)
-    tags = {b"desc": _text("Colours of the original"), b"cprt": _text("No copyright"), b"wtpt": _xyz(_D50)}
+    curve_tag = b"para" + bytes(4) + struct.pack(">HH", {1: 0, 5: 3}[len(curve)], 0) + _encode_fixed(curve)
+    tags = {
+        b"desc": _encode_text("Colours of the original"),
+        b"cprt": _encode_text("No copyright"),
+        b"wtpt": _encode_xyz(_D50),
+    }
     if colours == 1:
         tags[b"kTRC"] = curve_tag
     else:
-        tags |= {b"chad": b"sf32" + bytes(4) + _fixed(adaptation.ravel())}
-        tags |= {name + b"XYZ": _xyz(column) for name, column in zip((b"r", b"g", b"b"), matrix.T, strict=True)}
+        tags |= {b"chad": b"sf32" + bytes(4) + _encode_fixed(adaptation.ravel())}
+        tags |= {name + b"XYZ": _encode_xyz(column) for name, column in zip((b"r", b"g", b"b"), matrix.T, strict=True)}
         tags |= {name + b"TRC": curve_tag for name in (b"r", b"g", b"b")}
     table, data = b"", b""
     for name, tag in tags.items():
@@ -121,20 +125,20 @@ def _profile(curve, primaries, colours):
     head = struct.pack(
         ">I4sI4s4s4s12s4s4sIII8sI12s", 132 + len(table) + len(data), b"", 0x04300000, b"mntr",
         b"GRAY" if colours == 1 else b"RGB ", b"XYZ ", struct.pack(">6H", 2026, 1, 1, 0, 0, 0), b"acsp", b"", 0, 0, 0,
-        b"", 0, _fixed(_D50),
+        b"", 0, _encode_fixed(_D50),
     )  # fmt: skip
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
 
 
-def _fixed(numbers):
+def _encode_fixed(numbers):
     return b"".join(struct.pack(">i", round(float(number) * 65536)) for number in numbers)
 
 
-def _xyz(numbers):
-    return b"XYZ " + bytes(4) + _fixed(numbers)
+def _encode_xyz(numbers):
+    return b"XYZ " + bytes(4) + _encode_fixed(numbers)
 
 
-def _text(text):
+def _encode_text(text):
     return (
         b"mluc" + bytes(4) + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 2 * len(text), 28) + text.encode("utf-16-be")
     )

@@ -10,7 +10,7 @@ from esrgan_tf.imaging.tiff_tags import EXIF, GPS, INTEROPERABILITY, Entry, form
 
 @dataclass
 class _Directory:
-    """A directory: its position, the bytes of its entries by tag, the number of original entries, and the next one."""
+    """A directory: position, bytes of its entries by tag, number of original entries, pointer to the next directory."""
 
     at: int
     entries: dict[int, bytes]

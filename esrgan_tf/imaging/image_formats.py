@@ -32,7 +32,7 @@ class ImageFormat:
 
     Attributes:
         name: the format's name for people.
-        extensions: of its files, in lower case. If the format is written, the first one is the default of results.
+        extensions: of its files, in lower case. If the format is written, the first extension is the results' default.
         matches: recognises the format by a file's first 64 bytes.
         loader: libvips' reader; None if `fallback_readers` reads the format.
         writing: None if the results are PNG.
@@ -65,7 +65,7 @@ class ImageFormat:
         return f"{self.name} is read with {package} (pip install {package})"
 
 
-def _starts(*beginnings: bytes) -> Callable[[bytes], bool]:
+def _starts_with(*beginnings: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(beginnings)
 
 
@@ -84,11 +84,11 @@ def _is_heic(head):
 # Optimised Huffman tables would make a JPEG 4 % smaller, but need the whole image in memory.
 IMAGE_FORMATS = (
     ImageFormat(
-        "PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "pngload",
+        "PNG", (".png",), _starts_with(b"\x89PNG\r\n\x1a\n"), "pngload",
         Writing(2**31 - 1, True, {"compression": 3, "filter": "paeth"}),
     ),
     ImageFormat(
-        "JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8"), "jpegload",
+        "JPEG", (".jpg", ".jpeg"), _starts_with(b"\xff\xd8"), "jpegload",
         Writing(65_535, False, {"Q": 95, "subsample_mode": "off"}), (".jfif", ".jpe"),
     ),
     ImageFormat(
@@ -96,12 +96,12 @@ IMAGE_FORMATS = (
         Writing(16_383, False, {"Q": 95}),
     ),
     ImageFormat(
-        "TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiffload",  # + is BigTIFF
+        "TIFF", (".tif", ".tiff"), _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiffload",  # + is BigTIFF
         Writing(2**31 - 1, True, {"compression": "deflate", "predictor": "horizontal"}),
     ),
-    ImageFormat("BMP", (".bmp",), _starts(b"BM"), None),
+    ImageFormat("BMP", (".bmp",), _starts_with(b"BM"), None),
     ImageFormat("PNM", (".ppm", ".pgm", ".pbm", ".pnm"), _is_pnm, None),
-    ImageFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "gifload"),
+    ImageFormat("GIF", (".gif",), _starts_with(b"GIF87a", b"GIF89a"), "gifload"),
     ImageFormat("AVIF", (".avif",), lambda head: head[4:8] == b"ftyp" and not _is_heic(head), "heifload"),
     ImageFormat("HEIC", (".heic", ".heif", ".hif"), _is_heic, None, package="pillow_heif"),
 )  # fmt: skip

@@ -172,7 +172,7 @@ def _profile_for(found, profile, result, lost):
     """Returns the profile of the pixels, or a profile computed from the colour chunks of PNG, AVIF and HEIC."""
     icc = profile if profile is not None else found.icc
     if icc is not None:
-        reason = colour_profiles.fault(icc, result.colours)
+        reason = colour_profiles.find_fault(icc, result.colours)
         if reason is None and result.kind == ".jpg" and len(icc) > _MAX_JPEG_PROFILE:
             reason = "jpg holds 16 MB"
         if reason is not None:

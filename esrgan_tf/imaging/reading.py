@@ -155,20 +155,20 @@ def _read(source):
         raise UserError("it is an animated PNG; save the frame that you want as a separate file")
     stored = (remove_large_texts(source) if loader == "pngload" else None) or source
     try:
-        return _finish(_open(loader, _stream(stored)), found.kind, source)
+        return _finish(_open(loader, _make_source(stored)), found.kind, source)
     except (pyvips.Error, UnicodeDecodeError):
         if loader not in _REPAIRS:
             raise
         with open_source(source) as file:
             data = _REPAIRS[loader](file.read())
-        return _finish(_open(loader, _stream(data)), found.kind, data)
+        return _finish(_open(loader, _make_source(data)), found.kind, data)
 
 
 def _read_jpeg(source):
     with open_source(source) as file:
         data, rows = remove_harmless_faults(file.read())
     try:
-        image = _open("jpegload", _stream(data), "warning")
+        image = _open("jpegload", _make_source(data), "warning")
         return _finish(image if rows is None else image.crop(0, 0, image.width, rows), ".jpg", source)
     except pyvips.Error as error:
         if any(words in error.detail for words in _MISSING_IN_JPEG):
@@ -178,7 +178,7 @@ def _read_jpeg(source):
             raise
         if not restarts_in_order(data):
             raise UserError(MISSING) from error
-        image = _open("jpegload", _stream(data))
+        image = _open("jpegload", _make_source(data))
         return _finish(image if rows is None else image.crop(0, 0, image.width, rows), ".jpg", source)
 
 
@@ -194,7 +194,7 @@ def _read_tiff(source):
         model = tiff.colour_model(directory)
         if model == tiff.LAB:
             if directory.is_signed:  # libvips' convention: lightness of 15 bits, and a D65 white
-                image = _open("tiffload", _stream(source), "warning").colourspace("rgb16")
+                image = _open("tiffload", _make_source(source), "warning").colourspace("rgb16")
                 return _finish(image, ".tif", source)
             stream = tiff.plain_source(file, directory, as_rgb=True)
             image = _lab_to_srgb(
@@ -203,7 +203,7 @@ def _read_tiff(source):
             return _finish(image, ".tif", source)
         if directory.is_first:
             try:
-                return _finish(_open("tiffload", _stream(source), "warning"), ".tif", source)
+                return _finish(_open("tiffload", _make_source(source), "warning"), ".tif", source)
             except (pyvips.Error, UnicodeDecodeError):
                 if not tiff.can_be_plain(directory):
                     raise
@@ -211,7 +211,7 @@ def _read_tiff(source):
         return _finish(_open("tiffload", stream, "warning"), ".tif", source)
 
 
-def _stream(source):
+def _make_source(source):
     if isinstance(source, Path):
         return pyvips.Source.new_from_file(str(source))
     return pyvips.Source.new_from_memory(source)

@@ -155,7 +155,7 @@ def read_tree(
     """Reads a directory, and the directories of EXIF, GPS and interoperability in place of their pointers.
 
     Args:
-        at: position of the directory; None is the first one.
+        at: position of the directory; None is the first directory.
 
     Returns:
         The tags, and the numbers of damaged tags.
