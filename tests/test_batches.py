@@ -124,7 +124,7 @@ def test_upscaling_continues_after_a_bad_file(batch, model, tmp_path, run_main):
     status, out, err = run_main("upscale", folder, "--recursive", "--model", model, "--output", tmp_path / "out")
     assert status == 1
     assert len(lines_on(words, err)) == err.count("\n") == 1, err
-    assert "2 enlarged in " in out
+    assert "2 upscaled in " in out
     assert out.endswith(", 1 failed\n")
     for name in ("a.png", "z.png"):
         expected = PHOTO.repeat(2, axis=0).repeat(2, axis=1)
@@ -213,7 +213,7 @@ def test_names_of_any_bytes_are_upscaled(odd_names, model, tmp_path, run_main):
     folder, names = odd_names
     status, out, err = run_main("upscale", folder, "--model", model, "--output", tmp_path / "out")
     assert (status, err) == (0, "")
-    assert "4 enlarged in " in out
+    assert "4 upscaled in " in out
     assert sorted(os.listdir(tmp_path / "out")) == names
     inputs = [folder / name for name in names]
     for path in inputs:
@@ -265,7 +265,7 @@ def test_no_encoding_of_the_output_ends_a_batch(encoding, model, tmp_path, monke
     for stream in streams.values():
         stream.seek(0)
     out, err = streams["stdout"].read(), streams["stderr"].read()
-    assert re.search(r"1 enlarged in .*\\u65e5.*, 1 failed\n", out)
+    assert re.search(r"1 upscaled in .*\\u65e5.*, 1 failed\n", out)
     assert "\\u65e5" in err
     assert (tmp_path / "日" / "é日.png").is_file()
 
@@ -288,7 +288,7 @@ def test_any_error_of_one_file_is_that_file(error, model, tmp_path, run_main, mo
 
         return call
 
-    words = {"MemoryError": "there is not enough memory for it", "ValueError": "ValueError: no such thing"}
+    words = {"MemoryError": "there is not enough memory for this image", "ValueError": "ValueError: no such thing"}
     words = words.get(type(error).__name__, "RuntimeError: RuntimeError")
     with monkeypatch.context() as patch:
         patch.setattr(upscaling_files, "upscale_file", failing(upscaling_files.upscale_file))

@@ -1,4 +1,4 @@
-"""Every possible user mistake: one line, exit 2, no partial output. Also the output of correct commands."""
+"""A user's mistakes: one line, exit 2, no partial output. Also the output of commands that succeed."""
 
 import importlib
 import importlib.metadata
@@ -30,7 +30,7 @@ EXPORT = ("export", "--run_dir", "{run}", "--output", "{new}")
 MISTAKES = {
     "unknown command": (
         ("trian",),
-        "'trian'; there are: train, status, export, upscale, evaluate, degrade, models, web, convert",
+        "'trian'; commands are train, status, export, upscale, evaluate, degrade, models, web, convert",
     ),
     "unknown flag": ((*TRAIN, "--lerning_rate", "1"), "Unknown command line flag 'lerning_rate'"),
     "no phase": (("train", "--run_dir", "{new}"), "phase"),
@@ -192,7 +192,7 @@ MISTAKES = {
     ),
     "model and alpha": (
         ("export", "--model", "x.keras", "--alpha", "0.5", "--output", "{new}"),
-        "for interpolating a run",
+        "remove --alpha and --run_dir, which interpolate a run",
     ),
     "absent model": (("export", "--model", "{tmp}/absent.keras", "--output", "{new}"), "no file"),
     "convert without output": (("convert", "{tmp}/gray.safetensors"), "takes an input and an output, not 1 names"),
@@ -200,7 +200,7 @@ MISTAKES = {
     "convert nothing": (("convert", "{tmp}/absent.pth", "{new}"), "no file or folder {tmp}/absent.pth"),
     "convert to what exists": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/old.tar.gz"),
-        "end it in .keras, .safetensors, .pth, .tflite or .onnx, or name a folder",
+        "the extension must be .keras, .safetensors, .pth, .tflite or .onnx; a SavedModel is a folder",
     ),
     "convert to where something is": (("convert", "{tmp}/gray.safetensors", "{tmp}/empty"), "exists; remove it"),
     "convert to below a file": (
@@ -222,7 +222,7 @@ MISTAKES = {
     "degrade to standard output": (("degrade", "{tmp}/small", "-"), "-: this output cannot go to standard output"),
     "convert to Core ML": (
         ("convert", "{tmp}/gray.safetensors", "{tmp}/new.mlpackage"),
-        "end it in .keras, .safetensors, .pth, .tflite or .onnx",
+        "the extension must be .keras, .safetensors, .pth, .tflite or .onnx",
     ),
     "export with another format's name": (
         (*EXPORT, "--format", "onnx"),
@@ -235,7 +235,7 @@ MISTAKES = {
     "export in an unknown format": ((*EXPORT, "--format", "coreml"), "should be one of <saved_model|litert|onnx>"),
     "export to a file of weights": (
         ("export", "--run_dir", "{run}", "--output", "{new}.pth"),
-        "{new}.pth: export writes a SavedModel, which is a folder without an ending, .tflite or .onnx",
+        "{new}.pth: export writes a folder without an extension (SavedModel), .tflite or .onnx",
     ),
     "archive of a file": (
         ("export", "--model", "photo", "--output", "{new}.onnx", "--archive", "{tmp}/new.tar.gz"),
@@ -247,7 +247,7 @@ MISTAKES = {
     ),
     "a signature of LiteRT": (
         ("export", "--model", "photo", "--output", "{new}.tflite", "--signature", "uint8"),
-        "--signature is for .onnx files; others hold both signatures",
+        "--signature is for .onnx files; the other formats hold both signatures",
     ),
     "a fixed size of a SavedModel": ((*EXPORT, "--tile", "64"), "a SavedModel takes any size"),
     "a tile without pixels": ((*EXPORT, "--tile", "0"), "tile"),
@@ -280,7 +280,7 @@ MISTAKES = {
         ("convert", "{tmp}/gray.safetensors", "{run}/gan/generator.keras", "--alpha", "0.5", "--output", "{new}"),
         "body_0/kernel is (3, 3, 1, 4) in one and absent in the other",
     ),
-    "degrade without output": (("degrade", "{tmp}/small"), "degrade takes an image or a folder, and where to write"),
+    "degrade without output": (("degrade", "{tmp}/small"), "degrade takes an input (image or folder) and an output"),
     "degrade nothing": (("degrade", "{tmp}/absent.png", "{new}"), "no file or folder {tmp}/absent.png"),
     "degrade to JPEG": (("degrade", "{tmp}/small/photo.png", "{tmp}/new.jpg"), "{tmp}/new.jpg: end it in .png"),
     "degrade to where something is": (("degrade", "{tmp}/small", "{tmp}/empty"), "{tmp}/empty exists; remove it"),
@@ -409,16 +409,38 @@ def test_examples_are_shown_and_valid(command, run_main):
     status, out, _ = run_main(command, "--help")
     assert status == 0
     assert len(EXAMPLES[command]) >= 2
-    values = importlib.import_module(f"esrgan_tf.cli.{command}").FLAGS
+    module = importlib.import_module(f"esrgan_tf.cli.{command}")
+    values = module.FLAGS
     for example in EXAMPLES[command]:
         assert f"\n  esrgan-tf {example}\n" in out
         words = shlex.split(example.partition(" < ")[0])
         assert words[0] == command
-        names = parse(values, words, "")
-        assert names == words[1 : 1 + len(names)]  # these come first
+        names = parse(values, module.GROUPS, words, "")
+        assert names == words[1 : 1 + len(names)]  # they come first
         assert len(names) in ({"degrade": {2}, "convert": {2}, "status": {1}, "upscale": {1}}.get(command, {0}))
         if "set" in values:
             load_config(None, values["set"].value)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_each_flag_in_one_group_with_its_default(command, run_main):
+    module = importlib.import_module(f"esrgan_tf.cli.{command}")
+    _, out, _ = run_main(command, "--help")
+    own, _, others = out.partition("\nabsl:\n")
+    assert "--flagfile" in others
+    assert sorted(name for names in module.GROUPS.values() for name in names) == sorted(module.FLAGS)
+    titles = re.findall(r"^(\S.*):$", own, flags=re.MULTILINE)
+    assert titles == ["examples", *module.GROUPS]
+    for title, names in module.GROUPS.items():
+        group = own.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        entries = re.split(r"^  --", group, flags=re.MULTILINE)[1:]
+        assert [entry.split("\n")[0].removeprefix("[no]") for entry in entries] == list(names)
+        for name, entry in zip(names, entries, strict=True):
+            default, text = module.FLAGS[name].default, " ".join(entry.split())
+            if default is None or default == []:
+                assert ("Default: " in text) != ("Required." in text), text
+            else:
+                assert f"default: {str(default).lower()})" in text.lower()
 
 
 def test_the_first_help_shows_three_examples(run_main):

@@ -260,7 +260,7 @@ def test_other_mistakes_of_a_deblurring(tmp_path, run_main):
         (("--noise", "80", *dpsr), 2, "--noise 80: must be from 0 to 50, of 255"),
         (("--noise", "5", *compact), 2, "noise 5: the model takes no noise level, as DPSR's network does"),
         ((*kernel, *compact), 2, "a kernel needs a network that is told the noise level, as DPSR's; the model takes 3"),
-        ((*kernel, *dpsr, "--ensemble"), 2, "--kernel goes with neither --ensemble nor --batch"),
+        ((*kernel, *dpsr, "--ensemble"), 2, "--kernel cannot be combined with --ensemble or --batch"),
         ((*kernel, *dpsr), 1, "photo.png: the kernel has 4x3 pixels and the image 3x20; it must be smaller"),
     )
     for arguments, expected, message in cases:

@@ -139,7 +139,7 @@ MISTAKES = {
     "unknown": (("--download", "4x-PurePhoto"), "no model 4x-PurePhoto; did you mean 4x-PurePhoto-span?"),
     "manual": (("--download", "4x-HDCube"), "get it from https://github.com/Venomalia/HDcube/tree/main/v1#hdcube"),
     "two things": (("--download", "4x-HDCube", "--json"), "--download goes without --search and --json"),
-    "no flag": (("anime",), "models takes flags only; what is 'anime'? To look for it: models --search anime"),
+    "no flag": (("anime",), "models takes flags only; what is 'anime'? To search: models --search anime"),
 }
 
 

@@ -231,9 +231,9 @@ def test_a_history_that_cannot_be_read(content, unrecorded, status, run_dir):
 MISTAKES = {
     "no name": ((), "status takes one run folder, not 0 names; for instance: esrgan-tf status runs/esrgan"),
     "two names": (("a", "b"), "status takes one run folder, not 2 names"),
-    "no folder": (("{tmp}/absent",), "no folder {tmp}/absent; name what was --run_dir"),
+    "no folder": (("{tmp}/absent",), "no folder {tmp}/absent; name the --run_dir"),
     "a file": (("{tmp}/file",), "no folder {tmp}/file"),
-    "no run": (("{tmp}/empty",), "no run in {tmp}/empty; name what was --run_dir"),
+    "no run": (("{tmp}/empty",), "no run in {tmp}/empty; name the --run_dir"),
     "a phase": (("{run}/psnr",), "no run in {run}/psnr"),
     "another format": (("{run}", "--output", "{tmp}/curves.svg"), "--output {tmp}/curves.svg: must end in .png"),
     "empty output": (("{run}", "--output="), "must end in .png"),

@@ -51,7 +51,9 @@ def test_a_signal_finishes_the_step_and_saves(signum, start, tmp_path):
     assert process.wait() == 0
     assert time.monotonic() - asked < 10
     said = process.stderr.read_text()
-    message = re.search(r"(SIG\w+): stopped and saved at step (\d+) of 1000000; to go on: python train.py (.*)\n", said)
+    message = re.search(
+        r"(SIG\w+): stopped and saved at step (\d+) of 1000000; to resume: python train.py (.*)\n", said
+    )
     assert message[1] == signal.Signals(signum).name
     assert checkpoint_steps(run / "psnr" / "checkpoints") == [int(message[2])]
     assert (run / "psnr" / "generator.keras").is_file()
@@ -101,7 +103,7 @@ def test_a_signal_before_the_first_step_ends_it_well(start, tmp_path, tiny_confi
     assert [path.name.partition("-")[0] for path in cache.rglob("*.json")] == ["partial"]
     assert not (tmp_path / "run").exists()
     command = f"--phase psnr --config {tiny_config} --run_dir {tmp_path / 'run'} --set=data.source=synthetic"
-    said = f"SIGTERM: stopped before the first step; to go on: python train.py {command}"
+    said = f"SIGTERM: stopped before the first step; to resume: python train.py {command}"
     assert said in process.stderr.read_text()
 
 

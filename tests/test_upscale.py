@@ -342,7 +342,7 @@ def test_result(case, upscale, tmp_path):
     status, out, err = upscale(tmp_path / "in" / name, "--output", tmp_path / "out")
     assert status == 0, err
     assert err == ""
-    assert "\n1 enlarged in " in out
+    assert "\n1 upscaled in " in out
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
     result, result_mode = read(tmp_path / "out" / name)
     assert result_mode == mode
@@ -428,12 +428,12 @@ def test_images_that_cannot_be_read_are_named_and_the_rest_is_done(models, tmp_p
     first, *rest = result.stderr.splitlines()
     assert first.endswith(f" in {tmp_path / 'only'}; 0.heic, 1.heic, 2.heic and 4 more: {help_for_heic}")
     assert rest == [
-        f"esrgan-tf: left out: 0.heic, 1.heic, 2.heic, 3.heic, 4.heic and 2 more: {help_for_heic}",
-        f"esrgan-tf: left out: c.NEF: {help_for_raw}",
+        f"esrgan-tf: 0.heic, 1.heic, 2.heic, 3.heic, 4.heic and 2 more: left out; {help_for_heic}",
+        f"esrgan-tf: c.NEF: left out; {help_for_raw}",
         f"esrgan-tf: {tmp_path / 'in' / '0.heic'}: {help_for_heic}",
     ]
     _, done, statuses, _, failed = result.stdout.splitlines()
-    assert done.startswith("2 enlarged in ")
+    assert done.startswith("2 upscaled in ")
     assert done.endswith(", 8 left out")
     assert statuses == "[2, 0]"
     assert failed.endswith(", 1 failed")
@@ -699,15 +699,15 @@ def test_a_folder_with_a_broken_file_is_done_but_for_it(upscale, tmp_path):
         err == f"esrgan-tf: {folder / 'b.png'}: not an image; "
         "PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF and HEIC are read\n"
     )
-    assert "\n2 enlarged in " in out
+    assert "\n2 upscaled in " in out
     assert out.endswith(", 1 failed\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.jpg"}
 
     # The same command resumes, now with subfolders.
     status, out, _ = upscale(folder, "--output", tmp_path / "out", "--recursive", "--skip_existing", "--suffix=")
     assert status == 1
-    assert "\n1 enlarged in " in out
-    assert "2 skipped, as their results exist, 1 failed" in out
+    assert "\n1 upscaled in " in out
+    assert "2 skipped because their results exist, 1 failed" in out
     assert (tmp_path / "out" / "below" / "d.png").is_file()
 
 
@@ -730,7 +730,7 @@ def test_results_inside_the_input_folder_are_no_inputs(upscale, tmp_path):
     assert upscale(tmp_path, *flags)[0] == 0
     status, out, err = upscale(tmp_path, *flags, "--skip_existing")
     assert status == 0, err
-    assert "\n0 enlarged in " in out
+    assert "\n0 upscaled in " in out
     assert "1 skipped" in out
     assert [path.name for path in (tmp_path / "big").iterdir()] == ["a_x2.png"]
 
@@ -782,7 +782,7 @@ def test_without_output_results_are_next_to_their_originals(upscale, tmp_path, m
     assert (status, err) == (0, "")
     model, summary = out.splitlines()
     assert re.fullmatch(r".*compact\.keras: SRVGGNetCompact: scale 2, 4 filters, .*", model)
-    assert re.fullmatch(r"1 enlarged in \d+ s( in bfloat16)?: a_x2\.png", summary)
+    assert re.fullmatch(r"1 upscaled in \d+ s( in bfloat16)?: a_x2\.png", summary)
     np.testing.assert_array_equal(read(tmp_path / "a_x2.png")[0], doubled(PHOTO))
 
     assert upscale("b.jpg", "other/c.png", "photos/", "--format", "webp", "--outscale", "1.5")[0] == 0
@@ -835,7 +835,7 @@ def test_names_that_collide_are_distinguished(upscale, tmp_path):
         Image.fromarray(PHOTO).save(tmp_path / name)
     status, out, err = upscale(tmp_path / "a.bmp", tmp_path / "a.png", tmp_path / "b.gif", tmp_path / "./a.png")
     assert (status, err) == (0, "")
-    assert "\n3 enlarged in " in out
+    assert "\n3 upscaled in " in out
     assert {path.name for path in tmp_path.glob("*_*")} == {"a_x2.png", "a_x2_bmp.png", "b_x2.png"}
 
 
@@ -845,20 +845,20 @@ def test_skip_existing_leaves_results_of_the_time_before_alone(upscale, tmp_path
     assert upscale(tmp_path / "a.png")[0] == 0
     status, out, err = upscale(*sorted(tmp_path.glob("*.png")), "--skip_existing")
     assert (status, err) == (0, "")
-    assert "\n1 enlarged in " in out
-    assert "1 skipped, as their results exist" in out
+    assert "\n1 upscaled in " in out
+    assert "1 skipped because their results exist" in out
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "a_x2.png", "b_x2.png"}
 
 
 def test_inputs_are_checked_before_the_model(run_main, tmp_path):
     (tmp_path / "model.keras").write_text("broken")
-    for inputs, message in (((tmp_path / "absent.png",), "no file or folder"), ((), "nothing to enlarge")):
+    for inputs, message in (((tmp_path / "absent.png",), "no file or folder"), ((), "nothing to upscale")):
         status, _, err = run_main("upscale", *inputs, "--model", tmp_path / "model.keras")
         assert (status, message in err) == (2, True)
 
 
 MISTAKES = {
-    "nothing": ((), "nothing to enlarge"),
+    "nothing": ((), "nothing to upscale"),
     "no such input": (("{tmp}/absent.png",), "no file or folder {tmp}/absent.png"),
     "empty folder": (
         ("{tmp}/empty",),
@@ -917,7 +917,7 @@ def test_standard_input_and_output(models, tmp_path):
     result = run(models, "-", "--output", "-", input=stream.getvalue())
     assert result.returncode == 0, result.stderr
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.stdout))), doubled(PHOTO))
-    assert b"\n1 enlarged in " in result.stderr
+    assert b"\n1 upscaled in " in result.stderr
 
 
 def test_a_read_only_folder(models, tmp_path):

@@ -1,16 +1,17 @@
-"""What the commands share: flags, the configuration's place, one-line errors, a quiet TensorFlow."""
+"""Helpers of all commands: flags and their help, one-line errors, models by name, the configuration."""
 
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from esrgan_tf.cli.examples import EXAMPLES, shown
+from esrgan_tf.cli.examples import EXAMPLES, format_examples
 from esrgan_tf.config import Config, load_config, of_another_program, with_absolute_paths
 from esrgan_tf.errors import UserError, as_typed, printable
 from esrgan_tf.publish.export_formats import SIGNATURES, format_of
@@ -20,23 +21,30 @@ from esrgan_tf.weights.model_names import find_model
 if TYPE_CHECKING:
     import keras
 
-# What the machine refuses rather than the program: one line, like any mistake.
+# Refusals of the operating system, reported on one line like a user's mistake.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
 _REFUSALS |= {errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP}
 
 _RENAMED_FLAGS = {"--sheet": "--comparison_grid"}  # names of version 0.1.0
+_HELP_WIDTH, _INDENT = 100, " " * 8
+_REPEAT = ";\n    repeat this option to specify a list of values"  # absl appends it to the help of repeatable flags
+
+Groups = Mapping[str, Sequence[str]]  # titles of `--help`, each with the names of its flags
 
 
 def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
-    """Runs `main(argv)` and returns its exit status: 0, 2 for a mistake of the user's, 130 after Ctrl-C."""
+    """Runs `main(argv)` and returns its exit status.
+
+    0 is success and 2 is a user's mistake. Ctrl-C gives 130.
+    """
     try:
         main(argv)
     except UserError as error:
         print(f"esrgan-tf: {printable(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # whoever reads, such as `head`, has enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13  # as for a program that the signal ends
+        return 128 + 13  # the status of a program that SIGPIPE ends
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
@@ -49,27 +57,49 @@ def run_command(main: Callable[[list[str]], None], argv: list[str]) -> int:
     return 0
 
 
-def parse(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
+def parse(values: flags.FlagValues, groups: Groups, argv: list[str], usage: str) -> list[str]:
     """Parses `argv` (the command first) into `values` and returns the positional arguments.
+
+    Args:
+        groups: the flags' names under the titles that `--help` prints, in this order.
 
     Raises:
         UserError: unknown flag, missing or impossible value.
         SystemExit: after `--help`.
     """
     if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-        examples = shown(EXAMPLES[argv[0]])
-        print(f"usage: esrgan-tf {usage}\n\n{examples}\n{values.main_module_help() or values.get_help()}")
+        print(f"usage: esrgan-tf {usage}\n\nexamples:\n{format_examples(EXAMPLES[argv[0]])}\n")
+        print("\n".join(_format_groups(values, groups)))
+        print(f"absl:\n{textwrap.indent(flags.FlagValues().get_help(), '  ')}")  # flags of every command
         raise SystemExit(0)
-    values.unparse_flags()  # what an earlier call in the same process set
+    values.unparse_flags()  # drops the values of an earlier call in the same process
     try:
-        return values([_flag_of_today(argument) for argument in argv])[1:]
+        return values([_rename_flag(argument) for argument in argv])[1:]
     except flags.Error as error:
         message = " ".join(str(error).removeprefix("FATAL Flags parsing error:").split())
         raise UserError(f"{message} ({as_typed(argv[0], '--help')} explains the flags)") from error
 
 
-def _flag_of_today(argument: str) -> str:
-    """The argument with a flag's name of this version."""
+def _format_groups(values: flags.FlagValues, groups: Groups) -> Iterator[str]:
+    """Lines on each flag: its name, and below it the meaning, the accepted values and the default."""
+    for title, names in groups.items():
+        yield f"{title}:"
+        for name in names:
+            flag = values[name]
+            yield f"  --[no]{name}" if flag.boolean else f"  --{name}"
+            notes = [flag.parser.syntactic_help] if flag.parser.syntactic_help else []
+            notes += [] if flag.default in (None, []) else [f"default: {(flag.default_as_str or '').strip(chr(39))}"]
+            meaning = flag.help.removesuffix(_REPEAT)
+            text = f"{meaning} ({'; '.join(notes)})" if notes else meaning
+            yield textwrap.fill(
+                text, _HELP_WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT,
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+        yield ""
+
+
+def _rename_flag(argument: str) -> str:
+    """The argument with the flag's name of this version."""
     flag, equals, value = argument.partition("=")
     if flag not in _RENAMED_FLAGS:
         return argument
@@ -78,18 +108,19 @@ def _flag_of_today(argument: str) -> str:
 
 
 def define_models_dir(values: flags.FlagValues) -> None:
-    """The flag `--models_dir` of the commands that take models by name."""
+    """Defines the flag `--models_dir` of the commands that accept models by name."""
     flags.DEFINE_string(
-        "models_dir", None, "Where downloaded models lie; else $ESRGAN_TF_MODELS, else the user's cache.",
+        "models_dir", None,
+        "Folder of downloaded models. Default: $ESRGAN_TF_MODELS if it is set, otherwise the user's cache.",
         flag_values=values,
     )  # fmt: skip
 
 
 def named_model(values: flags.FlagValues, flag: str) -> Path:
-    """The file or folder of the model that `--flag` names, downloaded if need be.
+    """The file or folder of the model that `--flag` names; a downloadable model is downloaded first.
 
     Raises:
-        UserError: as `find_model`.
+        UserError: see `find_model`.
     """
     try:
         return find_model(getattr(values, flag), values.models_dir)
@@ -98,11 +129,11 @@ def named_model(values: flags.FlagValues, flag: str) -> Path:
 
 
 def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **options) -> str:
-    """Writes a `.tflite` or `.onnx` file and returns the line that says so.
+    """Writes a `.tflite` or `.onnx` file and returns a line on the file and its fidelity.
 
     Args:
-        origin: licence and source, for what the file says of itself.
-        options: `weights` and `tile` of LiteRT, `signature` and `tile` of ONNX.
+        origin: licence and source, for the file's metadata.
+        options: `weights` and `tile` for LiteRT, `signature` and `tile` for ONNX.
     """
     from esrgan_tf.publish.litert import export_litert
     from esrgan_tf.publish.onnx import export_onnx
@@ -113,16 +144,16 @@ def write_file(model: "keras.Model", output: Path, origin: dict[str, str], **opt
     facts = facts_of(model, output.stem, origin, options.get("tile"), signatures)
     if litert:
         options.pop("signature", None)
-        with quiet_native():  # LiteRT's line on what it runs with
+        with quiet_native():  # LiteRT prints a line on its delegate
             runtime, fidelity = "LiteRT", export_litert(model, output, facts=facts, **options)
     else:
         options.pop("weights", None)
         runtime, fidelity = "ONNX Runtime", export_onnx(model, output, facts=facts, **options)
     line = (
         f"written, run in {runtime} and compared: {output}, {output.stat().st_size / 1e6:.1f} MB; "
-        f"PSNR of what it makes of a photo to what the network itself makes: {fidelity:.1f} dB"
+        f"PSNR between its result for a photo and the network's: {fidelity:.1f} dB"
     )
-    return f"{line} (8-bit weights give another image)" if options.get("weights") == "dynamic" else line
+    return f"{line} (8-bit weights change the image)" if options.get("weights") == "dynamic" else line
 
 
 def _note(line: str) -> None:
@@ -130,15 +161,16 @@ def _note(line: str) -> None:
 
 
 def find_config(config: str | None, run_dir: Path | None, overrides: list[str], together: bool = True) -> Config:
-    """Loads what a command runs with: `--config`, else the run's own, else `config.yaml` here, else the defaults.
+    """Loads the configuration of a command.
 
-    A `config.yaml` here of another program is passed over with a line. Paths in the result are absolute, so that a run
-    goes on from any folder. `together` as in `load_config`.
+    The first file that exists is read: `--config`, the run's `config.yaml`, `./config.yaml`. Without a file the
+    defaults apply. A `./config.yaml` of another program is ignored with a note. Paths in the result are absolute, so
+    that a run can be resumed from any folder. `together` as in `load_config`.
     """
-    of_run, here = None if run_dir is None else run_dir / "config.yaml", Path("config.yaml")
+    in_run, here = None if run_dir is None else run_dir / "config.yaml", Path("config.yaml")
     path = Path(config) if config else None
-    if path is None and of_run is not None and of_run.is_file():
-        path = of_run
+    if path is None and in_run is not None and in_run.is_file():
+        path = in_run
     elif path is None and here.is_file():
         foreign = of_another_program(here)
         path = None if foreign else here

@@ -1,4 +1,4 @@
-"""`esrgan-tf convert`: PyTorch weights, `.keras` files and SavedModels, any into any other; to LiteRT and ONNX."""
+"""`esrgan-tf convert`: converts PyTorch weights, `.keras` files and SavedModels, also to LiteRT and ONNX."""
 
 from pathlib import Path
 
@@ -14,34 +14,40 @@ from esrgan_tf.weights.model_names import find_model
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_float(
-    "alpha", None, "Interpolate two inputs: 0 is the first, 1 the second. Needs --output.", flag_values=FLAGS
-)
+    "alpha", None,
+    "Interpolation from the first input (0) to the second (1). Needs --output. Default: no interpolation.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_string(
-    "output",
-    None,
-    "Where the interpolation goes: .keras, .safetensors, .pth, .tflite, .onnx or a folder.",
+    "output", None,
+    "Output of an interpolation: .keras, .safetensors, .pth, .tflite, .onnx, or a folder. Default: the second name.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_float(
     "residual_scale", None,
-    "Of EDSR in PyTorch's files: what a block adds is multiplied by it. Left out, as published: 0.1 for 256 filters, "
-    "else 1.", flag_values=FLAGS, lower_bound=1e-6,
+    "Residual scaling of EDSR in PyTorch files. Default: 0.1 for 256 filters, otherwise no scaling.",
+    flag_values=FLAGS, lower_bound=1e-6,
 )  # fmt: skip
 flags.DEFINE_boolean(
-    "mean", True, "Of EDSR in files that do not tell: whether it subtracts the mean colour of DIV2K.", flag_values=FLAGS
+    "mean", True, "Subtract the mean colour of DIV2K, for EDSR files that lack this setting.", flag_values=FLAGS
 )
 define_models_dir(FLAGS)
-_NOT_WRITTEN = {*UNSUPPORTED} - {*FORMATS.values()} | {".pt", ".ckpt", ".weights", ".mlpackage"}
+GROUPS = {
+    "interpolation": ("alpha", "output"),
+    "EDSR": ("residual_scale", "mean"),
+    "model": ("models_dir",),
+}
+_UNWRITABLE = {*UNSUPPORTED} - {*FORMATS.values()} | {".pt", ".ckpt", ".weights", ".mlpackage"}
 _USAGE = "convert IN OUT, or convert A B --alpha 0.5 --output OUT"
 
 
 def main(argv: list[str]) -> None:
-    """Converts as the flags say. See `esrgan-tf convert --help`."""
-    inputs, output = _places(parse(FLAGS, argv, _USAGE))
-    if output.suffix.lower() in _NOT_WRITTEN:
+    """Converts a model with the given flags. See `esrgan-tf convert --help`."""
+    inputs, output = _split_names(parse(FLAGS, GROUPS, argv, _USAGE))
+    if output.suffix.lower() in _UNWRITABLE:
         raise UserError(
-            f"{output}: end it in .keras, .safetensors, .pth, .tflite or .onnx, or name a folder without an ending for "
-            "a SavedModel"
+            f"{output}: the extension must be .keras, .safetensors, .pth, .tflite or .onnx; a SavedModel is a folder "
+            "without an extension"
         )
     check_new(output)
     kind = format_of(output)
@@ -60,7 +66,7 @@ def main(argv: list[str]) -> None:
     check_torch(output)
     models = []
     for path in paths:
-        models.append(_loaded(path, bool(output.suffix) and kind == "saved_model"))
+        models.append(_load(path, bool(output.suffix) and kind == "saved_model"))
         print(f"{path}: {describe(models[-1])}", flush=True)
     model = interpolate(models[0], models[1], FLAGS.alpha) if len(models) == 2 else models[0]
 
@@ -70,7 +76,7 @@ def main(argv: list[str]) -> None:
         written = save_torch(model, output)
         print(f"written, read back and compared: {output}, its tensors named as in {written.style}")
         if getattr(written.options, "growth", 32) != 32:
-            print("note: spandrel, and the programs that use it, read no other growth than 32")
+            print("note: spandrel, and programs that use it, read only networks with 32 growth channels")
     elif output.suffix == ".keras":
         output.parent.mkdir(parents=True, exist_ok=True)
         save_model(model, output)
@@ -81,7 +87,7 @@ def main(argv: list[str]) -> None:
 
 
 def _origin(inputs):
-    """Licence and source; of a blend, both licences."""
+    """Licence and source of the inputs; an interpolation has both licences."""
     from esrgan_tf.publish.provenance import origin_of
 
     origins = [origin_of(name) for name in inputs]
@@ -92,8 +98,8 @@ def _origin(inputs):
     return {"licence": " and ".join(licences), "source": source}
 
 
-def _loaded(path, discriminators):
-    """The network; of a discriminator only where `discriminators`, as a SavedModel is of a generator."""
+def _load(path, discriminators):
+    """Loads a network. A SavedModel holds a generator, so discriminators are refused unless `discriminators`."""
     from esrgan_tf.runs.loading import load_model
     from esrgan_tf.weights.loading import load_network
     from esrgan_tf.weights.torch_files import load_torch, load_torch_network
@@ -102,11 +108,11 @@ def _loaded(path, discriminators):
         load = load_torch_network if discriminators else load_torch
         return load(path, FLAGS.residual_scale, FLAGS.mean, print, lambda line: print(f"note: {line}"))
     if FLAGS.residual_scale is not None or not FLAGS.mean:
-        raise UserError(f"{path}: --residual_scale and --nomean are for PyTorch's files, which do not tell")
+        raise UserError(f"{path}: --residual_scale and --nomean are for PyTorch files, which lack these settings")
     return load_network(path) if discriminators and path.is_file() else load_model(path)
 
 
-def _places(arguments: list[str]) -> tuple[list[str], Path]:
+def _split_names(arguments: list[str]) -> tuple[list[str], Path]:
     """The inputs and the output among the arguments."""
     if FLAGS.alpha is None and FLAGS.output is None:
         if len(arguments) != 2:

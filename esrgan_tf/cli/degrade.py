@@ -1,6 +1,6 @@
-"""`esrgan-tf degrade`: what Real-ESRGAN's training does to images, and by which parameters.
+"""`esrgan-tf degrade`: degrades images as Real-ESRGAN's training does, and writes the parameters.
 
-Always two rounds, whatever degradation.kind is left at; the other keys of its sections count.
+The degradation always has two rounds: `degradation.kind` has no effect, the other keys of its sections have.
 """
 
 import sys
@@ -15,32 +15,41 @@ from esrgan_tf.errors import UserError, printable
 from esrgan_tf.quiet import quiet_tensorflow
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_integer("seed", 0, "Another seed draws other parameters.", lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_string("config", None, "YAML file; else ./config.yaml, else the defaults.", flag_values=FLAGS)
-flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "seed", 0, "Seed of the random parameters; another seed gives other parameters.", lower_bound=0, flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "config", None, "YAML file. Default: ./config.yaml if it exists, otherwise the default configuration.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_multi_string(
+    "set", [], "section.key=value overrides the configuration. Repeat the flag for several keys. Default: no override.",
+    flag_values=FLAGS,
+)  # fmt: skip
+GROUPS = {"degradation": ("seed",), "configuration": ("config", "set")}
 _USAGE = "degrade IN OUT [--seed S] [--config F] [--set key=value]…"
 
 
 def main(argv: list[str]) -> None:
-    """Degrades as the flags say. See `esrgan-tf degrade --help`."""
-    names = parse(FLAGS, argv, _USAGE)
+    """Degrades images with the given flags. See `esrgan-tf degrade --help`."""
+    names = parse(FLAGS, GROUPS, argv, _USAGE)
     if len(names) != 2:
-        raise UserError(f"degrade takes an image or a folder, and where to write: esrgan-tf {_USAGE}")
+        raise UserError(f"degrade takes an input (image or folder) and an output: esrgan-tf {_USAGE}")
     source, target = map(Path, names)
-    config = find_config(FLAGS.config, None, FLAGS.set, together=False)  # of the degradation, nothing else
+    config = find_config(FLAGS.config, None, FLAGS.set, together=False)  # only the degradation is used
     check_degrade(source, target, config)
     with quiet_tensorflow():
-        pass  # imported without its start-up lines, before `degrade` imports it
+        pass  # imports TensorFlow without its start-up lines, before `degrade` does
 
     with tqdm(desc="degrading", unit="image", disable=None if source.is_dir() else True) as bar:
 
-        def show(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         result = degrade(
             source, target, config, FLAGS.seed,
-            say=lambda line: tqdm.write(printable(line), sys.stderr), progress=show,
+            say=lambda line: tqdm.write(printable(line), sys.stderr), progress=show_progress,
         )  # fmt: skip
     if result.left_out:
         total = len(result.written) + len(result.left_out)

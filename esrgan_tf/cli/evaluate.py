@@ -1,4 +1,4 @@
-"""`esrgan-tf evaluate`: PSNR and SSIM of a model on a folder of images, by the field's protocol."""
+"""`esrgan-tf evaluate`: measures PSNR and SSIM of a model on a folder of images, by the usual protocol."""
 
 import sys
 from pathlib import Path
@@ -19,23 +19,33 @@ from esrgan_tf.quiet import quiet_tensorflow
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "model", None,
-    ".keras file, SavedModel folder, run folder, PyTorch weights (.safetensors, .pth), or a name of `models`.",
+    "Required. .keras file, SavedModel folder, run folder, PyTorch weights (.safetensors, .pth), or name of a model.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_string("hr_dir", None, "Folder of high-resolution images.", flag_values=FLAGS)
+flags.DEFINE_string("hr_dir", None, "Required. Folder of HR images.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "lr_dir", None, "Their low-resolution partners, of the same names; else made by bicubic reduction.",
+    "lr_dir", None, "Folder of LR images with the names of the HR images. Default: bicubic downscaling.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_multi_string("report", [], "Also write the table to this .json or .csv. Repeat it.", flag_values=FLAGS)
-flags.DEFINE_string("comparison_grid", None, "Also write the images side by side to this .png.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "report", [], "File for the table, .json or .csv. Repeat the flag for several files. Default: no file.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string(
+    "comparison_grid", None, "PNG file that shows the images side by side. Default: no file.", flag_values=FLAGS
+)
 define_models_dir(FLAGS)
+GROUPS = {
+    "input and output": ("hr_dir", "lr_dir", "report", "comparison_grid"),
+    "model": ("model", "models_dir"),
+}
 flags.mark_flags_as_required(["model", "hr_dir"], flag_values=FLAGS)
+_USAGE = "evaluate --model M --hr_dir D [--lr_dir D] [--report F.json] [--comparison_grid F.png]"
 
 
 def main(argv: list[str]) -> None:
-    """Measures as the flags say. See `esrgan-tf evaluate --help`."""
-    extra = parse(FLAGS, argv, "evaluate --model M --hr_dir D [--lr_dir D] [--report F.json] [--comparison_grid F.png]")
+    """Measures a model with the given flags. See `esrgan-tf evaluate --help`."""
+    extra = parse(FLAGS, GROUPS, argv, _USAGE)
     if extra:
         raise UserError(f"evaluate takes flags only; what is {extra[0]!r}?")
     reports, grid = [Path(path) for path in FLAGS.report], FLAGS.comparison_grid and Path(FLAGS.comparison_grid)
@@ -52,13 +62,13 @@ def main(argv: list[str]) -> None:
 
     with tqdm(unit="image", disable=None, leave=False) as bar:
 
-        def show(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         evaluation = evaluate(
             FLAGS.model, FLAGS.hr_dir, FLAGS.lr_dir,
-            models_dir=FLAGS.models_dir, keys=("--hr_dir", "--lr_dir"), say=tqdm.write, progress=show,
+            models_dir=FLAGS.models_dir, keys=("--hr_dir", "--lr_dir"), say=tqdm.write, progress=show_progress,
         )  # fmt: skip
     print(f"\n{table(evaluation)}")
     for path in reports:

@@ -1,4 +1,4 @@
-"""What `--help` shows of each command: lines to copy, as a user gives them."""
+"""Examples that `--help` prints for each command, ready to copy."""
 
 EXAMPLES = {
     "train": (
@@ -20,9 +20,9 @@ EXAMPLES = {
     ),
     "upscale": (
         "upscale photo.jpg",
-        "upscale photo.jpg --output enlarged.png --model realesr-general-x4v3.pth",
-        "upscale photos --recursive --output enlarged --model runs/photos --skip_existing",
-        "upscale - --output - --format png --model exports/photos < photo.png > enlarged.png",
+        "upscale photo.jpg --output large.png --model realesr-general-x4v3.pth",
+        "upscale photos --recursive --output large --model runs/photos --skip_existing",
+        "upscale - --output - --format png --model exports/photos < photo.png > large.png",
     ),
     "web": (
         "web",
@@ -49,10 +49,10 @@ EXAMPLES = {
     ),
 }
 
-# Of a model that is there, of one's own, and of one that goes elsewhere: what most people come for.
+# The most frequent tasks: upscaling, training, conversion.
 TYPICAL = (EXAMPLES["upscale"][0], EXAMPLES["train"][0], EXAMPLES["convert"][0])
 
 
-def shown(examples: tuple[str, ...]) -> str:
-    """The lines as `--help` prints them."""
+def format_examples(examples: tuple[str, ...]) -> str:
+    """The lines of the examples in `--help`."""
     return "\n".join(f"  esrgan-tf {example}" for example in examples)

@@ -7,19 +7,19 @@ import sys
 
 from esrgan_tf import __version__
 from esrgan_tf.cli.common import run_command
-from esrgan_tf.cli.examples import TYPICAL, shown
+from esrgan_tf.cli.examples import TYPICAL, format_examples
 from esrgan_tf.errors import UserError
 
 COMMANDS = {
-    "train": "train one phase: psnr, then gan",
-    "status": "where a run stands, and its curves",
-    "export": "write a trained generator as a SavedModel",
-    "upscale": "enlarge images of any kind and size",
-    "evaluate": "PSNR and SSIM of a model on a folder of images",
-    "degrade": "what Real-ESRGAN's training does to images",
-    "models": "models by name: packaged, downloaded, and published by others",
-    "web": "a page that enlarges photos, in the browser or by this computer",
-    "convert": "PyTorch weights, .keras files and SavedModels, any into any other",
+    "train": "train a network in two phases, psnr and gan",
+    "status": "print the state of a training run and draw its curves",
+    "export": "write a trained generator as SavedModel, LiteRT or ONNX",
+    "upscale": "upscale images and folders of images",
+    "evaluate": "measure PSNR and SSIM of a model on a folder of images",
+    "degrade": "degrade images as Real-ESRGAN's training does",
+    "models": "list and download models: bundled, downloaded, downloadable",
+    "web": "serve a page that upscales photos, in the browser or on this computer",
+    "convert": "convert between PyTorch weights, Keras files, SavedModel, LiteRT and ONNX",
 }
 
 
@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> int:
 def _dispatch(argv):
     if not argv or argv[0] in ("--help", "-h", "help"):
         lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
-        print("usage: esrgan-tf COMMAND [flags]\n\n" + "\n".join(lines) + f"\n\n{shown(TYPICAL)}")
-        print("\nesrgan-tf COMMAND --help explains each, with examples; --version tells the versions.")
+        print("usage: esrgan-tf COMMAND [flags]\n\n" + "\n".join(lines) + f"\n\n{format_examples(TYPICAL)}")
+        print("\nesrgan-tf COMMAND --help explains a command, with examples. --version prints the versions.")
         return
     if argv[0] == "--version":
         print(
@@ -40,12 +40,12 @@ def _dispatch(argv):
         )
         return
     if argv[0] not in COMMANDS:
-        raise UserError(f"unknown command {argv[0]!r}; there are: {', '.join(COMMANDS)}")
+        raise UserError(f"unknown command {argv[0]!r}; commands are {', '.join(COMMANDS)}")
     importlib.import_module(f"esrgan_tf.cli.{argv[0]}").main(argv)
 
 
 def _version(package):
-    """Read from the installation's records: importing TensorFlow takes seconds."""
+    """The installed version, read without an import: TensorFlow takes seconds to import."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -55,6 +55,6 @@ def _version(package):
 def entry_point() -> None:
     """The console command `esrgan-tf`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # In a log file, too, each line is there at once; and no name ends the program, whatever the encoding.
+        # A log file gets each line at once, and no encoding fails on a file name.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.exit(main())

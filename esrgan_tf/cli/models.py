@@ -1,4 +1,4 @@
-"""`esrgan-tf models`: the models that go by name: packaged, downloaded, and published by others."""
+"""`esrgan-tf models`: lists and downloads models by name: bundled, downloaded, downloadable."""
 
 import dataclasses
 import json
@@ -17,29 +17,41 @@ from esrgan_tf.weights.model_names import find_by_name, report
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "search", None, "Only those with this word in a name, title, author, licence, tag, …; or with each of several.",
+    "search", None,
+    "List the models with all of these words in name, title, author, licence, architecture or tags. Default: all "
+    "models.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_boolean("json", False, "Everything that is known of each, as JSON.", flag_values=FLAGS)
-flags.DEFINE_string("download", None, "Download this one, and print where it is.", flag_values=FLAGS)
+flags.DEFINE_boolean("json", False, "Print all facts of each model as JSON.", flag_values=FLAGS)
+flags.DEFINE_string(
+    "download", None, "Download the model of this name and print its path. Default: no download.", flag_values=FLAGS
+)
 define_models_dir(FLAGS)
+GROUPS = {"list": ("search", "json"), "download": ("download", "models_dir")}
 
 _KEYS = [field.name for field in dataclasses.fields(Downloadable)]
 _SEARCHED = ("name", "aliases", "title", "author", "licence", "architecture", "tags")
-_OPTIONAL = ("parameters", "MB", "scale", "network", "licence", "where")  # left out in this order where room is short
-_GAP = 2  # columns between columns
-_MIN_TAGS = 12  # columns, below which tags say too little
+_OPTIONAL = (
+    "parameters",
+    "MB",
+    "scale",
+    "network",
+    "licence",
+    "where",
+)  # columns dropped on a narrow terminal, in this order
+_GAP = 2  # characters between columns
+_MIN_TAGS = 12  # least width of the column of tags
 _CUT = "…"
 
 
 def main(argv: list[str]) -> None:
-    """Lists or downloads as the flags say. See `esrgan-tf models --help`."""
-    extra = parse(FLAGS, argv, "models [--search WORD] [--json] [--download NAME] [--models_dir D]")
+    """Lists or downloads models with the given flags. See `esrgan-tf models --help`."""
+    extra = parse(FLAGS, GROUPS, argv, "models [--search WORD] [--json] [--download NAME] [--models_dir D]")
     if extra:
-        raise UserError(f"models takes flags only; what is {extra[0]!r}? To look for it: models --search {extra[0]}")
+        raise UserError(f"models takes flags only; what is {extra[0]!r}? To search: models --search {extra[0]}")
     folder = models_folder(FLAGS.models_dir)
     if FLAGS.download is not None:
-        print(_downloaded(FLAGS.download, folder))
+        print(_download(FLAGS.download, folder))
         return
     models: list[Bundled | Downloadable] = [*bundled_models().values(), *downloadable_models().values()]
     found = [facts for facts in (_facts(model, folder) for model in models) if _matches(facts, FLAGS.search or "")]
@@ -49,13 +61,13 @@ def main(argv: list[str]) -> None:
     elif not found:
         print(f"no model has {FLAGS.search} in its {', '.join(_SEARCHED)}")
     else:
-        width = shutil.get_terminal_size(fallback=(0, 0)).columns  # 0 where there is no terminal
+        width = shutil.get_terminal_size(fallback=(0, 0)).columns  # 0 without a terminal
         print("\n".join([_table(found, width), "", *_legend(found, folder)]))
 
 
-def _downloaded(name: str, folder: Path) -> Path:
+def _download(name: str, folder: Path) -> Path:
     if FLAGS.search is not None or FLAGS.json:
-        raise UserError("--download goes without --search and --json")
+        raise UserError("--download cannot be combined with --search or --json")
     model = find_by_name(name)
     if isinstance(model, Bundled):
         return model.path
@@ -63,7 +75,7 @@ def _downloaded(name: str, folder: Path) -> Path:
 
 
 def _facts(model: Bundled | Downloadable, folder: Path) -> dict:
-    """All that is known of a model, under the same keys for all."""
+    """All facts of a model; every model has the same keys."""
     if isinstance(model, Bundled):
         number = {key: int(model.facts[key]) if key in model.facts else None for key in ("scale", "parameters")}
         known = {key: model.facts.get(key) for key in ("architecture", "licence", "made_for")}
@@ -72,7 +84,7 @@ def _facts(model: Bundled | Downloadable, folder: Path) -> dict:
         empty = {**dict.fromkeys(_KEYS), "aliases": (), "size": (), "tags": ()}
         return {**empty, "name": model.name, **known, **number, "non_commercial": False, **file, **place}
     path = folder / model.file
-    there = path.is_file() and path.stat().st_size == model.bytes  # its hash is looked at when it is used
+    there = path.is_file() and path.stat().st_size == model.bytes  # the hash is checked when the model is loaded
     return {
         **dataclasses.asdict(model),
         "made_for": None,
@@ -91,7 +103,7 @@ def _matches(facts: dict, words: str) -> bool:
 
 
 def _table(found: list[dict], width: int) -> str:
-    """A row a model, in at most `width` columns; 0 is any number."""
+    """A row per model, at most `width` characters wide; 0 is no limit."""
     columns = {
         "name": [facts["name"] for facts in found],
         "network": [facts["architecture"] or "" for facts in found],
@@ -127,8 +139,8 @@ def _where(facts, in_full):
 
 
 def _legend(found: list[dict], folder: Path) -> list[str]:
-    """What the marks in the table mean, of those that are there."""
-    marks = {_where(facts, in_full=False) for facts in found}  # also where a narrow terminal has no such column
+    """Meanings of the marks in the table."""
+    marks = {_where(facts, in_full=False) for facts in found}  # also if a narrow terminal has no column `where`
     lines = ["*: the licence forbids commercial use"] if any(facts["non_commercial"] for facts in found) else []
     meanings = {
         "downloaded": f"in {folder}",

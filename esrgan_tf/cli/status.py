@@ -1,4 +1,4 @@
-"""`esrgan-tf status`: where a training run stands, also while it trains, and its curves."""
+"""`esrgan-tf status`: prints the state of a training run, also during training, and draws its curves."""
 
 import re
 import time
@@ -26,48 +26,51 @@ from esrgan_tf.runs.folder import (
 from esrgan_tf.training.curves import Rows, draw_curves, series
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("output", None, "PNG of the curves; else curves.png in the run folder.", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "PNG file of the curves. Default: curves.png in the run folder.", flag_values=FLAGS)
+GROUPS = {"output": ("output",)}
 
-_SPEED_ROWS = 100  # the last records, which the speed is taken from: some with a validation among them
+_SPEED_ROWS = 100  # the last records, from which the speed is computed; enough to include validations
 
 
 def main(argv: list[str]) -> None:
-    """Tells as the flags say. See `esrgan-tf status --help`."""
-    names = parse(FLAGS, argv, "status D [--output F.png]")
+    """Prints the state of a run with the given flags. See `esrgan-tf status --help`."""
+    names = parse(FLAGS, GROUPS, argv, "status D [--output F.png]")
     if len(names) != 1:
         raise UserError(
-            f"status takes one run folder, not {len(names)} names; for instance: {as_typed('status', 'runs/esrgan')}"
+            f"status takes one run folder, not {len(names)} names; for instance {as_typed('status', 'runs/esrgan')}"
         )
     run_dir = Path(names[0])
     output = run_dir / "curves.png" if FLAGS.output is None else Path(FLAGS.output)
     if not run_dir.is_dir():
-        raise UserError(f"no folder {run_dir}; name what was --run_dir in training")
+        raise UserError(f"no folder {run_dir}; name the --run_dir of the training")
     if output.suffix.lower() != ".png":
         raise UserError(f"--output {output}: must end in .png")
     check_folder(output)
-    rows = {phase: _rows(run_dir / phase) for phase in PHASES}
-    begun = [phase for phase in PHASES if rows[phase] or _begun(run_dir / phase)]
-    if not begun:
-        raise UserError(f"no run in {run_dir}; name what was --run_dir in training: it holds a folder psnr or gan")
+    rows = {phase: _read_rows(run_dir / phase) for phase in PHASES}
+    started = [phase for phase in PHASES if rows[phase] or _has_started(run_dir / phase)]
+    if not started:
+        raise UserError(
+            f"no run in {run_dir}; name the --run_dir of the training, a folder with a subfolder psnr or gan"
+        )
 
-    table = [_facts(run_dir, phase, rows[phase]) for phase in begun]
+    table = [_facts(run_dir, phase, rows[phase]) for phase in started]
     columns = [name for name in table[0] if name != "skipped" or any(facts[name] != "0" for facts in table)]
     print(tabulate([[facts[name] for name in columns] for facts in table], columns, disable_numparse=True))
-    print("".join(f"\n{line}" for line in _starts(run_dir / HISTORY)))
+    print("".join(f"\n{line}" for line in _describe_starts(run_dir / HISTORY)))
     drawn = draw_curves(rows, output)
     print(f"curves: {output if drawn else 'none yet'}")
 
 
-def _rows(folder: Path) -> Rows:
+def _read_rows(folder: Path) -> Rows:
     return [row for row in read_metrics(folder) if row.get("step", "").isdecimal()]
 
 
-def _begun(folder: Path) -> bool:
+def _has_started(folder: Path) -> bool:
     return bool(checkpoint_steps(folder / "checkpoints")) or is_phase_locked(folder)
 
 
 def _facts(run_dir: Path, phase: str, rows: Rows) -> dict[str, str]:
-    """What the table says of one phase, by column."""
+    """The table row of a phase, by column."""
     folder = run_dir / phase
     checkpoint = max(checkpoint_steps(folder / "checkpoints"), default=0)
     config = _config(run_dir, folder)
@@ -93,7 +96,7 @@ def _facts(run_dir: Path, phase: str, rows: Rows) -> dict[str, str]:
 
 
 def _config(run_dir: Path, folder: Path) -> Config | None:
-    """The run's configuration; None in the moments before a new run has written it."""
+    """The run's configuration; None before a new run has written it."""
     return run_config(run_dir) or checkpoint_config(folder / "checkpoints")
 
 
@@ -104,7 +107,7 @@ def _state(folder: Path, rows: Rows) -> str:
 
 
 def _seconds_per_step(rows: Rows) -> float | None:
-    """Wall-clock seconds of a step lately, all included but pauses; or None."""
+    """Recent wall-clock seconds per step, including validation but not pauses; None without enough records."""
     steps, seconds = series(rows[-_SPEED_ROWS:], "seconds")
     if len(steps) < 2 or seconds[-1] <= seconds[0]:
         return None
@@ -125,7 +128,7 @@ def _duration(seconds: float) -> str:
 
 
 def _age(path: Path) -> str:
-    """How long ago the file or folder was written, in its largest whole unit."""
+    """Age of a file or folder in the largest whole unit."""
     seconds = max(0, int(time.time() - path.stat().st_mtime))
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
@@ -133,26 +136,26 @@ def _age(path: Path) -> str:
     return f"{seconds} s ago"
 
 
-def _starts(history: Path) -> list[str]:
-    """Lines on the first and the latest start that can be read."""
+def _describe_starts(history: Path) -> list[str]:
+    """Lines on the first and the latest readable start."""
     if not history.is_file():
         return []
     entries = re.split(r"^(?=- )", history.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)
-    # A run may have hundreds, each with a whole configuration: the two that are wanted are looked for from the ends.
-    first, latest = (next(filter(None, map(_start, order)), None) for order in (entries, reversed(entries)))
+    # A run may have hundreds of starts, each with a whole configuration. Only the first and the last are parsed.
+    first, latest = (next(filter(None, map(_read_start, order)), None) for order in (entries, reversed(entries)))
     if first == latest:
         return [f"started: {first}"] if first else []
     return [f"first start: {first}", f"latest start: {latest}"]
 
 
-def _start(entry: str) -> str | None:
-    """Time and command of one entry of the history; None where it is torn."""
+def _read_start(entry: str) -> str | None:
+    """Time and command of an entry of the history; None if the entry is incomplete."""
     try:
         facts = yaml.safe_load(entry)
     except yaml.YAMLError:
         return None
     facts = facts[0] if isinstance(facts, list) else None
-    # The key that follows the command tells that the command is whole.
+    # The key after the command shows that the command is complete.
     if not isinstance(facts, dict) or not {"time", "command", "version"} <= facts.keys():
         return None
     return f"{facts['time']}, {facts['command']}".replace("T", " ", 1).replace("+00:00", " UTC", 1)

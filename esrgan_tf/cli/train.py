@@ -1,4 +1,4 @@
-"""`esrgan-tf train`: trains one phase, resuming by itself."""
+"""`esrgan-tf train`: trains one phase, or resumes it."""
 
 import contextlib
 import os
@@ -16,36 +16,51 @@ from esrgan_tf.training.stopping import Failed, Stopped, stop_requests
 from esrgan_tf.workflows.plan import plan_training
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("phase", None, ["psnr", "gan"], "What to train: psnr first, then gan.", flag_values=FLAGS)
+flags.DEFINE_enum("phase", None, ["psnr", "gan"], "Required. Phase to train: psnr first, then gan.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "config", None, "YAML file; else the run's own, else ./config.yaml, else the defaults.", flag_values=FLAGS
-)
-flags.DEFINE_string("run_dir", "runs/esrgan", "Folder of the run; both phases share one.", flag_values=FLAGS)
-flags.DEFINE_multi_string("set", [], "section.key=value, over the configuration. Repeat it.", flag_values=FLAGS)
+    "config", None,
+    "YAML file. Default: the run's config.yaml, then ./config.yaml, then the default configuration.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_string("run_dir", "runs/esrgan", "Folder of the run, shared by both phases.", flag_values=FLAGS)
+flags.DEFINE_multi_string(
+    "set", [], "section.key=value overrides the configuration. Repeat the flag for several keys. Default: no override.",
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_string(
     "init_from", None,
-    "Generator to start from: .keras, PyTorch weights, SavedModel, or a name of `models`. Its architecture becomes the "
-    "run's; with --set generator.scale=N, for another scale. Left out, psnr starts from random weights and gan from "
-    "RUN_DIR/psnr/generator.keras.",
+    "Pretrained generator: .keras file, PyTorch weights, SavedModel, or name of a model. The run takes its "
+    "architecture; --set generator.scale=N changes the scale. Default: random weights in phase psnr, "
+    "RUN_DIR/psnr/generator.keras in phase gan.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
     "discriminator_from", None,
-    "Discriminator to start phase gan from: .keras, PyTorch weights. Its architecture becomes the run's. Left out, it "
-    "starts from random weights.",
+    "Pretrained discriminator for phase gan: .keras file or PyTorch weights. The run takes its architecture. Default: "
+    "random weights.",
     flag_values=FLAGS,
 )  # fmt: skip
-flags.DEFINE_float("max_hours", None, "Stop and save after so many hours.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_float(
+    "max_hours", None, "Hours after which training saves and stops. Default: no limit.", lower_bound=0,
+    flag_values=FLAGS,
+)  # fmt: skip
 flags.DEFINE_boolean(
-    "allow_changes", False, "Go on from a checkpoint that was made with other settings.", flag_values=FLAGS
+    "allow_changes", False, "Resume from a checkpoint with other settings or images.", flag_values=FLAGS
 )
 define_models_dir(FLAGS)
+GROUPS = {
+    "run": ("phase", "run_dir", "max_hours", "allow_changes"),
+    "configuration": ("config", "set"),
+    "model": ("init_from", "discriminator_from", "models_dir"),
+}
 flags.mark_flag_as_required("phase", flag_values=FLAGS)
 
 
 def main(argv: list[str]) -> None:
-    """Trains as the flags say. See `esrgan-tf train --help`."""
-    extra = parse(FLAGS, argv, "train --phase psnr|gan [--config F] [--run_dir D] [--set key=value]… [--init_from F]")
+    """Trains a phase with the given flags. See `esrgan-tf train --help`."""
+    extra = parse(
+        FLAGS, GROUPS, argv, "train --phase psnr|gan [--config F] [--run_dir D] [--set key=value]… [--init_from F]"
+    )
     if extra:
         raise UserError(f"train takes flags only; what is {extra[0]!r}?")
     try:
@@ -61,17 +76,17 @@ def main(argv: list[str]) -> None:
             generator = run_training(plan, stop=stop, command=f"esrgan-tf {shlex.join(argv)}", say=_say)
         print(f"done: {generator}")
     except Stopped as stopped:
-        again = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run knows the rest
+        arguments = ["--phase", FLAGS.phase, "--run_dir", FLAGS.run_dir]  # the run folder has the other settings
         if not checkpoint_steps(Path(FLAGS.run_dir) / FLAGS.phase / "checkpoints"):
-            again = argv[1:]
-        print(f"{stopped}; to go on: {as_typed('train', *again)}", file=sys.stderr)
+            arguments = argv[1:]
+        print(f"{stopped}; to resume: {as_typed('train', *arguments)}", file=sys.stderr)
     except Failed as failed:
         print(f"esrgan-tf: {failed}", file=sys.stderr)
         raise SystemExit(1) from failed
 
 
 def _names_saved_model() -> bool:
-    """Whether a flag names a SavedModel, whose description TensorFlow reads."""
+    """Whether a flag names a SavedModel; TensorFlow reads its description."""
     return any(name and Path(name, "saved_model.pb").is_file() for name in (FLAGS.init_from, FLAGS.discriminator_from))
 
 

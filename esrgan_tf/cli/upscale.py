@@ -1,4 +1,4 @@
-"""`esrgan-tf upscale`: enlarges images of any kind and size."""
+"""`esrgan-tf upscale`: upscales images of any kind and size."""
 
 import contextlib
 import signal
@@ -25,98 +25,117 @@ FLAGS = flags.FlagValues()
 _INTEGER: dict[str, Any] = {"flag_values": FLAGS, "lower_bound": 0}
 flags.DEFINE_string(
     "output", None,
-    "File for a single input, else folder; - is standard output. Left out, photo.jpg becomes photo_x4.jpg beside it, "
-    "and a folder photos becomes photos_x4.",
+    "File for a single input, folder for several; - is standard output. Default: photo.jpg becomes photo_x4.jpg beside "
+    "it, and a folder photos becomes photos_x4.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
     "model", None,
-    f"Left out, {DEFAULT}, which is in the package, or {TIMES_2} for an --outscale of 2 and less; else a name of "
-    "`models`, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth).",
+    "Name of a model, .keras file, SavedModel folder, run folder, or PyTorch weights (.safetensors, .pth). "
+    f"Default: the bundled model {DEFAULT}, or {TIMES_2} for an --outscale up to 2.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_float(
     "alpha", None,
-    "Without --model, a blend of the packaged networks, from faithful (0) to sharp (1); of a run, its two phases.",
+    "Interpolation between two networks, from faithful (0) to sharp (1): the bundled ones without --model, or the two "
+    "phases of a run. Default: no blend of the bundled ones, or the run's own value.",
     flag_values=FLAGS, lower_bound=0.0, upper_bound=1.0,
 )  # fmt: skip
-flags.DEFINE_integer("tile", None, "Input pixels on a side computed at once; else chosen from memory.", **_INTEGER)
 flags.DEFINE_integer(
-    "overlap", None, "Input pixels around each tile that are computed and discarded; else as far as the network looks, "
-    "up to 48 (96 or 192 where it packs pixels) and a quarter of the tile.", **_INTEGER,
+    "tile", None, "Width and height of a tile, in input pixels. Default: chosen from the free memory.", **_INTEGER
+)
+flags.DEFINE_integer(
+    "overlap", None, "Input pixels around each tile that are computed and discarded. Default: the network's receptive "
+    "field, limited to a quarter of the tile and 48 pixels (more for networks that pack pixels).", **_INTEGER,
 )  # fmt: skip
-flags.DEFINE_integer("batch", 1, "Tiles computed at once; more than 1 helps small tiles on a GPU.", **_INTEGER)
-flags.DEFINE_boolean("ensemble", False, "Average the eight flips and quarter turns; 8 times slower.", flag_values=FLAGS)
-flags.DEFINE_float("outscale", None, "Times larger in the end, if not the network's own.", flag_values=FLAGS)
-flags.DEFINE_boolean("recursive", False, "Also what is in folders below a folder.", flag_values=FLAGS)
+flags.DEFINE_integer("batch", 1, "Tiles per batch. More than 1 speeds up small tiles on a GPU.", **_INTEGER)
+flags.DEFINE_boolean(
+    "ensemble", False, "Self-ensemble: average the results of eight flips and rotations. Takes 8 times as long.",
+    flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_float("outscale", None, "Scale factor of the result. Default: the network's scale.", flag_values=FLAGS)
+flags.DEFINE_boolean("recursive", False, "Include the subfolders of a folder.", flag_values=FLAGS)
 flags.DEFINE_string(
-    "suffix", None, "Added to the name of each result, before its ending; beside its original, _x4 if left out.",
+    "suffix", None,
+    "Suffix of the results' names, before the extension. Default: _x4 (the scale factor) beside the originals, no "
+    "suffix in --output.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(
-    "format", None, [kind[1:] for kind in WRITING], "Of the results; else the input's, or png.", flag_values=FLAGS
+    "format", None, [kind[1:] for kind in WRITING],
+    "File format of the results. Default: the input's, or png if it cannot be written.", flag_values=FLAGS,
+)  # fmt: skip
+flags.DEFINE_boolean("overwrite", False, "Overwrite existing results.", flag_values=FLAGS)
+flags.DEFINE_boolean("skip_existing", False, "Skip inputs with an existing result.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "alpha_upscaler", "bicubic", ["bicubic", "model"], "Upscaler of the alpha channel.", flag_values=FLAGS
 )
-flags.DEFINE_boolean("overwrite", False, "Write over results that exist.", flag_values=FLAGS)
-flags.DEFINE_boolean("skip_existing", False, "Leave inputs out whose results exist.", flag_values=FLAGS)
-flags.DEFINE_enum("alpha_upscaler", "bicubic", ["bicubic", "model"], "What enlarges transparency.", flag_values=FLAGS)
 flags.DEFINE_float(
-    "noise", 0.0, "How noisy the image is, of 255, for models that take it (DPSR's); at most 50.",
+    "noise", 0.0, "Noise level of the image, from 0 to 50 of 255, for noise-conditioned models (DPSR).",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_string(
     "kernel", None,
-    "What blurred the image: a small picture of what became of a point, or a .npy array. With such a model only; each "
-    "tile is then solved and enlarged 15 times.",
+    "Blur kernel of the image, as a small picture of the point-spread function or a .npy array. Needs a "
+    "noise-conditioned model; each tile is upscaled 15 times. Default: no deblurring.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(
     "precision", "auto", ["float32", "bfloat16", "auto"],
-    "What is computed in; auto is bfloat16 for 8-bit images where the processor or GPU has instructions for it and a "
-    "trial shows it faster, else float32.",
+    "Precision of inference. For 8-bit images, auto is bfloat16 if the hardware has instructions for it. "
+    "Otherwise auto is float32.",
     flag_values=FLAGS,
 )  # fmt: skip
 flags.DEFINE_enum(
     "engine", "auto", list(ENGINES),
-    "Program that computes; auto is TensorFlow with an NVIDIA GPU or a model that is not bundled, else OpenVINO.",
+    "Engine of inference. For bundled models without an NVIDIA GPU, auto is OpenVINO. Otherwise auto is TensorFlow.",
     flag_values=FLAGS,
 )  # fmt: skip
 define_models_dir(FLAGS)
+GROUPS = {
+    "input and output": (
+        "output", "outscale", "format", "suffix", "recursive", "overwrite", "skip_existing",
+    ),
+    "model": ("model", "alpha", "models_dir"),
+    "quality": ("ensemble", "alpha_upscaler", "noise", "kernel"),
+    "performance": ("engine", "precision", "tile", "overlap", "batch"),
+}  # fmt: skip
 _USAGE = "upscale INPUT… [--output PATH] [--model M] [--tile N] [--overlap N]"
 
 
 def main(argv: list[str]) -> None:
-    """Enlarges as the flags say. See `esrgan-tf upscale --help`."""
-    inputs = parse(FLAGS, argv, _USAGE)
+    """Upscales images with the given flags. See `esrgan-tf upscale --help`."""
+    inputs = parse(FLAGS, GROUPS, argv, _USAGE)
     check_noise(FLAGS.noise, "--noise")
     kernel = None if FLAGS.kernel is None else read_kernel(FLAGS.kernel)
     if kernel is not None and (FLAGS.ensemble or FLAGS.batch > 1):
-        raise UserError("--kernel goes with neither --ensemble nor --batch")
+        raise UserError("--kernel cannot be combined with --ensemble or --batch")
     if kernel is not None and FLAGS.precision == "bfloat16":
-        raise UserError("--kernel is computed in float32 only; leave --precision out")
+        raise UserError("--kernel needs float32; remove --precision")
     if FLAGS.outscale is not None and not 0 < FLAGS.outscale <= 64:
         raise UserError(f"--outscale {FLAGS.outscale:g}: must be above 0 and at most 64")
     if not inputs:
-        raise UserError(f"nothing to enlarge; name files, folders, or - for standard input: esrgan-tf {_USAGE}")
+        raise UserError(f"nothing to upscale; name files, folders, or - for standard input (esrgan-tf {_USAGE})")
     naming = Naming(FLAGS.output, FLAGS.suffix, FLAGS.format, FLAGS.recursive, FLAGS.overwrite, FLAGS.skip_existing)
     check_inputs(inputs, naming)
-    blended = FLAGS.alpha is not None  # networks that enlarge four times
+    blended = FLAGS.alpha is not None  # the blended networks have scale 4
     default = default_model(None if blended else FLAGS.outscale) if FLAGS.model is None else None
     factor = FLAGS.outscale
     if factor is None:
         factor = default.scale if default else scale_of(FLAGS.model)
-    # Results beside their originals are named by the factor; of a file, only its opened network tells it.
+    # The factor is part of the results' names beside the originals. For a file of weights it is known after loading.
     named = FLAGS.output is not None or factor is not None
     planned = plan(inputs, naming, factor) if named else None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
     path = default.path if default else named_model(FLAGS, "model")
     if planned is not None:
-        _say_of(planned)
+        _report_omissions(planned)
 
-    upscaler, description = _upscaler(path, default is not None, kernel)
+    upscaler, description = _build_upscaler(path, default is not None, kernel)
     if planned is None:
         planned = plan(inputs, naming, upscaler.scale)
-        _say_of(planned)
-    _report(f"{_title(default)}: {description}")
+        _report_omissions(planned)
+    _print(f"{_title(default)}: {description}")
     began = time.monotonic()
     failed = _upscale_all(planned.jobs, upscaler)
     _summarise(planned, failed, time.monotonic() - began, upscaler)
@@ -124,15 +143,15 @@ def main(argv: list[str]) -> None:
         raise SystemExit(1)
 
 
-def _say_of(planned: Plan):
-    for words, names in planned.left_out.items():
-        _say(f"left out: {listed(names)}: {words}")
+def _report_omissions(planned: Plan):
+    for reason, names in planned.left_out.items():
+        _say(f"{listed(names)}: left out; {reason}")
     for line in planned.failed:
         _say(line)
 
 
-def _upscaler(path, bundled, kernel):
-    """What the flags ask for, and a line on its network."""
+def _build_upscaler(path, bundled, kernel):
+    """The upscaler for the flags, and a line on its network."""
     path = None if bundled and FLAGS.alpha is not None else path
     if kernel is not None:
         with quiet_tensorflow():
@@ -150,7 +169,7 @@ def _upscaler(path, bundled, kernel):
 
 
 def _upscale_all(jobs, upscaler) -> int:
-    """One after another; how many failed."""
+    """Upscales the files one after another and returns the number of failures."""
     from tqdm import tqdm
 
     from esrgan_tf.imaging.reading import translate_vips_error
@@ -166,14 +185,16 @@ def _upscale_all(jobs, upscaler) -> int:
             try:
                 with translate_vips_error():
                     progress = _progress(lines.begin(title) if bar.disable else bar)
-                    lost = upscale_file(job.source, job.target, upscaler, FLAGS.outscale, extension, by_model, progress)
-                for line in lost:
+                    losses = upscale_file(
+                        job.source, job.target, upscaler, FLAGS.outscale, extension, by_model, progress
+                    )
+                for line in losses:
                     _say(f"{name}: {line}")
-            except Exception as error:  # whatever one file does ends that file; the others are enlarged
+            except Exception as error:  # a failure ends one file; the others are upscaled
                 failed += 1
                 bar.clear()
-                words = _translated(error, job.source)
-                _say(words if job.source is None or str(job.source) in words else f"{job.source}: {words}")
+                reason = _explain(error, job.source)
+                _say(reason if job.source is None or str(job.source) in reason else f"{job.source}: {reason}")
         if bar.disable:
             lines.finished(number)
     return failed
@@ -197,34 +218,34 @@ def _say(line):
     print(f"esrgan-tf: {printable(line)}", file=sys.stderr)
 
 
-def _translated(error, source):
+def _explain(error, source):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "there is not enough memory for it"
+        return "there is not enough memory for this image"
     if isinstance(error, OSError):
-        elsewhere = error.filename and error.filename != str(source)
-        return f"{error.strerror or error}{f': {error.filename}' if elsewhere else ''}"
+        is_other_file = error.filename and error.filename != str(source)
+        return f"{error.strerror or error}{f': {error.filename}' if is_other_file else ''}"
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _report(line):
-    """On standard output, unless the image goes there."""
+def _print(line):
+    """Prints a line on standard output, or on standard error if the image is written to standard output."""
     print(printable(line), file=sys.stderr if FLAGS.output == "-" else sys.stdout)
 
 
 def _summarise(planned, failed, seconds, upscaler):
     jobs = planned.jobs
     done, left_out, failed = len(jobs) - failed, sum(map(len, planned.left_out.values())), failed + len(planned.failed)
-    places = sorted({job.target.parent for job in jobs if job.target is not None})
+    folders = sorted({job.target.parent for job in jobs if job.target is not None})
     where = ""
-    if done and len(jobs) == 1 and places:
+    if done and len(jobs) == 1 and folders:
         where = f": {jobs[0].target}"
-    elif done and places:
-        where = f", in {listed([str(place) for place in places])}"
-    rounded = " in bfloat16" if upscaler.precision == "bfloat16" else ""
-    parts = [f"{done} enlarged in {duration(seconds)}{rounded}{where}"]
-    parts += [f"{planned.skipped} skipped, as their results exist"] if planned.skipped else []
+    elif done and folders:
+        where = f", in {listed([str(folder) for folder in folders])}"
+    precision = " in bfloat16" if upscaler.precision == "bfloat16" else ""
+    parts = [f"{done} upscaled in {duration(seconds)}{precision}{where}"]
+    parts += [f"{planned.skipped} skipped because their results exist"] if planned.skipped else []
     parts += [f"{left_out} left out"] if left_out else []
     parts += [f"{failed} failed"] if failed else []
-    _report(", ".join(parts))
+    _print(", ".join(parts))

@@ -1,4 +1,4 @@
-"""`esrgan-tf web`: a page that enlarges photos, in the browser or by this computer."""
+"""`esrgan-tf web`: serves a page that upscales photos, in the browser or on this computer."""
 
 import signal
 import tempfile
@@ -15,49 +15,56 @@ from esrgan_tf.weights.model_names import path_of_model
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
-    "host", "127.0.0.1", "Interface to listen on; any other than this one lets other computers in.", flag_values=FLAGS
+    "host",
+    "127.0.0.1",
+    "Network interface to listen on. Any other than the default lets other computers in.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_integer(
-    "port", 8484, "Port to listen on; 0 is any free one.", lower_bound=0, upper_bound=65535, flag_values=FLAGS
+    "port", 8484, "Port to listen on. 0 chooses any free port.", lower_bound=0, upper_bound=65535, flag_values=FLAGS
 )
 flags.DEFINE_multi_string(
-    "model", [], "A model of your own to offer beside those of `models`; may be given several times.", flag_values=FLAGS
+    "model",
+    [],
+    "Model to offer beside those of `esrgan-tf models`. Repeat the flag for several models. Default: no other model.",
+    flag_values=FLAGS,
 )
 define_models_dir(FLAGS)
-# As Ctrl-C does; a terminal that closes is no signal on Windows.
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+GROUPS = {"server": ("host", "port"), "model": ("model", "models_dir")}
+# These signals end the server as Ctrl-C does. Windows has no SIGHUP.
+_END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(argv: list[str]) -> None:
     """Serves the page until Ctrl-C. See `esrgan-tf web --help`."""
-    extra = parse(FLAGS, argv, "web [--port N] [--host H] [--model M]…")
+    extra = parse(FLAGS, GROUPS, argv, "web [--port N] [--host H] [--model M]…")
     if extra:
-        raise UserError(f"web takes flags only; what is {extra[0]!r}? A model is offered with --model {extra[0]}")
+        raise UserError(f"web takes flags only; what is {extra[0]!r}? To offer a model: --model {extra[0]}")
     for name in FLAGS.model:
         place = path_of_model(name, FLAGS.models_dir)
         if place.is_file():
             check_weights(place)
-    for number in _ENDING:
+    for number in _END_SIGNALS:
         signal.signal(number, signal.default_int_handler)
-    computing: list = []  # what takes seconds to import comes after the port is had
-    with Server(FLAGS.host, FLAGS.port, lambda *job: computing[0].enlarge(*job)) as server, _folder() as folder:
+    backends: list = []  # filled after the port is open, as the import takes seconds
+    with Server(FLAGS.host, FLAGS.port, lambda *job: backends[0].enlarge(*job)) as server, _make_folder() as folder:
         try:
             with quiet_tensorflow():
                 from esrgan_tf.web.backend import Backend, page_files
 
-            computing.append(Backend(FLAGS.model, FLAGS.models_dir))
-            server.files = page_files(computing[0], Path(folder))
-            server.models = [record["label"] for record in computing[0].models()]
+            backends.append(Backend(FLAGS.model, FLAGS.models_dir))
+            server.files = page_files(backends[0], Path(folder))
+            server.models = [record["label"] for record in backends[0].models()]
             if not server.local_only:
-                print(f"note: other computers that reach {FLAGS.host} can use the page, if they are told its address")
-            print(f"open {server.address} (Ctrl-C ends it)", flush=True)
+                print(f"note: any computer that reaches {FLAGS.host} and has the address can use the page")
+            print(f"open {server.address} (Ctrl-C ends the server)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
-            for number in (signal.SIGINT, *_ENDING):
-                signal.signal(number, signal.SIG_IGN)  # until all is deleted
-            print("ending, as soon as what is being computed allows it")
+            for number in (signal.SIGINT, *_END_SIGNALS):
+                signal.signal(number, signal.SIG_IGN)  # until the files are deleted
+            print("ending after the computation in progress")
     print("ended; photos and results are deleted")
 
 
-def _folder():
+def _make_folder():
     return tempfile.TemporaryDirectory(prefix="esrgan_tf_page_")
