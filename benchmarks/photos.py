@@ -23,7 +23,7 @@ from esrgan_tf.data.degradations import Degradation
 from esrgan_tf.evaluation.metrics import psnr, ssim
 from esrgan_tf.imaging.drawing import side_by_side
 from esrgan_tf.imaging.resampling import bicubic, crop_to_multiple
-from esrgan_tf.training.validation import upscaler
+from esrgan_tf.training.validation import build_upscaler
 
 CROPS = {"chelsea": (60, 110), "astronaut": (20, 130), "coffee": (150, 250)}  # photo: top and left of the shown crop
 SIDE = 160
@@ -52,7 +52,7 @@ def main():
         if arguments.degraded is not None:
             lr = degradation(lr[None], hr[None], [(arguments.degraded, 0, 1 + i)])[0]
         images = {"bicubic": bicubic(lr, *hr.shape[:2])}
-        images |= {name: upscaler(network)(lr) for name, network in networks.items()}
+        images |= {name: build_upscaler(network)(lr) for name, network in networks.items()}
         for name, image in images.items():
             scores = (
                 f"{psnr(hr, image, border=4):.2f} | {ssim(hr, image, border=4):.4f} | {edges(image) / edges(hr):.2f}"

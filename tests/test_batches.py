@@ -288,7 +288,7 @@ def test_any_error_of_one_file_is_that_file(error, model, tmp_path, run_main, mo
 
         return call
 
-    words = {"MemoryError": "there is not enough memory for this image", "ValueError": "ValueError: no such thing"}
+    words = {"MemoryError": "there is not enough memory for it", "ValueError": "ValueError: no such thing"}
     words = words.get(type(error).__name__, "RuntimeError: RuntimeError")
     with monkeypatch.context() as patch:
         patch.setattr(upscaling_files, "upscale_file", failing(upscaling_files.upscale_file))

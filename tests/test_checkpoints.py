@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, two_saved, opened, tmp_path
     said = []
     assert checkpoints.restore(said.append) == 1
     assert len(said) == 1
-    assert "ckpt-2 is damaged and passed over" in said[0]
+    assert "ckpt-2 is damaged and skipped" in said[0]
     assert capsys.readouterr().out == ""
     generator = train_step.state()["generator"]
     assert all((v.numpy() == 1).all() for v in generator)
@@ -208,7 +208,7 @@ def test_a_damaged_one_ahead_does_not_cost_the_good_ones(two_saved, opened, tmp_
     (tmp_path / "copy" / "ckpt-9" / DATA).unlink()
     train_step, checkpoints = opened(tmp_path / "copy", keep=1)
     assert checkpoints.restore() == 1
-    assert checkpoints.newest() == "the newest checkpoint is ckpt-1"
+    assert checkpoints.describe_newest() == "the newest checkpoint is ckpt-1"
     train_step.step.assign(5)
     checkpoints.save()
     assert checkpoint_steps(tmp_path / "copy") == [5, 9]
@@ -219,7 +219,7 @@ def test_without_a_good_checkpoint_it_is_an_error(two_saved, opened, tmp_path):
     shutil.copytree(two_saved, tmp_path / "copy")
     for step in (1, 2):
         (tmp_path / "copy" / f"ckpt-{step}" / DATA).unlink()
-    with pytest.raises(UserError, match=r"no checkpoint in .* can be read; remove the folder to start anew"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read; remove the folder to start again"):
         opened(tmp_path / "copy")[1].restore()
 
 

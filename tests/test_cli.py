@@ -77,7 +77,7 @@ MISTAKES = {
         "DIV2K has no bicubic_x1",
     ),
     "XLA on many devices": ((*TRAIN, "--set", "runtime.jit_compile=maybe"), "not one of auto, on, off"),
-    "gan before psnr": (GAN, "first run: esrgan-tf train --phase psnr --run_dir {new}, or"),
+    "gan before psnr": (GAN, "first run esrgan-tf train --phase psnr --run_dir {new}, or"),
     "absent initial weights": ((*GAN, "--init_from", "{tmp}/absent.keras"), "--init_from: no file"),
     "initial weights of gray images": (
         (*TRAIN, "--init_from", "{tmp}/gray.safetensors"),
@@ -95,7 +95,7 @@ MISTAKES = {
             "--init_from",
             "{tmp}/gray.safetensors",
         ),
-        "--init_from: phase psnr of {half} has begun, from no file",
+        "--init_from: phase psnr of {half} has started from no file",
     ),
     "empty initial weights": ((*GAN, "--init_from="), "--init_from is empty; name a file"),
     "initial weights are no model": ((*GAN, "--init_from", "{tmp}/broken/photo.png"), "is a PNG picture"),
@@ -146,7 +146,7 @@ MISTAKES = {
             *(*GAN, "--init_from", "{run}/psnr/generator.keras", "--set", "discriminator.filters=6"),
             *("--discriminator_from", "{run}/gan/discriminator.keras"),
         ),
-        "--set discriminator.filters=6: {run}/gan/discriminator.keras has 4; leave the --set out",
+        "--set discriminator.filters=6: {run}/gan/discriminator.keras has 4; remove the --set",
     ),
     "discriminator for other patches": (
         (
@@ -160,9 +160,9 @@ MISTAKES = {
         ("degrade", "{tmp}/small", "{new}", "--set", "degradation.kind=jpeg"),
         "and the configuration has jpeg",
     ),
-    "initial weights for a run that has begun": (
+    "initial weights for a run that has started from ": (
         ("train", "--phase", "gan", "--run_dir", "{run}", "--init_from", "{run}/psnr/generator.keras"),
-        "--init_from: phase gan of {run} has begun",
+        "--init_from: phase gan of {run} has started from ",
     ),
     "cache is a file": ((*TRAIN, "--set", "data.cache_dir={tmp}/broken.yaml"), "File exists: {tmp}/broken.yaml"),
     "seed out of range": ((*TRAIN, "--set", "runtime.seed=4294967296"), "the most is 4294967295"),
@@ -173,7 +173,7 @@ MISTAKES = {
     "archive below a file": ((*EXPORT, "--archive", "{tmp}/broken.yaml/a.tar.gz"), "is a file, not a folder"),
     "another network in the same run": (
         ("train", "--phase", "psnr", "--run_dir", "{run}", "--set", "generator.filters=16"),
-        "generator.filters: {run} was begun with 8, not 16",
+        "generator.filters: {run} was started with 8, not 16",
     ),
     "run folder is a file": (
         ("train", "--phase", "psnr", "--config", "{config}", "--run_dir", "{tmp}/broken.yaml"),
@@ -188,7 +188,7 @@ MISTAKES = {
     "archive of another kind": ((*EXPORT, "--archive", "{tmp}/new.zip"), "must end in .tar.gz"),
     "export before gan": (
         ("export", "--run_dir", "{half}", "--output", "{new}"),
-        "first run: esrgan-tf train --phase gan --run_dir {half}, or",
+        "first run esrgan-tf train --phase gan --run_dir {half}, or",
     ),
     "model and alpha": (
         ("export", "--model", "x.keras", "--alpha", "0.5", "--output", "{new}"),
@@ -299,7 +299,7 @@ MISTAKES = {
             "--set",
             "discriminator.name=srgan",
         ),
-        "data.hr_patch: 60 does not suit the srgan discriminator; it needs a multiple of 16",
+        "data.hr_patch: 60 does not fit the srgan discriminator; it needs a multiple of 16",
     ),
     "model is no model": (("export", "--model", "{tmp}/broken/photo.png", "--output", "{new}"), "is a PNG picture"),
 }
@@ -372,7 +372,7 @@ STARTS = {
 def test_a_hint_has_the_form_of_the_typed_command(typed, tmp_path):
     result = run_process(*typed, "--phase", "gan", "--run_dir", tmp_path / "a run")
     assert result.stderr.endswith(
-        f"; first run: {STARTS[typed]} --phase psnr --run_dir '{tmp_path}/a run', or name one with --init_from\n"
+        f"; first run {STARTS[typed]} --phase psnr --run_dir '{tmp_path}/a run', or name a generator with --init_from\n"
     )
     result = run_process(*typed, "--fase", "gan")
     assert result.stderr.endswith(f" ({STARTS[typed]} --help explains the flags)\n")
@@ -480,7 +480,7 @@ def test_a_complete_phase_is_reported_and_unchanged(trained_run, run_main):
     before = below(trained_run)
     status, out, _ = run_main("train", "--phase", "psnr", "--run_dir", trained_run)
     assert status == 0
-    assert "phase psnr is complete: 6 steps; raise psnr.steps to go on" in out
+    assert "phase psnr is complete at step 6; raise psnr.steps to continue" in out
     assert below(trained_run) == before
 
 

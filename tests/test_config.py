@@ -114,7 +114,7 @@ def test_yaml_booleans_are_on_and_off():
         ("degradation_1.resize=up", "mapping of names to weights, like {down: 0.7, keep: 0.1, up: 0.2}"),
         ("degradation_2.resize={up: 0}", "one must be positive"),
         ("degradation_2.resize={up: 2, down: -1}", "must not be negative"),
-        ("degradation_2.resize_scale=[1.1, 1.5]", "must have 1 between them"),
+        ("degradation_2.resize_scale=[1.1, 1.5]", "must include 1"),
         ("degradation_2.jpeg_quality=[30, 101]", "101.0 is too large; the most is 100"),
         ("degradation_1.gray_probability=40", "the most is 1"),
         ("gan.adversarial_loss=hinge", "not one of relativistic, plain"),
@@ -185,7 +185,7 @@ def test_a_foreign_file_need_not_be_text(tmp_path):
 
 def test_lr_images_are_given_or_made_not_both():
     keys = ("data.hr_dir=x", "data.lr_dir=y", "degradation.kind=second_order")
-    with pytest.raises(UserError, match=r"data\.lr_dir has no use with degradation\.kind=second_order"):
+    with pytest.raises(UserError, match=r"data\.lr_dir has no effect with degradation\.kind=second_order"):
         load_config(None, keys)
 
 

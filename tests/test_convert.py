@@ -126,7 +126,7 @@ def test_a_discriminator_is_read_trained_and_written(tiny_config, tmp_path, run_
     status, _, err = run_main("train", "--phase", "gan", "--run_dir", tmp_path / "run", "--discriminator_from", again)
     assert status == 2
     assert "--discriminator_from: phase gan of" in err
-    assert f"has begun, from {tmp_path / 'netD.pth'}" in err
+    assert f"has started from {tmp_path / 'netD.pth'}" in err
     assert run_main("convert", saved, tmp_path / "folder")[0] == 2  # a SavedModel upscales images
 
 
@@ -467,7 +467,7 @@ def test_training_starts_from_a_network_of_another_scale(tiny_config, tmp_path, 
     command = ("train", "--phase", "psnr", "--config", tiny_config, "--run_dir", tmp_path / "run", *start)
     status, out, err = run_main(*command, *still)
     assert status == 0, err
-    assert "for scale 2 these begin anew: conv_last\n" in out
+    assert "new layers for scale 2: conv_last\n" in out
     trained = keras.models.load_model(tmp_path / "run" / "psnr" / "generator.keras")
     assert trained(np.zeros((1, 3, 4, 3))).shape == (1, 6, 8, 3)
     before = {v.path: np.asarray(v) for v in x4.weights}
@@ -508,7 +508,7 @@ def test_training_starts_from_a_pytorch_file_that_the_card_names(phase, publishe
     save_torch(model, tmp_path / "another.pth")
     status, _, err = run_main(*command[:-1], tmp_path / "another.pth")
     assert status == 2
-    assert f"phase {phase} of {tmp_path / 'run'} has begun, from {path.resolve()}" in err
+    assert f"phase {phase} of {tmp_path / 'run'} has started from {path.resolve()}" in err
     if phase == "gan":
         status, _, err = run_main("export", "--run_dir", tmp_path / "run", "--alpha", 1, "--output", tmp_path / "out")
         assert status == 0, err

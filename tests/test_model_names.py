@@ -132,4 +132,4 @@ def test_training_starts_from_a_name(network, server, tiny_config, tmp_path, run
     assert "resuming phase psnr at step 1" in out
     status, _, err = run_main(*command, "psnr.steps=2", "--init_from", "2x-Smell")
     assert status == 2
-    assert "has begun, from 2x-Small" in err
+    assert "has started from 2x-Small" in err

@@ -138,7 +138,7 @@ def test_downloading(listed, server, tmp_path, run_main):
 MISTAKES = {
     "unknown": (("--download", "4x-PurePhoto"), "no model 4x-PurePhoto; did you mean 4x-PurePhoto-span?"),
     "manual": (("--download", "4x-HDCube"), "get it from https://github.com/Venomalia/HDcube/tree/main/v1#hdcube"),
-    "two things": (("--download", "4x-HDCube", "--json"), "--download goes without --search and --json"),
+    "two things": (("--download", "4x-HDCube", "--json"), "--download cannot be combined with --search or --json"),
     "no flag": (("anime",), "models takes flags only; what is 'anime'? To search: models --search anime"),
 }
 

@@ -51,13 +51,13 @@ TRAINED, BOTH = checkpointed("psnr", 6, *SMALL), checkpointed("gan", 4, *SMALL)
 
 DECIDED = {
     # name: (files in the run folder, phase, keys that are set, other arguments, plan)
-    "a new run": ((), "psnr", (), {}, {"begun": False, "given": False, "generator": None, "discriminator": None}),
-    "it goes on": ((TRAINED,), "psnr", SMALL, {}, {"begun": True, "given": False, "generator": None}),
-    "further than it was to go": ((TRAINED,), "psnr", (*SMALL, "psnr.steps=9"), {}, {"begun": True}),
-    "the second phase": ((TRAINED,), "gan", SMALL, {}, {"begun": False, "generator": "run/psnr/generator.keras"}),
-    "the second phase goes on": ((TRAINED, BOTH), "gan", SMALL, {}, {"begun": True, "generator": None}),
+    "a new run": ((), "psnr", (), {}, {"resumes": False, "given": False, "generator": None, "discriminator": None}),
+    "it goes on": ((TRAINED,), "psnr", SMALL, {}, {"resumes": True, "given": False, "generator": None}),
+    "further than it was to go": ((TRAINED,), "psnr", (*SMALL, "psnr.steps=9"), {}, {"resumes": True}),
+    "the second phase": ((TRAINED,), "gan", SMALL, {}, {"resumes": False, "generator": "run/psnr/generator.keras"}),
+    "the second phase goes on": ((TRAINED, BOTH), "gan", SMALL, {}, {"resumes": True, "generator": None}),
     "from a file": (
-        (), "psnr", (), {"init_from": "start.pth"}, {"begun": False, "given": True, "generator": "start.pth"},
+        (), "psnr", (), {"init_from": "start.pth"}, {"resumes": False, "given": True, "generator": "start.pth"},
     ),
     "the second phase from a file": (
         (), "gan", (), {"init_from": "start.pth"}, {"given": True, "generator": "start.pth", "discriminator": None},
@@ -71,17 +71,18 @@ DECIDED = {
         {"given": True, "generator": "run/psnr/generator.keras", "discriminator": "netD.pth"},
     ),
     "the command that began it, again": (
-        (TRAINED, begun_from("start.pth")), "psnr", SMALL, {"init_from": "start.pth"}, {"begun": True, "given": False},
+        (TRAINED, begun_from("start.pth")), "psnr", SMALL, {"init_from": "start.pth"},
+        {"resumes": True, "given": False},
     ),
     "other settings, allowed": (
-        (TRAINED,), "psnr", (*SMALL, "runtime.seed=5"), {"allow_changes": True}, {"begun": True},
+        (TRAINED,), "psnr", (*SMALL, "runtime.seed=5"), {"allow_changes": True}, {"resumes": True},
     ),
-    "what no number depends on": ((TRAINED,), "psnr", (*SMALL, "runtime.log_every=7"), {}, {"begun": True}),
-    "settings of the other phase": ((TRAINED,), "psnr", (*SMALL, "gan.learning_rate=1"), {}, {"begun": True}),
+    "what no number depends on": ((TRAINED,), "psnr", (*SMALL, "runtime.log_every=7"), {}, {"resumes": True}),
+    "settings of the other phase": ((TRAINED,), "psnr", (*SMALL, "gan.learning_rate=1"), {}, {"resumes": True}),
 }  # fmt: skip
 
 REFUSED = {
-    "the second phase without the first": ((), "gan", (), {}, "phase gan starts from a trained generator"),
+    "the second phase without the first": ((), "gan", (), {}, "phase gan needs a trained generator"),
     "a file that is not there": ((), "psnr", (), {"init_from": "absent.pth"}, "--init_from: "),
     "no file": ((), "psnr", (), {"init_from": ""}, "--init_from is empty"),
     "a discriminator that is not there": (
@@ -91,10 +92,10 @@ REFUSED = {
         (), "psnr", (), {"discriminator_from": "netD.pth"}, "phase psnr has no discriminator",
     ),
     "another start than before": (
-        (TRAINED, begun_from("other.pth")), "psnr", SMALL, {"init_from": "start.pth"}, "has begun, from ",
+        (TRAINED, begun_from("other.pth")), "psnr", SMALL, {"init_from": "start.pth"}, "has started from ",
     ),
     "a start for what began without": (
-        (TRAINED,), "psnr", SMALL, {"init_from": "start.pth"}, "has begun, from no file; leave the flag out",
+        (TRAINED,), "psnr", SMALL, {"init_from": "start.pth"}, "has started from no file; remove the flag",
     ),
     "another seed": (
         (TRAINED,), "psnr", (*SMALL, "runtime.seed=5"), {}, "was trained with runtime.seed 0, not 5",
@@ -104,7 +105,7 @@ REFUSED = {
     ),
     "another network": (
         (TRAINED,), "psnr", ("generator.filters=12",), {"allow_changes": True},
-        "generator.filters: {run} was begun with 8, not 12; choose another --run_dir",
+        "generator.filters: {run} was started with 8, not 12; choose another --run_dir",
     ),
     "fewer steps under a cosine": (
         (checkpointed("psnr", 6, "psnr.schedule=cosine"),), "psnr", ("psnr.schedule=cosine", "psnr.steps=9"), {},
@@ -155,7 +156,7 @@ def test_a_run_of_given_networks_keeps_them(tmp_path):
     write_networks(tmp_path)
     plan = plan_training("psnr", run, load_config(None, ["psnr.learning_rate=1e-3"]))
     assert plan.config.generator.filters == 8
-    with pytest.raises(UserError, match=r"--set generator.filters=16: .* has 8; leave the --set out"):
+    with pytest.raises(UserError, match=r"--set generator.filters=16: .* has 8; remove the --set"):
         plan_training("psnr", run, Config(), ["generator.filters=16"])
 
 

@@ -229,7 +229,7 @@ def test_a_history_that_cannot_be_read(content, unrecorded, status, run_dir):
 
 
 MISTAKES = {
-    "no name": ((), "status takes one run folder, not 0 names; for instance: esrgan-tf status runs/esrgan"),
+    "no name": ((), "status takes one run folder, not 0 names; for instance esrgan-tf status runs/esrgan"),
     "two names": (("a", "b"), "status takes one run folder, not 2 names"),
     "no folder": (("{tmp}/absent",), "no folder {tmp}/absent; name the --run_dir"),
     "a file": (("{tmp}/file",), "no folder {tmp}/file"),

@@ -95,7 +95,7 @@ def test_ten_in_a_row_stop_the_run(run_psnr, tmp_path):
         run_psnr(tmp_path, steps, whole=with_runtime(log_every=18, checkpoint_every=2))
     assert str(error.value) == (
         "10 steps in a row up to step 12 had a loss or a gradient that is not finite; lower psnr.learning_rate "
-        "(now 0.01), or limit the gradients with psnr.clip_norm=1, and give the same command with that "
+        "(now 0.01), or limit the gradients with psnr.clip_norm=1, and repeat the command with this setting "
         "and --allow_changes; the newest checkpoint is ckpt-10"
     )
     # The checkpoints that were saved meanwhile contain the state before the bad steps.
@@ -191,6 +191,6 @@ def test_exhausted_memory_names_what_to_lower(tmp_path):
         run_phase(phase, Planted([0] * 4), None, Store(), tmp_path, CONFIG, strategy, StopRequest())
     assert str(error.value) == (
         "out of memory: lower data.batch_size (now 4) or data.hr_patch (now 32), or use "
-        "runtime.gradient_checkpointing=blocks or runtime.precision=mixed_bfloat16; add --allow_changes where the "
-        "phase has begun"
+        "runtime.gradient_checkpointing=blocks or runtime.precision=mixed_bfloat16, with --allow_changes in a "
+        "phase that has started"
     )

@@ -18,7 +18,7 @@ from esrgan_tf.runs.folder import checkpoint_steps
 from esrgan_tf.training.gan_step import GanStep
 from esrgan_tf.training.loop import run_phase
 from esrgan_tf.training.losses import checkerboard_loss, relativistic_discriminator_loss
-from esrgan_tf.training.monitor import Monitor, too_long
+from esrgan_tf.training.monitor import Monitor, warn_of_duration
 from esrgan_tf.training.optimizers import PhaseSchedule, optimizer
 from esrgan_tf.training.stopping import StopRequest
 from tests import reference
@@ -301,20 +301,20 @@ def test_tensorboard_has_every_loss(trained_run):
     tags = set(events.Tags()["tensors"])
     losses = {"pixel", "perceptual", "adversarial", "discriminator", "logit_real", "logit_fake"}
     assert {*losses, "learning_rate", "images_per_second", "psnr", "ssim"} <= tags
-    assert "low resolution, bicubic, ours, truth" in tags
+    assert "LR, bicubic, SR, HR" in tags
 
 
 @pytest.mark.parametrize(
     ("phase", "steps", "seconds", "expected"),
     [
-        ("psnr", 1_000_000, 62.0, "the 1,000,000 steps left take about 2.0 years, at 62.0 s a step"),  # 717.6 days
-        ("gan", 400_000, 1.5, "the 400,000 steps left take about 6.9 days, at 1.5 s a step"),
+        ("psnr", 1_000_000, 62.0, "the 1,000,000 steps left take about 2.0 years, at 62.0 s per step"),  # 717.6 days
+        ("gan", 400_000, 1.5, "the 400,000 steps left take about 6.9 days, at 1.5 s per step"),
         ("psnr", 86_400, 1.0, None),
         ("psnr", 20_000, 1.4, None),
     ],
 )
 def test_a_training_of_days_is_reported_with_a_remedy(phase, steps, seconds, expected):
-    line = too_long(phase, steps, seconds)
+    line = warn_of_duration(phase, steps, seconds)
     if expected is None:
         assert line is None
         return
@@ -334,7 +334,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("without_gpu", "seconds", "reported"),
     [
-        (True, 10.0, ["the 999,991 steps left take about 115.7 days, at 10.0 s a step"]),
+        (True, 10.0, ["the 999,991 steps left take about 115.7 days, at 10.0 s per step"]),
         (True, 0.01, []),
         (False, 10.0, []),
     ],
@@ -351,7 +351,7 @@ def test_a_training_of_days_on_a_processor_is_reported_once(
         monitor.advance(step)
         assert ("without a GPU" in said.getvalue()) == (bool(reported) and step >= 9)
     monitor.close()
-    assert re.findall(r"the [\d,]+ steps left .* a step", said.getvalue()) == reported
+    assert re.findall(r"the [\d,]+ steps left .* per step", said.getvalue()) == reported
 
 
 def test_training_on_a_processor_is_measured(tmp_path, monkeypatch, capfd, eagerly):

@@ -52,24 +52,24 @@ BEFORE_THE_START = {
     # name: (damage to the run, flags, exit status, message, checkpoints afterwards)
     "torn checkpoint": (
         [(6, DATA, cut)], ("--set=psnr.steps=8",), 0,
-        r"ckpt-6 is damaged and passed over: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
+        r"ckpt-6 is damaged and skipped: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
     ),
     "missing shard": (
         [(6, DATA, os.unlink)], ("--set=psnr.steps=8",), 0,
-        r"ckpt-6 is damaged and passed over: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
+        r"ckpt-6 is damaged and skipped: .*\nresuming phase psnr at step 4\n", [4, 6, 8],
     ),
     "no good checkpoint": (
         [(2, DATA, cut), (4, INDEX, os.unlink), (6, INDEX, cut)], ("--set=psnr.steps=8",), 2,
-        r"no checkpoint in .*checkpoints can be read; remove the folder to start anew", [2, 4, 6],
+        r"no checkpoint in .*checkpoints can be read; remove the folder to start again", [2, 4, 6],
     ),
     "wrong architecture": (
         [], ("--set=generator.blocks=2",), 2,
-        r"generator.blocks: .*run was begun with 1, not 2; choose another --run_dir", [2, 4, 6],
+        r"generator.blocks: .*run was started with 1, not 2; choose another --run_dir", [2, 4, 6],
     ),
     "another seed": (
         [], ("--set=runtime.seed=5", "--set=psnr.steps=8", "--set=psnr.learning_rate=1e-4"), 2,
-        r"psnr was trained with psnr.learning_rate 0.001, not 0.0001; runtime.seed 0, not 5: leave that as it was, "
-        r"choose another --run_dir, or give --allow_changes too", [2, 4, 6],
+        r"psnr was trained with psnr.learning_rate 0.001, not 0.0001; runtime.seed 0, not 5: restore these settings, "
+        r"choose another --run_dir, or add --allow_changes", [2, 4, 6],
     ),
     "another seed, allowed": (
         [], ("--set=runtime.seed=5", "--set=psnr.steps=8", "--allow_changes"), 0,
@@ -160,8 +160,8 @@ def test_a_full_disk(tmp_path, tiny_config, warm):
     assert int(last) == int(newest) + 4
     (message,) = re.findall("^esrgan-tf: .*$", result.stderr, flags=re.MULTILINE)
     assert re.fullmatch(
-        rf"esrgan-tf: cannot write to .*psnr: No space left on device; the newest checkpoint is ckpt-{newest}: mend it "
-        "and give the same command again",
+        rf"esrgan-tf: cannot write to .*psnr \(No space left on device\); correct this and repeat the command "
+        rf"\(the newest checkpoint is ckpt-{newest}\)",
         message,
     )
     assert "Traceback" not in result.stderr
@@ -188,7 +188,7 @@ def test_a_folder_that_vanishes(tmp_path, tiny_config, warm):
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     assert process.wait() == 2
     last = process.stderr.read_text().splitlines()[-1]
-    assert re.fullmatch(r"esrgan-tf: .*psnr is gone, and its checkpoints with it; the same command starts anew", last)
+    assert re.fullmatch(r"esrgan-tf: .*psnr is missing, with its checkpoints; the same command starts again", last)
     assert not (tmp_path / "run").exists()
 
 
@@ -222,7 +222,7 @@ def test_other_images(tmp_path, tiny_config, photos, warm):
     (tmp_path / "photos" / "chelsea.png").unlink()
     second = warm.run(*train(tmp_path / "other", *flags, "--set=psnr.steps=4"))
     assert second.returncode == 2
-    assert re.fullmatch(r"esrgan-tf: .*psnr was trained on other images: some were added, removed.*\n", second.stderr)
+    assert re.fullmatch(r"esrgan-tf: .*psnr was trained on other images \(added, removed.*\n", second.stderr)
     assert steps(tmp_path / "other") == [2]
 
 
@@ -262,8 +262,8 @@ def test_a_machine_that_dies_ends_the_others(victim, tmp_path, tiny_config, warm
     (message,) = (line for line in survivor.stderr.read_text().splitlines() if line.startswith("esrgan-tf: "))
     newest = steps(run)[-1]
     assert re.fullmatch(
-        rf"esrgan-tf: another machine is gone \(.*\); the newest checkpoint is ckpt-{newest}: give the same command on "
-        "all of them again",
+        rf"esrgan-tf: another machine has ended \(.*\); repeat the command on all machines "
+        rf"\(the newest checkpoint is ckpt-{newest}\)",
         message,
     )
     if victim == 1:
@@ -306,7 +306,7 @@ def test_machines_that_disagree(tmp_path, tiny_config, warm):
     assert [process.wait(timeout=60) for process in both] == [2, 2]
     for process in both:
         text = process.stderr.read_text()
-        assert text.startswith("esrgan-tf: the machines do not have the same configuration; give all of them the same")
+        assert text.startswith("esrgan-tf: the machines have different configurations; use the same command")
         assert text.count("\n") == 1
 
 
@@ -315,7 +315,7 @@ CLUSTERS = {
     "a list": ("[]", "TF_CONFIG is not of the form"),
     "parameter servers": (
         '{"cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}',
-        "there are no tasks but chief and worker here, not ps",
+        "tasks must be chief or worker, not ps",
     ),
     "a task that is not there": (
         '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',

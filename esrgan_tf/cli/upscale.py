@@ -222,7 +222,7 @@ def _explain(error, source):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "there is not enough memory for this image"
+        return "there is not enough memory for it"
     if isinstance(error, OSError):
         is_other_file = error.filename and error.filename != str(source)
         return f"{error.strerror or error}{f': {error.filename}' if is_other_file else ''}"

@@ -1,6 +1,6 @@
-"""The configuration of a run: frozen dataclasses, read from YAML, overridden key by key, checked before anything runs.
+"""The configuration of a run: frozen dataclasses, read from YAML, overridden by key, checked before a run.
 
-Imports no TensorFlow, so that a mistake is reported at once.
+Imports no TensorFlow, so that mistakes are reported immediately.
 """
 
 from esrgan_tf.config.consistency import check_degradation

@@ -1,4 +1,4 @@
-"""From a YAML file and overrides to a checked configuration, and back. Imports no TensorFlow."""
+"""Reads a configuration from a YAML file and overrides, checks and saves it. Imports no TensorFlow."""
 
 import dataclasses
 import re
@@ -15,7 +15,7 @@ from esrgan_tf.files import replacing
 from esrgan_tf.models import DISCRIMINATORS, GENERATORS
 from esrgan_tf.schema import as_plain, converted, keys_of, nearest
 
-# Where a machine keeps its things: no number depends on it.
+# Paths that may differ between machines; results do not depend on them.
 MACHINE_SPECIFIC = (
     "data.data_dir",
     "data.cache_dir",
@@ -27,23 +27,23 @@ MACHINE_SPECIFIC = (
 PATHS = (*MACHINE_SPECIFIC, "gan.vgg_weights")
 
 _SECTIONS: dict[str, Any] = {f.name: f.default_factory for f in dataclasses.fields(Config)}
-_TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # the sections whose keys follow from their name
-# A run of before families had keys of their own recorded all there were, whatever its network.
-_RECORDED_ONCE = {"filters", "growth", "blocks", "scale", "unshuffle", "plus", "batch_norm"}
+_TABLES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}  # sections with keys that depend on the name
+# Old runs recorded these keys for every network.
+_KEYS_OF_OLD_RUNS = {"filters", "growth", "blocks", "scale", "unshuffle", "plus", "batch_norm"}
 
 
-# Names of version 0.1.0, which this version still reads.
+# Names of version 0.1.0, still accepted.
 _RENAMED_KEYS = {
     "gan.grid_weight": "gan.checkerboard_weight",
     "runtime.recompute": "runtime.gradient_checkpointing",
 }
 _RENAMED_NETWORKS = {"residual": "compact_resnet"}
-_RENAMED_FILES = ("box_", "bundled_")  # the beginnings of recipes' names
+_RENAMED_FILES = ("box_", "bundled_")  # prefixes of recipe files
 
 
 def keys(config: Config) -> list[str]:
-    """Every `section.key` that `config` has."""
-    return [f"{section}.{key}" for section in _SECTIONS for key in _names(type(getattr(config, section)))]
+    """All keys of `config` as `section.key`."""
+    return [f"{section}.{key}" for section in _SECTIONS for key in _key_names(type(getattr(config, section)))]
 
 
 def load_config(
@@ -52,50 +52,50 @@ def load_config(
     together: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Config:
-    """Reads a YAML file on top of the defaults, then applies overrides in order, then checks the whole.
+    """Reads a YAML file over the defaults, applies overrides in order, and checks the result.
 
     Args:
         path: a YAML file with any of the sections and keys; None for the defaults.
-        overrides: `section.key=value`, the value written as in YAML.
-        together: also check that keys suit one another; a caller that replaces a section with `with_section`, which
-            checks them too, leaves it out here.
-        say: receives a line per name of version 0.1.0, with the name of today.
+        overrides: `section.key=value` with a YAML value.
+        together: also check keys against each other. False if the caller replaces a section with `with_section`, which
+            makes the same check.
+        say: receives a line per name of version 0.1.0, with its present name.
 
     Raises:
-        UserError: the file cannot be read; unknown key (the nearest one is named); wrong type; impossible value.
+        UserError: an unreadable file, an unknown key, a wrong type, or an impossible value.
     """
-    of_file = _read(path, say) if path is not None else {}
+    file_values = _read(path, say) if path is not None else {}
     given: dict[str, dict] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
-        section, _, key = _today(name.strip(), say).partition(".")
+        section, _, key = _rename_key(name.strip(), say).partition(".")
         if not equals:
-            raise UserError(f"--set {override}: write it as section.key=value, for instance psnr.steps=1000")
+            raise UserError(f"--set {override}: write section.key=value, for instance psnr.steps=1000")
         if section not in _SECTIONS or not key:
             raise UserError(f"unknown configuration key {name.strip()!r}{nearest(name.strip(), _all_keys())}")
         try:
             given.setdefault(section, {})[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UserError(f"--set {override}: the value is not YAML ({first_line(error)})") from error
-    config = Config(**{s: _section(s, of_file.get(s, {}), given.get(s, {}), say) for s in _SECTIONS})
+    config = Config(**{s: _build_section(s, file_values.get(s, {}), given.get(s, {}), say) for s in _SECTIONS})
     if together:
         check_consistency(config)
     return config
 
 
 def with_section(config: Config, section: str, values: dict) -> Config:
-    """`config` with another section, checked like one that is read; keys not given have their defaults.
+    """`config` with a replaced section, checked as in `load_config`; missing keys have their defaults.
 
     Raises:
-        UserError: as `load_config`.
+        UserError: see `load_config`.
     """
-    config = dataclasses.replace(config, **{section: _section(section, {}, values, lambda line: None)})
+    config = dataclasses.replace(config, **{section: _build_section(section, {}, values, lambda line: None)})
     check_consistency(config)
     return config
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """`config` with its relative paths, which begin in the working directory, made absolute; `~` stays."""
+    """`config` with absolute paths; relative paths start in the working directory. `~` is kept."""
     sections: dict[str, dict[str, str]] = {}
     for key in PATHS:
         section, name = key.split(".")
@@ -107,9 +107,9 @@ def with_absolute_paths(config: Config) -> Config:
 
 
 def same_value(key: str, recorded, value) -> bool:
-    """Whether `section.key` means the same in a recorded configuration and in one with absolute paths.
+    """Whether a recorded value of `section.key` matches a value with an absolute path.
 
-    A record may have a relative path: of a folder nobody noted, so that it fits every path that ends alike.
+    The folder of a recorded relative path is unknown, so a relative path matches any path with the same end.
     """
     if recorded == value:
         return True
@@ -126,13 +126,13 @@ def _is_path(key, value):
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Writes every value of `config`, so that the file alone reproduces it."""
+    """Writes all values of `config`, including defaults."""
     with replacing(path) as staging:
         staging.write_text(yaml.safe_dump(as_plain(config), sort_keys=False), encoding="utf-8")
 
 
 def value_of(config: Config, key: str):
-    """The value of `section.key`; None where the section's network has no such key."""
+    """The value of `section.key`; None if the section's network lacks the key."""
     section, name = key.split(".")
     return getattr(getattr(config, section), name, None)
 
@@ -146,10 +146,10 @@ def _read(path, say):
         say(f"{path} is now {renamed}")
         path = renamed
     if not path.is_file():
-        raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is a complete one")
+        raise UserError(f"no configuration file {path}; config.yaml at the top of the repository is an example")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # the latter of bytes that are no UTF-8, and of impossible dates
+    except (yaml.YAMLError, ValueError) as error:  # ValueError for invalid UTF-8 and impossible dates
         raise UserError(f"{path} is not YAML: {first_line(error)}") from error
     if tree is None:
         return {}
@@ -161,70 +161,72 @@ def _read(path, say):
         if not isinstance(entries or {}, dict):
             raise UserError(f"{path}: section {section} must hold keys, not {entries!r:.60}")
     return {
-        section: {_today(f"{section}.{key}", say).partition(".")[2]: value for key, value in (entries or {}).items()}
+        section: {
+            _rename_key(f"{section}.{key}", say).partition(".")[2]: value for key, value in (entries or {}).items()
+        }
         for section, entries in tree.items()
     }
 
 
-def _today(key, say):
-    """The name of a `section.key` in this version."""
+def _rename_key(key, say):
+    """The present name of a `section.key`."""
     if key in _RENAMED_KEYS:
         say(f"{key} is now {_RENAMED_KEYS[key]}")
     return _RENAMED_KEYS.get(key, key)
 
 
 def of_another_program(path: Path) -> str | None:
-    """Why a file that only lies there, named by nobody, is none of ours; None where it may be.
+    """The reason why `./config.yaml` belongs to another program; None for a configuration of esrgan-tf.
 
-    A file with one section of ours is ours, whatever is wrong with the rest, which `load_config` tells.
+    One known section makes a file a configuration of esrgan-tf. `load_config` reports mistakes in its other parts.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # a slip, or the tags and templates of other programs
-        ours = re.search(rf"^({'|'.join(_SECTIONS)})\s*:", text, flags=re.MULTILINE)
-        return None if ours else "it is not YAML, and none of its lines begins a section"
+    except (yaml.YAMLError, ValueError):  # a mistake, or tags and templates of other programs
+        has_section = re.search(rf"^({'|'.join(_SECTIONS)})\s*:", text, flags=re.MULTILINE)
+        return None if has_section else "it is not YAML, and none of its lines begins a section"
     if tree is None or (isinstance(tree, dict) and (not tree or tree.keys() & _SECTIONS.keys())):
         return None
     return f"unknown section {next(iter(tree))!r}" if isinstance(tree, dict) else "it has no sections"
 
 
-def _section(section, of_file, given, say):
-    """One section, of a file's values and of those given over them."""
+def _build_section(section, file_values, given, say):
+    """Builds a section from the file's values and the overrides."""
     cls = _SECTIONS[section]
     if section in _TABLES:
         table = _TABLES[section]
-        for values in (of_file, given):
+        for values in (file_values, given):
             if values.get("name") in _RENAMED_NETWORKS:
                 say(f"{section}.name {values['name']} is now {_RENAMED_NETWORKS[values['name']]}")
                 values["name"] = _RENAMED_NETWORKS[values["name"]]
-        own = of_file.get("name", cls.name)
-        name = given.get("name", own)
+        file_name = file_values.get("name", cls.name)
+        name = given.get("name", file_name)
         if name not in table:
             raise UserError(f"{section}.name: {name!r} is not one of {', '.join(table)}")
         cls = table[name].options
-        if name != own or set(of_file) - {"name"} == _RECORDED_ONCE:
-            # The file's keys are for another network, or for all there were.
-            of_file = {key: value for key, value in of_file.items() if key in keys_of(cls)}
-    values = {key: value for key, value in {**of_file, **given}.items() if (section, key) not in _NAMES}
+        if name != file_name or set(file_values) - {"name"} == _KEYS_OF_OLD_RUNS:
+            # The file's keys are for another network, or for every network.
+            file_values = {key: value for key, value in file_values.items() if key in keys_of(cls)}
+    values = {key: value for key, value in {**file_values, **given}.items() if (section, key) not in _NAMES}
     for key in values:
         if key not in keys_of(cls):
-            raise _unknown(section, key, cls)
-    return cls(**{key: _converted(cls, key, value, section) for key, value in values.items()})
+            raise _unknown_key_error(section, key, cls)
+    return cls(**{key: _convert(cls, key, value, section) for key, value in values.items()})
 
 
-def _converted(cls, key, value, section):
+def _convert(cls, key, value, section):
     try:
         return converted(cls, key, value, section)
     except UserError as error:
         families = _TABLES.get(section, {}) if key == "scale" else {}
-        able = [name for name, family in families.items() if _takes(family.options, key, value)]
-        if not able:
+        suitable = [name for name, family in families.items() if _accepts(family.options, key, value)]
+        if not suitable:
             raise
-        raise UserError(f"{error} for {cls.name}; {listed(able)} can") from error
+        raise UserError(f"{error} for {cls.name}; {listed(suitable)} can") from error
 
 
-def _takes(cls, key, value):
+def _accepts(cls, key, value):
     try:
         converted(cls, key, value, key)
     except UserError:
@@ -235,13 +237,13 @@ def _takes(cls, key, value):
 _NAMES = {(section, "name") for section in _TABLES}
 
 
-def _names(cls):
+def _key_names(cls):
     return [*(["name"] if hasattr(cls, "name") else []), *keys_of(cls)]
 
 
-def _unknown(section, key, cls):
-    of_others = (family.options for family in _TABLES.get(section, {}).values())
-    if any(key in keys_of(options) for options in of_others):
+def _unknown_key_error(section, key, cls):
+    other_options = (family.options for family in _TABLES.get(section, {}).values())
+    if any(key in keys_of(options) for options in other_options):
         return UserError(f"{section}.{key}: {key} is not a key of {cls.name}; it has {listed(list(keys_of(cls)), 20)}")
     return UserError(f"unknown configuration key '{section}.{key}'{nearest(f'{section}.{key}', _all_keys())}")
 

@@ -1,10 +1,10 @@
 """The files of a run folder D. Imports no TensorFlow.
 
-D/config.yaml                 the resolved configuration
-D/history.yaml                every start: time, command, versions, devices and configuration
-D/<phase>/checkpoints/        ckpt-<step>/, each complete
-D/<phase>/metrics.csv         a row per record
-D/<phase>/generator.keras, discriminator.keras, samples/, logs/
+- `D/config.yaml`: the resolved configuration
+- `D/history.yaml`: time, command, versions, devices and configuration of every start
+- `D/<phase>/checkpoints/`: complete checkpoints `ckpt-<step>/`
+- `D/<phase>/metrics.csv`: a row per record
+- `D/<phase>/generator.keras`, `discriminator.keras`, `samples/`, `logs/`
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from esrgan_tf.errors import UserError, as_typed
 from esrgan_tf.files import NO_LOCKS, file_lock, is_locked
 
 PHASES = ("psnr", "gan")
-CONFIG, HISTORY = "config.yaml", "history.yaml"  # of the run
-GENERATOR, DISCRIMINATOR, METRICS = "generator.keras", "discriminator.keras", "metrics.csv"  # of each phase
-NETWORK_FILES = (CONFIG, *(f"{phase}/{GENERATOR}" for phase in PHASES))  # in the run folder: what `load_model` reads
+CONFIG, HISTORY = "config.yaml", "history.yaml"  # in the run folder
+GENERATOR, DISCRIMINATOR, METRICS = "generator.keras", "discriminator.keras", "metrics.csv"  # in each phase's folder
+NETWORK_FILES = (CONFIG, *(f"{phase}/{GENERATOR}" for phase in PHASES))  # in the run folder, read by `load_model`
 CHECKPOINT_CONFIG, CHECKPOINT_IMAGES = "config.yaml", "images.txt"
-_RENAMED_COLUMNS = {"grid": "checkerboard"}  # of metrics.csv: names of version 0.1.0
+_RENAMED_COLUMNS = {"grid": "checkerboard"}  # columns of metrics.csv in version 0.1.0
 _LOCK = ".lock"
 
 
@@ -37,7 +37,7 @@ def run_config(run_dir: Path) -> Config | None:
 
 
 def generator_path(run_dir: Path, phase: str) -> Path:
-    """The moving average of a phase's generator, which others load."""
+    """The file of a phase's generator, an EMA of its weights."""
     return run_dir / phase / GENERATOR
 
 
@@ -48,7 +48,7 @@ def saved_generators(run_dir: Path) -> dict[str, Path]:
 
 
 def network_paths(path: Path) -> list[Path]:
-    """The files, or the SavedModel folder, of the generators that a path stands for: of a run, those of its phases.
+    """The generators at a path: the files of a run's phases, a single file, or a SavedModel folder.
 
     Raises:
         UserError: a run without a generator, or a folder that is neither a run nor a SavedModel.
@@ -57,7 +57,7 @@ def network_paths(path: Path) -> list[Path]:
         saved = saved_generators(path)
         if not saved:
             first = as_typed("train", "--phase", "psnr", "--run_dir", path)
-            raise UserError(f"{path} has no generator yet; first run: {first}")
+            raise UserError(f"{path} has no generator yet; first run {first}")
         return list(saved.values())
     if path.is_dir() and not (path / "saved_model.pb").is_file():
         raise UserError(f"{path} holds neither a SavedModel (saved_model.pb) nor a run (config.yaml)")
@@ -77,8 +77,8 @@ def exported_generators(run_dir: Path, alpha: float) -> dict[str, Path]:
             other, number = ("PSNR", 0) if phase == "gan" else ("GAN", 1)
             first = as_typed("train", "--phase", phase, "--run_dir", run_dir)
             raise UserError(
-                f"no {generator_path(run_dir, phase)}; first run: {first}, or export the {other} network alone with "
-                f"--alpha {number}"
+                f"{generator_path(run_dir, phase)} does not exist; first run {first}, or export only the {other} "
+                f"network with --alpha {number}"
             )
     return {phase: saved[phase] for phase in phases}
 
@@ -95,15 +95,15 @@ def checkpoint_steps(checkpoints: Path) -> list[int]:
 
 
 def checkpoint_config(checkpoints: Path) -> Config | None:
-    """The configuration that the newest checkpoint was made with; None where there is none that can be read."""
+    """The configuration of the newest readable checkpoint; None without such a checkpoint."""
     for step in reversed(checkpoint_steps(checkpoints)):
-        with contextlib.suppress(UserError):  # a damaged checkpoint is told of when it is restored
+        with contextlib.suppress(UserError):  # restoring reports a damaged checkpoint
             return load_config(checkpoint_path(checkpoints, step) / CHECKPOINT_CONFIG)
     return None
 
 
 def checkpoint_images(checkpoints: Path) -> str | None:
-    """The digest of the training images that the newest checkpoint was made with, where that can be read."""
+    """The digest of the training images of the newest checkpoint with a digest; None without a digest."""
     for step in reversed(checkpoint_steps(checkpoints)):
         path = checkpoint_path(checkpoints, step) / CHECKPOINT_IMAGES
         if path.is_file():
@@ -112,11 +112,11 @@ def checkpoint_images(checkpoints: Path) -> str | None:
 
 
 def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
-    """The rows of `metrics.csv`, oldest first, without one that is still being written."""
+    """The complete rows of `metrics.csv`, oldest first."""
     path = phase_folder / METRICS
     if not path.is_file():
         return []
-    # A power cut may leave bytes of any kind; their line is then not a whole row.
+    # A power cut may leave arbitrary bytes, which form no complete row.
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     whole = (line for line in lines if line.endswith("\n") and "\0" not in line)
     rows = (row for row in csv.DictReader(whole) if None not in row and None not in row.values())
@@ -125,41 +125,41 @@ def read_metrics(phase_folder: Path) -> list[dict[str, str]]:
 
 @contextlib.contextmanager
 def lock_phase(phase_folder: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Locks a phase's folder, made if need be, against a second training; the lock ends with the process.
+    """Creates and locks a phase's folder against a second training. The lock ends with the process.
 
-    What was made and stayed empty is removed again.
+    Folders that were created and stayed empty are removed.
 
     Raises:
         UserError: another process has the lock.
     """
-    made = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
+    created = [folder for folder in (phase_folder, phase_folder.parent) if not folder.exists()]
     for attempt in range(5):
         phase_folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # is_phase_locked() takes it too, for an instant
+            lock = file_lock(phase_folder / _LOCK, timeout=0.5)  # `is_phase_locked` takes the lock for an instant
             lock.acquire()
             break
         except TimeoutError as error:
             raise UserError(
                 f"{phase_folder} is being trained in another process; wait for it, stop it, or choose another --run_dir"
             ) from error
-        except FileNotFoundError:  # who held it has just removed what it made
+        except FileNotFoundError:  # the other process has just removed the empty folder
             if attempt == 4:
                 raise
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            say(f"the disk of {phase_folder} has no locks: see to it that nothing else trains there")
+            say(f"the disk of {phase_folder} has no file locks; make sure that no other process trains there")
             break
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # the folder may be gone, or hold what was trained
-            if made and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
-                if os.name == "nt":  # where no open file can be deleted
+        with contextlib.suppress(OSError):  # the folder may be missing, or hold a training
+            if created and [path.name for path in phase_folder.iterdir()] == [_LOCK]:
+                if os.name == "nt":  # Windows cannot delete open files
                     lock.release()
                 (phase_folder / _LOCK).unlink()
-                for folder in made:
+                for folder in created:
                     folder.rmdir()
         lock.release()
 

@@ -1,4 +1,4 @@
-"""What a run was made with, as far as the machine can tell: for `history.yaml`."""
+"""Facts on a start for `history.yaml`: time, command, versions, devices."""
 
 import datetime
 import importlib.metadata
@@ -12,7 +12,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "pillow")
 
 
 def facts(command: str, devices: list[str]) -> dict:
-    """When, by which command, with which versions, on which devices."""
+    """Time, command, versions and devices of a start."""
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -26,7 +26,7 @@ def facts(command: str, devices: list[str]) -> dict:
 
 
 def git_revision(folder: Path) -> str | None:
-    """The commit of the sources in `folder`, `+` behind it where they differ from it; None where git knows neither."""
+    """The commit of the sources in `folder`, with `+` if the sources differ; None outside a git repository."""
     try:
         subprocess.run(["git", "ls-files", "--error-unmatch", "."], cwd=folder, check=True, capture_output=True)
         described = subprocess.run(
@@ -39,7 +39,7 @@ def git_revision(folder: Path) -> str | None:
 
 
 def device_names(strategy) -> list[str]:
-    """This machine's devices, by the model where TensorFlow or Linux knows it."""
+    """This machine's devices, with the model if TensorFlow or Linux reports the model."""
     import tensorflow as tf
 
     names = []

@@ -1,4 +1,4 @@
-"""From a path or a name, run folders included, to a Keras model."""
+"""Loads a Keras model from a path or a name, also from a run folder."""
 
 from pathlib import Path
 
@@ -12,28 +12,29 @@ from esrgan_tf.weights.model_names import find_model
 
 
 def load_model(path: str | Path, alpha: float | None = None) -> keras.Model:
-    """Opens a generator: float RGB in [0, 1] in, float32 in [0, 1] out, not clipped.
+    """Loads a generator with float RGB input in [0, 1] and unclipped float32 output.
 
     Args:
         path: one of
 
-            - a file: a Keras model that training saved, or PyTorch weights (safetensors or `torch.save`), with any
-              extension;
+            - a file with any extension, either a Keras model from training or PyTorch weights (safetensors or
+              `torch.save`);
             - a SavedModel folder that `export_saved_model` wrote;
-            - a run folder: the interpolation that would be exported, or the network of the only phase that has one;
+            - a run folder, for the interpolation of both phases or the network of the only trained phase;
             - the name of a bundled or downloadable model, which is downloaded on first use.
-        alpha: of a run of both phases: 0 is the PSNR network, 1 the GAN network; None is the run's `export.alpha`.
+        alpha: interpolation from the PSNR network (0) to the GAN network (1) of a run with both phases. None is the
+            run's `export.alpha`.
 
     Raises:
-        UserError: no such file or name, another kind of file, an unknown network, or `alpha` for what is no run of
-            both phases.
+        UserError: no such file or name, another kind of file, an unknown network, or `alpha` without a run of both
+            phases.
     """
     path = find_model(path)
     paths, config = network_paths(path), run_config(path)
     if alpha is not None and config is None:
-        raise UserError(f"alpha blends both phases of a run, and {path} is a single network")
+        raise UserError(f"alpha interpolates both phases of a run, and {path} is a single network")
     if alpha is not None and len(paths) == 1:
-        raise UserError(f"alpha blends both phases of a run, and {path} has phase {paths[0].parent.name} only")
+        raise UserError(f"alpha interpolates both phases of a run, and {path} has only phase {paths[0].parent.name}")
     models = [load_generator(path) for path in paths]
     if config is None or len(models) == 1:
         return models[0]

@@ -1,4 +1,4 @@
-"""The networks of a phase, made ready to train."""
+"""Builds the networks of a phase."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ from esrgan_tf.training.psnr_step import PsnrStep
 from esrgan_tf.training.train_step import Phase
 from esrgan_tf.weights.interpolation import first_difference
 
-Given = tuple[Path, keras.Model]  # where a network was read from, and the network
+Given = tuple[Path, keras.Model]  # a network's file, and the network
 
 
 def build_phase(name: str, config: Config, generator: Given | None = None, discriminator: Given | None = None) -> Phase:
-    """Builds what phase `name` trains, in the scope of the strategy that it is called in.
+    """Builds the networks and the step of phase `name`, in the scope of the caller's strategy.
 
-    Networks compute in `runtime.precision`; the moving average is float32 whatever that is, as others will load it.
+    Networks compute in `runtime.precision`. The EMA, which is saved, is always float32.
 
     Args:
-        generator, discriminator: whose weights they begin with; None for random ones.
+        generator, discriminator: networks with the initial weights; None for random weights.
 
     Raises:
-        UserError: those are of other networks than the configuration's; VGG19's weights cannot be had; nothing of the
-            generator can be recomputed.
+        UserError: the networks differ from the configuration's, VGG19's weights are unavailable, or the generator
+            does not support gradient checkpointing.
     """
     build, arguments = GENERATORS[config.generator.name].build, config.generator.arguments
     average = build(**arguments)
-    with _precision(config.runtime.precision):
+    with _dtype_policy(config.runtime.precision):
         trained = build(**arguments)
         if generator is not None:
             _copy_weights(generator, trained, "generator")
@@ -45,15 +45,15 @@ def build_phase(name: str, config: Config, generator: Given | None = None, discr
         if config.gan.perceptual_weight > 0:
             features = vgg19_features(config.gan.perceptual_layers, config.gan.vgg_weights)
         options = config.discriminator.for_images(config.data.hr_patch)
-        critic = DISCRIMINATORS[options.name].build(**options.arguments)
+        new_discriminator = DISCRIMINATORS[options.name].build(**options.arguments)
         if discriminator is not None:
-            _copy_weights(discriminator, critic, "discriminator")
-        gan_step = GanStep(trained, critic, features, config.gan, forward)
+            _copy_weights(discriminator, new_discriminator, "discriminator")
+        gan_step = GanStep(trained, new_discriminator, features, config.gan, forward)
         return Phase(name, config.gan, gan_step, trained, average, config.generator.scale)
 
 
 @contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
+def _dtype_policy(policy: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -62,9 +62,9 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _copy_weights(given, target, which):
+def _copy_weights(given, target, role):
     path, source = given
     difference = first_difference(source, target)
     if difference:
-        raise UserError(f"{path} is another network than the configuration's {which}: {difference}")
+        raise UserError(f"{path} differs from the configuration's {role}: {difference}")
     target.set_weights(source.get_weights())

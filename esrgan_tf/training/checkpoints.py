@@ -1,4 +1,4 @@
-"""Checkpoints of everything that training needs to go on exactly, and the generator that others load."""
+"""Checkpoints of the complete training state, and the saved generator."""
 
 import contextlib
 import errno
@@ -19,15 +19,15 @@ _STATE = "state"
 
 
 class Checkpoints:
-    """Checkpoints `ckpt-<step>/` in a folder, the newest `keep` of them.
+    """The newest `keep` checkpoints `ckpt-<step>/` in a folder.
 
-    Each appears whole or not at all: it is written under another name, flushed to the disk, and renamed. What becomes
-    unreadable later is told by TensorFlow's checksums. Variables are keyed by owner and path, not by position as Keras'
-    own tracking keys them: what does not fit is then an error with a name, and never another layer's weight.
+    A checkpoint is written under a temporary name, flushed to the disk and renamed, so it is never incomplete.
+    TensorFlow's checksums detect later damage. Variables are keyed by owner and path, not by position as in Keras. A
+    variable that does not fit is an error with its name, and no layer receives another layer's weights.
     """
 
     def __init__(self, folder: Path, state: dict[str, list[keras.Variable]], config: Config, images: str, keep: int):
-        """`state` holds a variable `step` among its `counters`; `config` and `images` are kept with each checkpoint."""
+        """`state["counters"]` includes a variable `step`. Each checkpoint also holds `config` and `images`."""
         tree = {owner: {v.path.replace("/", "."): v.value for v in variables} for owner, variables in state.items()}
         for owner, variables in state.items():
             if len(tree[owner]) != len(variables):
@@ -38,13 +38,13 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**tree)
 
     def restore(self, say: Callable[[str], None] = lambda line: None) -> int:
-        """Restores the newest checkpoint that can be read, if there is any, and returns its step; else 0.
+        """Restores the newest readable checkpoint and returns its step; 0 without checkpoints.
 
         Args:
-            say: is given a line per damaged checkpoint.
+            say: receives a line per damaged checkpoint.
 
         Raises:
-            UserError: the checkpoint is of another network or phase, or none can be read.
+            UserError: the checkpoint belongs to another network or phase, or no checkpoint is readable.
         """
         steps = checkpoint_steps(self._folder)
         for step in reversed(steps):
@@ -54,65 +54,65 @@ class Checkpoints:
                 return int(self._step.numpy())
             except (tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError):
                 raise
-            except (tf.errors.OpError, IndexError) as error:  # whatever is wrong with its files, down to their length
-                say(f"{path} is damaged and passed over: {first_line(error)}")
+            except (tf.errors.OpError, IndexError) as error:  # damaged files, also of a wrong length
+                say(f"{path} is damaged and skipped: {first_line(error)}")
             except (AssertionError, ValueError) as error:
                 raise UserError(
-                    f"{path} does not fit this configuration ({first_line(error)}); go on with the configuration that "
-                    "the run began with, or choose another --run_dir"
+                    f"{path} does not fit this configuration ({first_line(error)}); restore the configuration, or "
+                    "choose another --run_dir"
                 ) from error
         if steps:
-            raise UserError(f"no checkpoint in {self._folder} can be read; remove the folder to start anew")
+            raise UserError(f"no checkpoint in {self._folder} can be read; remove the folder to start again")
         return 0
 
     def save(self) -> None:
-        """Writes a checkpoint of the current step; removes those that are too many.
+        """Writes a checkpoint of the current step and removes the oldest surplus checkpoints.
 
         Raises:
-            OSError: no room, or no folder; the checkpoints before are as they were.
+            OSError: no room, or no folder; earlier checkpoints are unchanged.
         """
-        self._sweep()
+        self._remove_temporary()
         final = checkpoint_path(self._folder, int(self._step.numpy()))
         with replacing(final) as staging:
             staging.mkdir()
-            with _as_os_error():
+            with _convert_to_os_error():
                 self._checkpoint.write(str(staging / _STATE))
             save_config(self._config, staging / CHECKPOINT_CONFIG)
             (staging / CHECKPOINT_IMAGES).write_text(self._images, encoding="utf-8")
-            if final.exists():  # a damaged one that was passed over
+            if final.exists():  # a damaged checkpoint that was skipped
                 remove(final)
-        for step in self._steps()[: -self._keep]:
+        for step in self._current_steps()[: -self._keep]:
             remove(checkpoint_path(self._folder, step))
 
     def check_finite(self) -> None:
-        """Refuses weights and optimizer slots that no training recovers from.
+        """Refuses infinite and NaN weights and optimizer slots.
 
         Raises:
             Diverged: a variable is infinite or NaN.
         """
-        # One by one: compiled into one function they would take longer to trace than many checks take.
+        # A compiled function of all variables would take longer to trace than many checks take.
         for name, variable in self._variables.items():
             if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
-                raise Diverged(f"{name} is not finite at step {int(self._step.numpy())}; {self.newest()}")
+                raise Diverged(f"{name} is not finite at step {int(self._step.numpy())}; {self.describe_newest()}")
 
-    def newest(self) -> str:
-        """Where the run goes on, for a message."""
-        steps = self._steps()
+    def describe_newest(self) -> str:
+        """The newest checkpoint, for a message."""
+        steps = self._current_steps()
         return f"the newest checkpoint is ckpt-{steps[-1]}" if steps else "there is no checkpoint yet"
 
-    def _steps(self):
-        """Those up to the current step: a newer one was damaged and passed over."""
+    def _current_steps(self):
+        """Steps of the checkpoints up to the current step; newer checkpoints are damaged."""
         return [step for step in checkpoint_steps(self._folder) if step <= int(self._step.numpy())]
 
-    def _sweep(self):
-        """Removes what a stop in the middle left."""
+    def _remove_temporary(self):
+        """Removes incomplete checkpoints of an interrupted save."""
         for path in self._folder.glob(".*ckpt-*"):
             delete(path)
 
 
 @contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    """A write that fails in TensorFlow is the same to the caller as one that fails in Python."""
+def _convert_to_os_error() -> Iterator[None]:
+    """Raises TensorFlow's write errors as OSError, like Python's."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -122,6 +122,6 @@ def _as_os_error() -> Iterator[None]:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a `.keras` file that is, at every moment, either the old one or the new one."""
+    """Writes a `.keras` file atomically: a reader finds the former or the new file."""
     with replacing(path) as staging:
         model.save(staging)

@@ -17,9 +17,9 @@ from esrgan_tf.training.loss_terms import Curve, loss_curves
 Rows = Sequence[Mapping[str, str]]
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _BETWEEN = 5.6, 0.75, 0.2, 0.75, 0.5, 0.45  # inches
-_HEIGHTS = {"dB": 1.4, "rate": 0.7}  # of a panel, relative to the others
+_HEIGHTS = {"dB": 1.4, "rate": 0.7}  # of panels, relative
 _COLOURS = ("#1f6fb4", "#d9661f")
-_SMOOTHED_FROM, _SMOOTHED_OVER = 60, 20  # points; the running mean is over one in so many of them
+_SMOOTHED_FROM, _SMOOTHED_OVER = 60, 20  # points; the running mean covers 1/20 of the points
 _DOTS_BELOW = 40  # points
 _STYLE = {
     "font.size": 9,
@@ -40,24 +40,24 @@ _STYLE = {
 
 
 def series(rows: Rows, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """One column of `metrics.csv` where it was measured: steps, int64 `[N]`, and finite values, float64 `[N]`."""
+    """The measured values of a column of `metrics.csv`: steps, int64 `[N]`, and finite values, float64 `[N]`."""
     pairs = [(int(row["step"]), _number(row.get(column))) for row in rows if row.get("step", "").isdecimal()]
     pairs = [(step, value) for step, value in pairs if math.isfinite(value)]
     return np.array([step for step, _ in pairs], np.int64), np.array([value for _, value in pairs], np.float64)
 
 
 def draw_curves(rows_by_phase: Mapping[str, Rows], path: Path) -> bool:
-    """Writes a PNG with a column of panels for each phase: validation PSNR, losses, learning rate, over steps.
+    """Writes a PNG with a column of panels per phase: validation PSNR, losses and learning rate over steps.
 
-    What was never measured, or is zero throughout because its weight is, has no panel. Many points are drawn pale, with
-    their running mean over them. The file is, at every moment, either the old one or the new one.
+    Columns without values, or with zeros only, have no panel. Many points are drawn pale under their running mean. The
+    file is replaced atomically.
 
     Args:
-        rows_by_phase: the rows of each phase's `metrics.csv`, oldest first, as `read_metrics` gives them.
-        path: the PNG; its folder is made if need be.
+        rows_by_phase: the rows of each phase's `metrics.csv`, oldest first, from `read_metrics`.
+        path: the PNG; its folder is created.
 
     Returns:
-        Whether there was anything to draw; nothing is written otherwise.
+        Whether a file was written; without values there is none.
 
     Raises:
         OSError: the file cannot be written.
@@ -73,7 +73,7 @@ def draw_curves(rows_by_phase: Mapping[str, Rows], path: Path) -> bool:
 
 
 def _panels():
-    """Curves that are compared share a panel: `(title, unit, {column: its name in the legend})`."""
+    """Panels as `(title, unit, {column: name in the legend})`."""
     columns = [
         Curve("psnr", "PSNR of validation", unit="dB"),
         *loss_curves(),
@@ -113,7 +113,7 @@ def _figure(curves):
 
 
 def _curves(rows):
-    """The columns that have something to show, as `series` gives them."""
+    """The columns with values other than 0, as `series` returns them."""
     columns = {column: series(rows, column) for _, _, names in _panels() for column in names}
     return {column: (steps, values) for column, (steps, values) in columns.items() if values.any()}
 
@@ -164,5 +164,5 @@ def _running_mean(values, window):
 def _number(text):
     try:
         return float(text)
-    except (TypeError, ValueError):  # a column that an older run lacks, or a cell that is empty or still being written
+    except (TypeError, ValueError):  # a missing column of an older run, or an empty or incomplete cell
         return math.nan

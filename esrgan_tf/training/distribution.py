@@ -1,4 +1,4 @@
-"""The devices of one machine, or of several, as one strategy."""
+"""Distribution strategies for the devices of one machine or several."""
 
 import contextlib
 import re
@@ -10,33 +10,38 @@ import tensorflow as tf
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.training.stopping import WorkerLost, default_signals
 
-# What an operation over several machines raises when one of them is gone.
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
+# Errors of an operation over several machines after one machine has ended.
+LOST_WORKER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.InternalError,
+    tf.errors.CancelledError,
+)
 
 
 def one_machine() -> tf.distribute.Strategy:
-    """All devices that TensorFlow sees here."""
+    """A strategy for all of this machine's devices."""
     return tf.distribute.MirroredStrategy()
 
 
 def several_machines() -> tf.distribute.Strategy:
-    """All devices of all machines that `TF_CONFIG` names; waits for them. Nothing of TensorFlow may have run before.
+    """A strategy for all machines of `TF_CONFIG`. Waits for the machines, and must be TensorFlow's first operation.
 
     Raises:
-        WorkerLost: they cannot be reached.
+        WorkerLost: a machine cannot be reached.
     """
     try:
-        with default_signals():  # it waits in native code, where no handler of ours would run
+        with default_signals():  # native code waits, and Python's handlers do not run
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise WorkerLost(f"the machines of TF_CONFIG do not come together: {first_line(error)}") from error
+        raise WorkerLost(f"the machines of TF_CONFIG cannot be connected: {first_line(error)}") from error
 
 
 def check_batch(batch_size: int, replicas: int) -> None:
-    """Refuses a batch that cannot be shared evenly.
+    """Refuses a batch that the replicas cannot share evenly.
 
     Raises:
-        UserError: and says the nearest that can.
+        UserError: the message suggests the nearest divisible size.
     """
     if batch_size % replicas:
         nearest = max(1, round(batch_size / replicas)) * replicas
@@ -44,10 +49,10 @@ def check_batch(batch_size: int, replicas: int) -> None:
 
 
 def check_agreement(strategy: tf.distribute.Strategy, value: object, disagreement: str) -> None:
-    """Compares `value`, by its text, over all machines.
+    """Compares the text of `value` on all machines.
 
     Raises:
-        UserError: the machines `disagreement`.
+        UserError: the values differ; `disagreement` completes the message.
     """
     mine = tf.constant([zlib.crc32(repr(value).encode())], tf.int64)
     values = strategy.experimental_distribute_values_from_function(lambda _: mine)
@@ -55,23 +60,25 @@ def check_agreement(strategy: tf.distribute.Strategy, value: object, disagreemen
         raise UserError(f"the machines {disagreement}")
 
 
-def lost(error: tf.errors.OpError) -> str:
-    """What is known of a machine that is gone."""
+def describe_lost_worker(error: tf.errors.OpError) -> str:
+    """A message on a machine that has ended."""
     found = re.search("Collective ops is aborted by: (.*)", str(error))
-    why = found[1] if found else first_line(error)
-    return f"another machine is gone ({why:.120})"
+    reason = found[1] if found else first_line(error)
+    return f"another machine has ended ({reason:.120})"
 
 
 @contextlib.contextmanager
 def until_training(machines: int) -> Iterator[None]:
-    """Before the first step, too, what one of several machines refuses ends the others with a line.
+    """Ends this machine with a message if another machine ends before the first step.
 
     Raises:
-        WorkerLost: another ended.
+        WorkerLost: another machine ended.
     """
     try:
         yield
-    except LOST as error:
+    except LOST_WORKER_ERRORS as error:
         if machines == 1:
             raise
-        raise WorkerLost(f"{lost(error)}: see what it says, and give the same command on all of them again") from error
+        raise WorkerLost(
+            f"{describe_lost_worker(error)}: read its message, then repeat the command on all machines"
+        ) from error

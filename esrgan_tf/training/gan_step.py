@@ -1,5 +1,7 @@
-"""The gradients of phase `gan`: generator and discriminator, for images that look real (ESRGAN, section 3; SRGAN,
-section 2; Real-ESRGAN, section 3.4)."""
+"""The gradients of phase `gan`, which trains generator and discriminator.
+
+ESRGAN, section 3, SRGAN, section 2, and Real-ESRGAN, section 3.4.
+"""
 
 from collections.abc import Callable
 
@@ -14,7 +16,7 @@ from esrgan_tf.training.optimizers import optimizer
 
 
 class GanStep:
-    """Call it in a replica context with the replica's share of a batch."""
+    """The losses and gradients of both networks, called in a replica context with the replica's share of a batch."""
 
     def __init__(
         self,
@@ -24,9 +26,9 @@ class GanStep:
         config: GanConfig,
         forward: Callable[..., tf.Tensor] | None = None,
     ):
-        """`features` is `vgg19_features` of the configured layers; None leaves the perceptual term out.
+        """`features` is `vgg19_features` of the configured layers; None omits the perceptual term.
 
-        `forward` computes what the generator does, perhaps in less memory.
+        `forward` replaces the call of the generator, for gradient checkpointing.
         """
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.config, self._forward = config, forward or generator
@@ -41,19 +43,19 @@ class GanStep:
     ) -> tuple[dict[str, tf.Tensor], dict[str, list[tf.Tensor]]]:
         """lr `[b, h, w, 3]`, hr `[b, scale * h, scale * w, 3]`, in [0, 1].
 
-        Returns the replica's losses, and the gradients of `loss_scale` times them, by network. Both are of the weights
-        before the step: the discriminator learns from the generator as it was.
+        Returns the replica's losses, and by network the gradients of the losses times `loss_scale`. Both networks have
+        their weights from before the step.
         """
         c = self.config
-        target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator sees real images as they are
-        # Both losses from one pass of the discriminator, whose weights do not change between them.
+        target = unsharp_mask(hr) if c.sharpen_targets else hr  # the discriminator's real images are not sharpened
+        # One pass of the discriminator serves both losses, as its weights do not change in between.
         with tf.GradientTape(persistent=True) as tape:
             sr = self._forward(lr, training=True)
-            seen = hr, target, sr  # by VGG19 and the discriminator
+            images = hr, target, sr  # inputs of VGG19 and the discriminator
             if c.random_shift:
-                seen = self._shifted(*seen)
-            features = None if self.features is None else (self.features(seen[1]), self.features(seen[2]))
-            fake, real = self.discriminator(seen[2], training=True), self.discriminator(seen[0], training=True)
+                images = self._shift(*images)
+            features = None if self.features is None else (self.features(images[1]), self.features(images[2]))
+            fake, real = self.discriminator(images[2], training=True), self.discriminator(images[0], training=True)
             total, terms = generator_loss(
                 StepTensors(c, hr.shape[1] // lr.shape[1], target, sr, features, (real, fake))
             )
@@ -69,8 +71,8 @@ class GanStep:
         values = (*terms.values(), discriminator, tf.reduce_mean(real), tf.reduce_mean(fake))
         return dict(zip(self.losses, values, strict=True)), gradients
 
-    def _shifted(self, *images):
-        """The images, rolled by the same random offset: another one at each step, the same again in a resumed run."""
+    def _shift(self, *images):
+        """Rolls the images by one random offset, which depends only on the step."""
         step = tf.cast(self.trained["generator"][1].iterations.value, tf.int32)
         offset = tf.random.stateless_uniform([2], tf.stack([0, step]), 0, self.config.random_shift + 1, tf.int32)
         return [tf.roll(image, offset, axis=[1, 2]) for image in images]

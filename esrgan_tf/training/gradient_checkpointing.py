@@ -1,4 +1,4 @@
-"""Less memory for a step: activations of residual blocks that are computed again for the gradients."""
+"""Gradient checkpointing: activations of residual blocks are computed again in the backward pass, for less memory."""
 
 import itertools
 from collections.abc import Callable
@@ -10,20 +10,19 @@ from esrgan_tf.errors import UserError
 
 
 def checkpoint_gradients(generator: keras.Model) -> Callable[..., tf.Tensor]:
-    """A generator in training of which only what goes into each residual block is kept until the gradients.
+    """A forward pass that stores only the input of each residual block for the backward pass.
 
-    All else within a block is computed a second time then (Chen et al., "Training deep nets with sublinear memory
-    cost", arXiv 1604.06174, section 4). Losses and gradients are the same.
+    The backward pass computes the other activations again (Chen et al., "Training deep nets with sublinear memory
+    cost", arXiv 1604.06174, section 4). Losses and gradients do not change.
 
     Args:
-        generator: with blocks whose last layers are `body_0_add`, `body_1_add` …, each the sum of what goes into the
-            block and what it adds.
+        generator: a network with residual blocks; `body_0_add`, `body_1_add` … are their last layers.
 
     Returns:
-        What is called as the generator: `(images, training=True)`.
+        A function with the generator's call, `(images, training=True)`.
 
     Raises:
-        UserError: it has no such blocks, or batch statistics in them, which would be counted twice.
+        UserError: the generator has no residual blocks, or blocks with batch statistics, which would be counted twice.
     """
     ends: list[keras.Layer] = []
     names = {layer.name for layer in generator.layers}

@@ -1,7 +1,7 @@
-"""The terms of the generator's loss, a row per term. Imports no TensorFlow until a term is computed.
+"""The terms of the generator's loss, a row per term. Imports TensorFlow only to compute a term.
 
-The training steps, the columns of `metrics.csv`, the curves and the model card follow from `LOSS_TERMS`. A new term
-takes a function, a row here and a key in `config/sections.py` for its weight.
+`LOSS_TERMS` determines the training steps, the columns of `metrics.csv`, the curves and the model card. A new term
+needs a function, a row here and a key in `config/sections.py` for its weight.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepTensors:
-    """What a replica has computed in a step, for the terms.
+    """A replica's tensors in a step, from which the terms are computed.
 
     Attributes:
-        config: of the phase.
-        scale: of the generator.
+        config: the phase's configuration.
+        scale: the generator's scale.
         hr, sr: the targets, sharpened if the phase sharpens targets, and the generator's images,
             `[b, scale * h, scale * w, 3]` in [0, 1].
-        features: of both from VGG19, as `{layer: [b, h, w, c]}`; None without the perceptual term.
-        logits: of the discriminator on real images and on the generator's; None in phase `psnr`.
+        features: VGG19 features of `hr` and `sr` as `{layer: [b, h, w, c]}`; None without the perceptual term.
+        logits: the discriminator's logits on real and generated images; None in phase `psnr`.
     """
 
     config: Any
@@ -37,12 +37,12 @@ class StepTensors:
 
 @dataclass(frozen=True)
 class Curve:
-    """A column of `metrics.csv`, and its panel of the curves.
+    """A column of `metrics.csv` and its panel in the curves.
 
     Attributes:
-        column: its name, and the tag in TensorBoard.
-        panel: the panel's title; columns with one title share a panel.
-        legend: the column's name in a panel that it shares.
+        column: the column's name, also its tag in TensorBoard.
+        panel: the panel's title; columns with the same title share a panel.
+        legend: the column's name in a shared panel.
         unit: `loss`, or another unit of the panel.
     """
 
@@ -57,11 +57,11 @@ class LossTerm:
     """A term of the generator's loss.
 
     Attributes:
-        curve: its column and panel.
-        key: of its weight, in the section of each phase that has the term.
-        compute: the scalar, before its weight.
-        description: of a phase's settings, for the model card.
-        optional: without a column where its weight is 0.
+        curve: the term's column and panel.
+        key: the weight's key in the section of each phase that has the term.
+        compute: the scalar, before the weight.
+        description: the phase's settings of the term, for the model card.
+        optional: a weight of 0 removes the column.
     """
 
     curve: Curve
@@ -72,11 +72,11 @@ class LossTerm:
 
     @property
     def name(self) -> str:
-        """Of its column."""
+        """The column's name."""
         return self.curve.column
 
     def weight(self, config: PhaseConfig) -> float:
-        """Its weight in the phase."""
+        """The term's weight in the phase."""
         return getattr(config, self.key)
 
 
@@ -148,7 +148,7 @@ LOSS_TERMS: tuple[LossTerm, ...] = (
     ),
 )
 
-# Of the discriminator: measured, and no part of the generator's loss.
+# The discriminator's values, recorded but not part of the generator's loss.
 DISCRIMINATOR_CURVES = (
     Curve("discriminator", "adversarial losses", "discriminator"),
     Curve("logit_real", "mean logits of the discriminator", "real", "logit"),
@@ -158,8 +158,8 @@ DISCRIMINATOR_CURVES = (
 
 def terms_of(config: PhaseConfig) -> list[LossTerm]:
     """The terms that a phase computes and records."""
-    having = [term for term in LOSS_TERMS if hasattr(config, term.key)]
-    return [term for term in having if not term.optional or term.weight(config)]
+    present = [term for term in LOSS_TERMS if hasattr(config, term.key)]
+    return [term for term in present if not term.optional or term.weight(config)]
 
 
 def generator_loss(step: StepTensors) -> tuple["tf.Tensor", dict[str, "tf.Tensor"]]:

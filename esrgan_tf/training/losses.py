@@ -1,8 +1,7 @@
 """The training losses of the family: tensors in, scalar out. Each name is also the loss's tag in TensorBoard.
 
-Means are over the batch that the caller passes. Under `tf.distribute` that is one replica's share, so the caller
-divides by the number of replicas and sums; only what couples the images of a batch (the relativistic means) reaches
-over all replicas by itself.
+Means are over the caller's batch. Under `tf.distribute` the batch is one replica's share, so the caller divides by the
+number of replicas and sums. Only the relativistic means, which couple the images of a batch, include all replicas.
 """
 
 import tensorflow as tf
@@ -11,29 +10,32 @@ GRID_WINDOW = 8
 
 
 def pixel_loss(hr: tf.Tensor, sr: tf.Tensor, norm: str = "l1") -> tf.Tensor:
-    """Mean difference of two `[B, H, W, 3]` images in [0, 1]: absolute (`l1`: ESRGAN, section 3.3) or squared (`l2`:
-    SRGAN, section 2.2.1)."""
+    """Mean absolute (`l1`) or squared (`l2`) difference of two `[B, H, W, 3]` images in [0, 1].
+
+    ESRGAN, section 3.3, uses `l1`; SRGAN, section 2.2.1, uses `l2`.
+    """
     return _difference(hr, sr, norm)
 
 
 def checkerboard_loss(hr: tf.Tensor, sr: tf.Tensor, scale: int) -> tf.Tensor:
-    """What repeats every `scale` pixels in the difference of two images `[b, scale * h, scale * w, c]`, and of their
-    texture.
+    """Strength of patterns with a period of `scale` pixels in the difference of two images and of their textures.
 
-    A network that works at the input's size answers even areas with one pattern, repeated for each input pixel, once
-    it is rewarded for texture, and grain with dots, a bright or dark one for each. Here: of each of the scale^2 places
-    within an input pixel the mean difference over `GRID_WINDOW` input pixels on a side, less the mean of all places;
-    absolute, averaged. To that, the same of how strong the texture is: how far a pixel is from the mean around it.
+    The images are `[b, scale * h, scale * w, c]`. Networks that compute at the input's size produce checkerboard
+    artefacts when a loss rewards texture.
+
+    An input pixel covers scale^2 output positions. The loss averages the difference per position over `GRID_WINDOW` by
+    `GRID_WINDOW` input pixels and subtracts the mean of all positions. The absolute values are averaged. The texture,
+    which is the distance of a pixel from the mean around it, adds the corresponding term.
     """
-    around = 2 * (scale // 2) + 1  # pixels on a side: an input pixel, centred on any of its places
+    around = 2 * (scale // 2) + 1  # pixels per side: an input pixel, centred on any output position
     hr_texture, sr_texture = (tf.abs(image - tf.nn.avg_pool2d(image, around, 1, "SAME")) for image in (hr, sr))
-    return _repeated(sr - hr, scale) + _repeated(sr_texture - hr_texture, scale)
+    return _measure_periodicity(sr - hr, scale) + _measure_periodicity(sr_texture - hr_texture, scale)
 
 
-def _repeated(difference, scale):
-    places = tf.nn.space_to_depth(difference, scale)
-    window = min(GRID_WINDOW, *places.shape[1:3])
-    means = tf.nn.avg_pool2d(places, window, 1, "VALID")
+def _measure_periodicity(difference, scale):
+    positions = tf.nn.space_to_depth(difference, scale)
+    window = min(GRID_WINDOW, *positions.shape[1:3])
+    means = tf.nn.avg_pool2d(positions, window, 1, "VALID")
     shape = tf.shape(means)
     means = tf.reshape(means, tf.concat([shape[:3], [scale**2, difference.shape[3]]], axis=0))
     return tf.reduce_mean(tf.abs(means - tf.reduce_mean(means, axis=3, keepdims=True)))
@@ -45,18 +47,18 @@ def perceptual_loss(
     layer_weights: dict[str, float],
     norm: str = "l1",
 ) -> tf.Tensor:
-    """Weighted sum over layers of the mean difference of VGG features (ESRGAN, section 3.3: L_percep; SRGAN, 2.2.1).
+    """Weighted sum over layers of the mean difference of VGG features (ESRGAN, section 3.3; SRGAN, section 2.2.1).
 
     Args:
-        hr_features: `{layer: [B, h, w, C]}` from `vgg19_features`, of the truth; no gradients flow into them.
-        sr_features: the same of the generator's images.
+        hr_features: `{layer: [B, h, w, C]}` from `vgg19_features` of the ground truth, held constant.
+        sr_features: features of the generator's images.
         layer_weights: `{layer: weight}`.
         norm: `l1` or `l2`, as in `pixel_loss`.
     """
     terms = []
     for layer, weight in layer_weights.items():
-        truth = tf.stop_gradient(tf.cast(hr_features[layer], tf.float32))
-        terms.append(weight * _difference(truth, tf.cast(sr_features[layer], tf.float32), norm))
+        target = tf.stop_gradient(tf.cast(hr_features[layer], tf.float32))
+        terms.append(weight * _difference(target, tf.cast(sr_features[layer], tf.float32), norm))
     return tf.add_n(terms)
 
 
@@ -103,7 +105,7 @@ def _cross_entropy(logits, label):
 
 
 def _global_mean(logits):
-    """The mean over the batches of all replicas, with gradients to each of them."""
+    """The mean over the batches of all replicas, with gradients to each replica."""
     mean = tf.reduce_mean(logits)
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:

@@ -10,8 +10,11 @@ from esrgan_tf.config import PhaseConfig
 
 
 class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up over `warmup_steps`, times a decay: `decay_rate` at each of `decay_steps` (ESRGAN, section 4.1) or
-    a cosine from 1 at the first step to 0 at the last (Loshchilov and Hutter, arXiv 1608.03983)."""
+    """Linear warm-up over `warmup_steps`, times a decay.
+
+    The decay is `decay_rate` at each of `decay_steps` (ESRGAN, section 4.1), or a cosine (Loshchilov and Hutter, arXiv
+    1608.03983). The cosine falls from 1 at the first step to 0 at the last.
+    """
 
     def __init__(self, config: PhaseConfig):
         self.config = config
@@ -28,14 +31,13 @@ class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return c.learning_rate * warmup * decay
 
     def get_config(self):
-        raise TypeError("a schedule is made anew from the run's configuration")
+        raise TypeError("a schedule is created from the run's configuration")
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, each variable updated by one operation of TensorFlow.
+    """Keras' Adam with one TensorFlow operation per variable.
 
-    Keras itself takes fourteen. Most of them make a copy of the variable's size, and to trace them took half of the
-    step's tracing.
+    Keras' own update has fourteen operations. Most of them copy the variable, and they took half of the tracing time.
     """
 
     def step_size(self) -> tf.Tensor:
@@ -44,15 +46,15 @@ class Adam(keras.optimizers.Adam):
         return self.learning_rate * tf.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
 
     def update(self, variable: tf.Variable, gradient: tf.Tensor, step_size: tf.Tensor) -> None:
-        """Of one variable, in the strategy's `update`."""
+        """Updates one variable, in the strategy's `update`."""
         index = self._get_variable_index(variable)
-        none = tf.zeros(())  # the powers of the betas, which `step_size` has corrected for
+        zero = tf.zeros(())  # `step_size` already has the bias correction by powers of the betas
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=none,
-            beta2_power=none,
+            beta1_power=zero,
+            beta2_power=zero,
             lr=step_size,
             beta1=self.beta_1,
             beta2=self.beta_2,
@@ -62,10 +64,11 @@ class Adam(keras.optimizers.Adam):
 
 
 class Muon(keras.optimizers.Muon):
-    """Adam, but for the kernels between the first and the last convolution: their updates are momentum made orthogonal
-    (Jordan et al., "Muon", 2024), of the size that Adam's have (Liu et al., arXiv 2502.16982, section 2.2).
+    """Muon for the kernels between the first and the last convolution, Adam for all other weights.
 
-    Keras' own leaves convolutions to Adam. Here a kernel `[3, 3, in, out]` is a matrix of `9 * in` rows.
+    Muon's updates are orthogonalised momentum (Jordan et al., "Muon", 2024), scaled to the size of Adam's updates (Liu
+    et al., arXiv 2502.16982, section 2.2). A kernel `[3, 3, in, out]` is a matrix of `9 * in` rows; Keras' Muon uses
+    Adam for convolutions.
     """
 
     def build(self, variables):
@@ -74,11 +77,11 @@ class Muon(keras.optimizers.Muon):
         super().build(variables)
 
     def step_size(self) -> tf.Tensor:
-        """As Adam's; here the learning rate, as Keras corrects it for each variable."""
+        """The learning rate; Keras corrects the bias per variable."""
         return self.learning_rate
 
     def update(self, variable: tf.Variable, gradient: tf.Tensor, step_size: tf.Tensor) -> None:
-        """Of one variable, in the strategy's `update`."""
+        """Updates one variable, in the strategy's `update`."""
         self.update_step(gradient, variable, step_size)
 
     def _should_use_adamw(self, variable):
@@ -94,15 +97,15 @@ class Muon(keras.optimizers.Muon):
 
 
 def optimizer(config: PhaseConfig, network: keras.Model, name: str = "adam") -> Adam | Muon:
-    """`adam` or `muon` on the phase's schedule, with its slots for the weights of `network`."""
+    """Builds `adam` or `muon` with the phase's schedule, and slots for the weights of `network`."""
     schedule = PhaseSchedule(config)
-    # Named, since checkpoints key its variables by path and Keras would number the name.
-    made: Adam | Muon
+    # A fixed name, as checkpoints key variables by path and Keras numbers default names.
+    built: Adam | Muon
     if name == "muon":
-        made = Muon(
+        built = Muon(
             schedule, adam_beta_1=config.beta_1, adam_beta_2=config.beta_2, epsilon=1e-8, weight_decay=None, name="muon"
         )
     else:
-        made = Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8, name="adam")
-    made.build(network.trainable_variables)
-    return made
+        built = Adam(schedule, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8, name="adam")
+    built.build(network.trainable_variables)
+    return built

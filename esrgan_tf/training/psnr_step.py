@@ -1,4 +1,4 @@
-"""The gradients of phase `psnr`: the generator alone, for faithful pixels (ESRGAN, section 4.1; Real-ESRNet)."""
+"""The gradients of phase `psnr`, which trains only the generator (ESRGAN, section 4.1; Real-ESRNet)."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ from esrgan_tf.training.optimizers import optimizer
 
 
 class PsnrStep:
-    """Call it in a replica context with the replica's share of a batch."""
+    """The generator's losses and gradients, called in a replica context with the replica's share of a batch."""
 
     def __init__(self, generator: keras.Model, config: PhaseConfig, forward: Callable[..., tf.Tensor] | None = None):
-        """`forward` computes what the generator does, perhaps in less memory."""
+        """`forward` replaces the call of the generator, for gradient checkpointing."""
         self.generator, self.config, self._forward = generator, config, forward or generator
         self.losses = tuple(term.name for term in terms_of(config))
         self.trained = {"generator": (generator, optimizer(config, generator, config.optimizer))}
@@ -25,7 +25,7 @@ class PsnrStep:
     ) -> tuple[dict[str, tf.Tensor], dict[str, list[tf.Tensor]]]:
         """lr `[b, h, w, 3]`, hr `[b, scale * h, scale * w, 3]`, in [0, 1].
 
-        Returns the replica's losses, and the gradients of `loss_scale` times them, by network.
+        Returns the replica's losses, and by network the gradients of the losses times `loss_scale`.
         """
         c = self.config
         target = unsharp_mask(hr) if c.sharpen_targets else hr

@@ -1,4 +1,4 @@
-"""How a run ends early: asked to, by Ctrl-C, a cluster's SIGTERM or its own time limit; or because it cannot go on."""
+"""Early ends of a training: Ctrl-C, SIGTERM, a time limit, or a failure."""
 
 import contextlib
 import os
@@ -12,39 +12,39 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """Training was asked to stop and did; what was done is saved. No `except Exception` may swallow it."""
+    """Training stopped on request and its state is saved. `except Exception` does not catch it."""
 
 
 class Failed(Exception):
-    """Training cannot go on by itself; the message says why, what is saved, and what to do."""
+    """Training cannot continue; the message has the reason, the newest checkpoint and the remedy."""
 
 
 class Diverged(Failed):
-    """Losses, gradients or weights are not finite again and again."""
+    """Losses, gradients or weights are repeatedly not finite."""
 
 
 class WorkerLost(Failed):
-    """One of several machines does not answer any more."""
+    """Another machine no longer answers."""
 
 
 class StopRequest:
-    """Why to stop, if at all. Until `finish_step` is set a signal raises `Stopped` wherever the program is."""
+    """The reason to stop, if any. A signal raises `Stopped` immediately until `finish_step` is set."""
 
     def __init__(self, max_hours: float | None = None):
         self.finish_step = False
-        self._max_hours, self._began = max_hours, time.monotonic()
+        self._max_hours, self._start = max_hours, time.monotonic()
         self._signal: str | None = None
 
     def reason(self) -> str | None:
-        """`SIGTERM`, or `2 hours`; None to go on."""
+        """`SIGTERM` or `2 hours`; None to continue."""
         if self._signal is not None:
             return self._signal
-        if self._max_hours is not None and time.monotonic() - self._began >= 3600 * self._max_hours:
+        if self._max_hours is not None and time.monotonic() - self._start >= 3600 * self._max_hours:
             return f"{self._max_hours:g} hours"
         return None
 
     def note(self, signum: int, _) -> None:
-        """The signals' handler."""
+        """Handles a signal."""
         self._signal = signal.Signals(signum).name
         if not self.finish_step:
             raise Stopped(f"{self._signal}: stopped before the first step")
@@ -52,24 +52,25 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests(max_hours: float | None) -> Iterator[StopRequest]:
-    """Listens to the signals while the block runs. The second ends the process at once, whatever it is computing.
+    """Handles the signals while the block runs. The second signal ends the process at once.
 
-    A handler runs between two operations of Python only, and native code may take minutes: so a thread counts, too.
+    Python runs handlers only between its own operations, and native code may take minutes. A thread therefore counts
+    the signals too.
     """
     request = StopRequest(max_hours)
-    reading, writing = socket.socketpair()  # no pipe: Windows has no others that do not block
+    reading, writing = socket.socketpair()  # Windows has no non-blocking pipes
     writing.setblocking(False)
     before = signal.set_wakeup_fd(writing.fileno())
-    threading.Thread(target=_end_at_the_second, args=(reading,), daemon=True).start()
+    threading.Thread(target=_exit_at_second_signal, args=(reading,), daemon=True).start()
     try:
-        with _handled_by(request.note):
+        with _set_handlers(request.note):
             yield request
     finally:
         signal.set_wakeup_fd(before)
         writing.close()  # ends the thread
 
 
-def _end_at_the_second(reading):
+def _exit_at_second_signal(reading):
     count = 0
     while number := reading.recv(1):
         count += number[0] in SIGNALS
@@ -79,12 +80,12 @@ def _end_at_the_second(reading):
 
 
 def default_signals() -> contextlib.AbstractContextManager[None]:
-    """Signals end the process while the block runs."""
-    return _handled_by(signal.SIG_DFL)
+    """Restores the default handlers, which end the process, while the block runs."""
+    return _set_handlers(signal.SIG_DFL)
 
 
 @contextlib.contextmanager
-def _handled_by(handler):
+def _set_handlers(handler):
     previous = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield

@@ -1,4 +1,4 @@
-"""How good a generator is on whole images, and pictures of what it does."""
+"""PSNR and SSIM of a generator on whole validation images, and sample pictures."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ from esrgan_tf.evaluation.metrics import psnr, ssim, to_uint8
 from esrgan_tf.imaging.resampling import bicubic
 from esrgan_tf.models.noise_level import with_noise_level
 
-Enlarge = Callable[
+Upscale = Callable[
     [np.ndarray], np.ndarray
 ]  # uint8 [h, w, 3], or 4 with a noise level, to uint8 [scale * h, scale * w, 3]
 _SSIM_WINDOW = 11
 
 
 def check_sizes(store: Images, scale: int) -> None:
-    """Refuses validation images that are too small to measure, before training starts."""
+    """Refuses validation images that are too small for the measures, before training starts."""
     least = 2 * scale + _SSIM_WINDOW
     small = [name for i, name in enumerate(store.names) if min(store.hr_size(i)) < least]
     if small:
@@ -27,25 +27,25 @@ def check_sizes(store: Images, scale: int) -> None:
 
 
 def validate(
-    enlarge: Enlarge, store: Images, scale: int, interrupted: Callable[[], object] = lambda: None
+    upscale: Upscale, store: Images, scale: int, interrupted: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM over the store: luma, `scale` pixels of border cropped; nothing once interrupted.
+    """Mean PSNR (dB) and SSIM of the luma, with `scale` border pixels cropped. An interruption gives `{}`.
 
-    An image that comes out exact, such as a flat one, has infinite PSNR, and the mean leaves it out.
+    An exact result, for instance of a flat image, has infinite PSNR and is not part of the mean.
     """
     scores = []
     for i in range(len(store)):
         if interrupted():
             return {}
-        hr, sr = store.hr(i), enlarge(store.lr(i))
+        hr, sr = store.hr(i), upscale(store.lr(i))
         scores.append((psnr(hr, sr, border=scale), ssim(hr, sr, border=scale)))
     psnrs, ssims = np.transpose(scores)
     finite = np.isfinite(psnrs)
     return {"psnr": float(psnrs[finite].mean()) if finite.any() else float("inf"), "ssim": float(ssims.mean())}
 
 
-def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
-    """Rows of low resolution, bicubic, ours, truth: the middle `side` pixels of the first images, uint8 RGB."""
+def draw_comparison(upscale: Upscale, store: Images, scale: int, images: int = 3, side: int = 256) -> np.ndarray:
+    """Draws LR, bicubic, SR and HR side by side, a row per image, cropped to the middle `side` pixels; uint8 RGB."""
     rows = []
     lr_side = side // scale
     for i in range(min(images, len(store))):
@@ -56,18 +56,18 @@ def comparison(enlarge: Enlarge, store: Images, scale: int, images: int = 3, sid
         hr = store.hr(i)[top * scale : top * scale + height, left * scale : left * scale + width]
         rgb = np.ascontiguousarray(lr[..., :3])  # without a noise level
         pixels = np.repeat(np.repeat(rgb, scale, axis=0), scale, axis=1)
-        row = np.concatenate([pixels, bicubic(rgb, height, width), enlarge(lr), hr], axis=1)
+        row = np.concatenate([pixels, bicubic(rgb, height, width), upscale(lr), hr], axis=1)
         rows.append(np.pad(row, ((0, 0), (0, 4 * side - row.shape[1]), (0, 0)), constant_values=255))
     return np.concatenate(rows)
 
 
-def upscaler(generator: keras.Model) -> Enlarge:
-    """Compiles a generator of float `[1, h, w, C]` in [0, 1] for 8-bit images; a noise level they lack is 0."""
+def build_upscaler(generator: keras.Model) -> Upscale:
+    """Compiles a generator of float `[1, h, w, C]` in [0, 1] for 8-bit images; a missing noise level is 0."""
     signature = [tf.TensorSpec((1, None, None, generator.inputs[0].shape[-1]), tf.float32)]
     forward = tf.function(generator, input_signature=signature, autograph=False)
 
-    def enlarge(image: np.ndarray) -> np.ndarray:
+    def upscale(image: np.ndarray) -> np.ndarray:
         pixels = with_noise_level(image[None].astype(np.float32) / 255.0, generator)
         return to_uint8(np.asarray(forward(pixels))[0])
 
-    return enlarge
+    return upscale

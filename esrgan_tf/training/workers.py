@@ -1,4 +1,4 @@
-"""The machines that train together, as `TF_CONFIG` names them."""
+"""The machines of a distributed training, read from `TF_CONFIG`."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type
 
 @dataclass(frozen=True)
 class Cluster:
-    """This machine among the others; the first of them is the chief, which writes."""
+    """All machines, and this machine's index. The first machine is the chief, which writes the files."""
 
     machines: tuple[str, ...]
     index: int
@@ -22,10 +22,10 @@ class Cluster:
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
-    """Reads `TF_CONFIG`; None where it is not set or names one machine.
+    """Reads `TF_CONFIG`; None if it is not set or names one machine.
 
     Raises:
-        UserError: it is not what TensorFlow's documentation of MultiWorkerMirroredStrategy describes.
+        UserError: the form differs from TensorFlow's documentation of MultiWorkerMirroredStrategy.
     """
     text = environment.get("TF_CONFIG", "").strip()
     if not text:
@@ -39,14 +39,14 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
         raise UserError(f"TF_CONFIG is not of the form {_EXAMPLE}: {error}") from error
     others = sorted(set(jobs) - {"chief", "worker"})
     if others:
-        raise UserError(f"TF_CONFIG: there are no tasks but chief and worker here, not {', '.join(others)}")
+        raise UserError(f"TF_CONFIG: tasks must be chief or worker, not {', '.join(others)}")
     if len(machines) < 2:
         return None
     found = [i for i, machine in enumerate(machines) if machine[:2] == task]
     if not found:
         raise UserError(
             f"TF_CONFIG: this machine's task, {task[0]} {task[1]}, is not in its cluster of {len(machines)}; "
-            f"it is of the form {_EXAMPLE}"
+            f"the form is {_EXAMPLE}"
         )
     for *_, host in machines:
         if not host.rpartition(":")[2].isdecimal():

@@ -1,1 +1,1 @@
-"""What composes the other rooms: training, from a plan to a network."""
+"""Training from a plan to a network."""

@@ -1,4 +1,4 @@
-"""One phase of a run, from a configuration to a trained network, in one call."""
+"""Trains one phase of a run with one call, from a configuration to a trained network."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -23,32 +23,32 @@ def train(
     command: str = "esrgan_tf.train",
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Trains a phase of a run to its last step, from the newest checkpoint where there is one.
+    """Trains a phase of a run to its last step, from the newest checkpoint if it exists.
 
-    On the devices that TensorFlow sees, and on several machines where `TF_CONFIG` names them.
+    Uses all devices of this machine, or of the machines in `TF_CONFIG`.
 
     Args:
-        config: what to train with, as `esrgan_tf.config.load_config` reads it.
-        run_dir: the run's folder; both phases share one.
-        phase: `psnr`, then `gan`, which starts from the first one's network.
-        overrides: which `section.key=value` of the configuration the user set by hand: networks that are given must not
-            contradict them.
-        init_from: a generator's file, or the name of a model, to start from. Its architecture becomes the run's; a
-            `generator.scale` that is set is kept, and what enlarges then begins anew.
-        discriminator_from: the same for the discriminator of phase `gan`.
-        allow_changes: go on from a checkpoint that was made with other settings or images.
-        models_dir: where downloaded models lie; else `$ESRGAN_TF_MODELS`, else the user's cache.
-        stop: asked after each step; None never stops.
-        command: for the run's `history.yaml`.
-        say: is given lines that tell how it goes.
+        config: the configuration, from `esrgan_tf.config.load_config`.
+        run_dir: the run's folder, shared by both phases.
+        phase: `psnr`, then `gan`, which starts from the network of `psnr`.
+        overrides: the configuration's `section.key=value` that the user set. Pretrained networks must not contradict
+            these values.
+        init_from: file or name of a pretrained generator. The run takes its architecture. If `overrides` sets another
+            `generator.scale`, the upscaling layers start from random weights.
+        discriminator_from: file of a pretrained discriminator for phase `gan`.
+        allow_changes: resume from a checkpoint with other settings or images.
+        models_dir: folder of downloaded models. The default is `$ESRGAN_TF_MODELS`, or the user's cache.
+        stop: checked after each step; None never stops.
+        command: command line for the run's `history.yaml`.
+        say: receives lines on the progress.
 
     Returns:
         The trained generator, a `.keras` file.
 
     Raises:
-        UserError: what is wrong with the configuration, the files or the machine, and what would be right.
+        UserError: a mistake in the configuration, the files or the machine, with its correction.
         esrgan_tf.training.stopping.Stopped: `stop` had a reason; a checkpoint is saved.
-        esrgan_tf.training.stopping.Failed: losses that are not finite again and again, or a machine that is gone.
+        esrgan_tf.training.stopping.Failed: losses are repeatedly not finite, or another machine has ended.
     """
     plan = plan_training(
         phase, Path(run_dir), config, overrides, init_from, discriminator_from, allow_changes, models_dir, os.environ

@@ -1,4 +1,4 @@
-"""A planned training, carried out: data, devices, networks and records come together here."""
+"""Runs a planned training with its data, devices, networks and records."""
 
 import contextlib
 from collections.abc import Callable
@@ -37,18 +37,18 @@ def run_training(
     command: str = "esrgan_tf.train",
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Trains as planned and returns the trained generator.
+    """Runs a plan and returns the trained generator.
 
-    Arguments and errors are those of `esrgan_tf.train`.
+    See `esrgan_tf.train` for arguments and errors.
     """
     for line in (*(f"note: {note}" for note in plan.notes), *plan.given_networks()):
         say(line)
     stop = StopRequest() if stop is None else stop
     machines = 1 if plan.cluster is None else len(plan.cluster.machines)
-    strategy = _strategy(plan, stop, say)
+    strategy = _build_strategy(plan, stop, say)
     devices = device_names(strategy)
     say(f"devices: {', '.join(devices)}")
-    generator, discriminator = _first_networks(plan, say)
+    generator, discriminator = _load_given_networks(plan, say)
     config = plan.config
     with until_training(machines), strategy.scope():
         phase = build_phase(plan.phase, config, generator, discriminator)
@@ -72,11 +72,11 @@ def run_training(
     return generator_path(plan.run_dir, plan.phase)
 
 
-def _strategy(plan: TrainingPlan, stop, say):
-    """The devices. Several machines must find one another before TensorFlow computes anything."""
+def _build_strategy(plan: TrainingPlan, stop, say):
+    """The strategy of the devices. Several machines must connect before TensorFlow's first operation."""
     config, cluster = plan.config, plan.cluster
     keras.utils.set_random_seed(config.runtime.seed)
-    # GPUs since Ampere round the products of float32 to TensorFloat-32, unless they are told not to.
+    # GPUs since Ampere use TensorFloat-32 for float32 by default.
     tf.config.experimental.enable_tensor_float_32_execution(config.runtime.precision != "float32")
     if config.runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -85,29 +85,29 @@ def _strategy(plan: TrainingPlan, stop, say):
     else:
         say(f"machine {cluster.index + 1} of {len(cluster.machines)}: waiting for the others …")
         strategy = several_machines()
-        stop.finish_step = True  # from here on they stop together, after a step
+        stop.finish_step = True  # from here, machines stop together after a step
         settings = {key: value_of(config, key) for key in keys(config) if key not in MACHINE_SPECIFIC}
-        settings["gan.vgg_weights"] = Path(config.gan.vgg_weights).name  # each machine may keep it elsewhere
-        start = (plan.phase, settings, plan.begun, plan.init_from is None, plan.discriminator_from is None)
+        settings["gan.vgg_weights"] = Path(config.gan.vgg_weights).name  # its folder may differ between machines
+        start = (plan.phase, settings, plan.resumes, plan.init_from is None, plan.discriminator_from is None)
         with until_training(len(cluster.machines)):
             check_agreement(
                 strategy,
                 start,
-                "do not have the same configuration; give all of them the same command, on a --run_dir that they share",
+                "have different configurations; use the same command and a shared --run_dir on all machines",
             )
     check_batch(config.data.batch_size, strategy.num_replicas_in_sync)
     return strategy
 
 
-def _first_networks(plan: TrainingPlan, say):
-    """The networks whose weights the phase begins with, each with its file; None for random weights."""
+def _load_given_networks(plan: TrainingPlan, say):
+    """The networks with the initial weights, each with its file; None for random weights."""
     generator = discriminator = None
     if plan.generator is not None:
         model, scale = load_model(plan.generator), plan.config.generator.scale
         if plan.given_generator is not None:
-            model, fresh = at_scale(model, plan.given_generator, scale)
-            if fresh:
-                say(f"for scale {scale} these begin anew: {listed(fresh)}")
+            model, new_layers = at_scale(model, plan.given_generator, scale)
+            if new_layers:
+                say(f"new layers for scale {scale}: {listed(new_layers)}")
         generator = plan.generator, model
     if plan.discriminator is not None:
         discriminator = plan.discriminator, load_discriminator(plan.discriminator)
@@ -118,8 +118,8 @@ def _check_images(plan, patches):
     before = checkpoint_images(plan.folder / "checkpoints")
     if not plan.allow_changes and before not in (None, patches.digest):
         raise UserError(
-            f"{plan.folder} was trained on other images: some were added, removed, renamed or resized; bring them "
-            "back, choose another --run_dir, or give --allow_changes too"
+            f"{plan.folder} was trained on other images (added, removed, renamed or resized); restore the images, "
+            "choose another --run_dir, or add --allow_changes"
         )
 
 
@@ -132,8 +132,8 @@ def _report_data(data, config, say):
 
 
 def _record(plan, steps, entry):
-    """Records the start, and what the phase starts from."""
-    if not plan.begun:
+    """Records the start and the initial networks."""
+    if not plan.resumes:
         record_start(plan.folder, "init_from", plan.init_from)
         record_start(plan.folder, "discriminator_from", plan.discriminator_from)
     if max(checkpoint_steps(plan.folder / "checkpoints"), default=0) < steps:
