@@ -1,10 +1,10 @@
-"""What files of enlarged images cost: bytes, seconds and faithfulness, by format and its settings.
+"""Size, encoding time and fidelity of upscaled images, per file format and setting.
 
     python -m benchmarks.image_formats [--photo photo.png] [--model faithful]
 
-Enlarges photos of scikit-image (a cat, a printed page), and one of yours, and encodes each result with libvips in every
-way listed, one after the other, five times; seconds are medians of the processor's time. PSNR and SSIM are of luma,
-against the result itself. A row marked * is what `upscale` writes.
+Upscales two photos of scikit-image (a cat, a printed page) and the photo of `--photo`. Encodes each result five times
+with libvips in every listed format. Seconds are medians of the processor's time. PSNR and SSIM compare the luma of the
+encoded image to that of the result. `upscale` uses the settings of rows with *.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""How many degraded batches a second the CPU makes for a device: by threads ahead of it, or within each step.
+"""Degraded batches per second on the CPU: in threads ahead of the device, or within each step.
 
     python -m benchmarks.input_pipeline [--batches N] [--cache N]
 
 Batches are 16 patches of 256x256 pixels from photos, degraded in two rounds (configs/real_esrgan.yaml). Both ways run
-the same compiled operations on the same recipes, alternately, in one process; medians. Within a step they stand before
-its other operations (here there are none), and a device waits for them; threads work while it computes. Below
-stands what the parts of a degradation take of one image alone. With `--cache`, instead: the time in which N PNG files
-of 2040x1356 pixels become the cache that training reads. Nothing else should be running.
+the same compiled operations on the same recipes, alternately, in one process; the results are medians. Within a step,
+the device waits for the operations. In threads, they run while the device computes; this benchmark has no such work. A
+second table lists the time per operation for a single image. With `--cache`, the benchmark instead measures the time to
+convert N PNG files of 2040x1356 pixels to training's cache. Run the benchmark on an idle machine.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def time_cache(count):
 
 
 def time_parts():
-    """Of one image of the size that a patch and its margin have, each operation compiled, alone on all cores."""
+    """Measures each compiled operation alone on all cores, for an image of the size of a patch with its margin."""
     side = PATCH + load_config(None, ["degradation.kind=second_order"]).degradation.margin
     x = tf.constant(skimage.data.astronaut()[:side, :side] / 255, tf.float32)
     kernel = tf.constant(np.outer(np.hanning(23)[1:-1], np.hanning(23)[1:-1]) / 100, tf.float32)

@@ -227,9 +227,9 @@ MISTAKES = {
     "zeros": (np.zeros((3, 3)), "is all zeros; at least one number must be above 0"),
     "negative": (np.array([[1.0, -0.5]]), "has negative numbers, the least -0.5; blur only adds light"),
     "not finite": (np.array([[1.0, np.nan]]), "has numbers that are not finite"),
-    "three axes": (np.ones((3, 3, 3)), "is float64 [3, 3, 3]; expected numbers [h, w], one a pixel"),
-    "text": (np.array([["a"]]), "expected numbers [h, w], one a pixel"),
-    "nothing": (np.ones((0, 3)), "expected numbers [h, w], one a pixel"),
+    "three axes": (np.ones((3, 3, 3)), "is float64 [3, 3, 3]; expected numbers [h, w], one per pixel"),
+    "text": (np.array([["a"]]), "expected numbers [h, w], one per pixel"),
+    "nothing": (np.ones((0, 3)), "expected numbers [h, w], one per pixel"),
 }
 
 
@@ -253,13 +253,17 @@ def test_other_mistakes_of_a_deblurring(tmp_path, run_main):
     photo, kernel = ("upscale", tmp_path / "photo.png"), ("--kernel", tmp_path / "kernel.npy")
     dpsr, compact = (("--model", tmp_path / f"{name}.keras") for name in ("dpsr", "compact"))
     cases = (
-        (("--kernel", tmp_path / "colours.png", *dpsr), 2, "its colours differ; a kernel is gray, one number a pixel"),
+        (
+            ("--kernel", tmp_path / "colours.png", *dpsr),
+            2,
+            "its colours differ; a kernel is gray, one number per pixel",
+        ),
         (("--kernel", tmp_path / "absent.png", *dpsr), 2, "expected a kernel, an image or a .npy array"),
         (("--kernel", tmp_path / "broken.npy", *dpsr), 2, "broken.npy is not a .npy array: "),
         ((*kernel, *dpsr, "--noise", "-1"), 2, "--noise -1: must be from 0 to 50, of 255"),
         (("--noise", "80", *dpsr), 2, "--noise 80: must be from 0 to 50, of 255"),
-        (("--noise", "5", *compact), 2, "noise 5: the model takes no noise level, as DPSR's network does"),
-        ((*kernel, *compact), 2, "a kernel needs a network that is told the noise level, as DPSR's; the model takes 3"),
+        (("--noise", "5", *compact), 2, "noise 5: the model takes no noise level; choose a noise-conditioned model"),
+        ((*kernel, *compact), 2, "a kernel needs a noise-conditioned network, such as DPSR; the model takes 3"),
         ((*kernel, *dpsr, "--ensemble"), 2, "--kernel cannot be combined with --ensemble or --batch"),
         ((*kernel, *dpsr), 1, "photo.png: the kernel has 4x3 pixels and the image 3x20; it must be smaller"),
     )

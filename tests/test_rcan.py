@@ -145,7 +145,7 @@ def test_differences_of_tiles_are_reported_once_and_only_with_tiles():
     for _ in range(2):
         upscaler(np.zeros((33, 20, 3), np.uint8))
     assert len(said) == 1
-    assert "weighs its channels by all that it sees, here tiles of 32 pixels" in said[0]
+    assert "pools each channel over its input, here tiles of 32 pixels" in said[0]
     Upscaler(edsr_generator(scale=2, filters=4, blocks=1), tile=32, overlap=4, notice=said.append)(
         np.zeros((33, 20, 3), np.uint8)
     )

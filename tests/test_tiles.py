@@ -407,7 +407,7 @@ def test_exhausted_memory_halves_the_tile(exhausting):
     """Memory is exhausted in reality: the process gets less address space than its first tile needs."""
     _, err = exhausting.communicate(timeout=500)
     assert exhausting.returncode == 0, err
-    assert "memory ran out; going on with one tile of 300 pixels at a time" in err
+    assert "memory ran out; continuing with one tile of 300 pixels at a time" in err
 
 
 def test_threads_that_run_out_of_memory_together_shrink_the_tiles_once():

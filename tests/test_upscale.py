@@ -806,7 +806,7 @@ def test_beside_an_original_nothing_is_written_over(upscale, tmp_path):
     status, _, err = upscale(tmp_path / "a.png", tmp_path / "a_x2.png")  # the second time, *.png matches both files
     assert (status, f"{tmp_path / 'a_x2.png'} is an input" in err) == (2, True)
     assert (tmp_path / "a_x2.png").read_text() == "before"
-    for place, message in (("-", "standard input (-) has no place beside it"), ("/", "/ has no place beside it")):
+    for place, message in (("-", "standard input (-) needs --output"), ("/", "the result of / needs a folder")):
         status, _, err = upscale(place)
         assert (status, message in err) == (2, True)
 
@@ -868,19 +868,25 @@ MISTAKES = {
     "result is the input": (("{tmp}/a.png", "--output", "{tmp}"), "{tmp}/a.png is an input"),
     "two of one name": (("{tmp}/a.png", "{tmp}/sub/a.png"), "would both become {tmp}/out/a.png"),
     "format and ending": (("{tmp}/a.png", "--output", "{tmp}/c.png", "--format", "jpg"), "name two formats"),
-    "foreign ending": (("{tmp}/a.png", "--output", "{tmp}/c.gif"), "end it in .png, .jpg"),
-    "several into a file": (("{tmp}/a.png", "{tmp}/b.png", "--output", "{tmp}/c.png"), "for one image, end it in .png"),
+    "foreign ending": (("{tmp}/a.png", "--output", "{tmp}/c.gif"), "use the extension .png, .jpg"),
+    "several into a file": (
+        ("{tmp}/a.png", "{tmp}/b.png", "--output", "{tmp}/c.png"),
+        "for one image, use the extension .png",
+    ),
     "suffix for a file": (("{tmp}/a.png", "--output", "{tmp}/c.png", "--suffix", "_x"), "--suffix is for results in a"),
     "unknown format": (("{tmp}/a.png", "--format", "gif"), "should be one of <png|jpg|webp|tif>"),
     "both ways": (("{tmp}/a.png", "--overwrite", "--skip_existing"), "contradict each other"),
-    "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "is part of a name"),
+    "suffix is a path": (("{tmp}/a.png", "--suffix", "/x"), "must be part of a name"),
     "outscale of nothing": (("{tmp}/a.png", "--outscale", "0"), "--outscale 0: must be above 0"),
     "outscale is no number": (("{tmp}/a.png", "--outscale", "big"), "outscale"),
     "tile too small": (("{tmp}/a.png", "--tile", "40", "--overlap", "24"), "tile 40 is too small for an overlap of 24"),
     "negative tile": (("{tmp}/a.png", "--tile", "-1"), "tile"),
-    "many to standard output": (("{tmp}/a.png", "{tmp}/b.png", "--output", "-"), "standard output takes one image"),
-    "standard input among others": (("-", "{tmp}/a.png"), "standard input (-) goes alone"),
-    "standard input into a folder": (("-",), "name a file ending in .png"),
+    "many to standard output": (
+        ("{tmp}/a.png", "{tmp}/b.png", "--output", "-"),
+        "standard output takes a single image",
+    ),
+    "standard input among others": (("-", "{tmp}/a.png"), "standard input (-) cannot be combined"),
+    "standard input into a folder": (("-",), "name a file with the extension .png"),
     "below a file": (("{tmp}/a.png", "--output", "{tmp}/b.png/c.png"), "{tmp}/b.png is a file, not a folder"),
     "no model": (("{tmp}/a.png", "--model", "{tmp}/absent.keras"), "--model: no file or folder {tmp}/absent.keras"),
     "model is an image": (("{tmp}/a.png", "--model", "{tmp}/a.png"), "is a PNG picture"),

@@ -1,4 +1,4 @@
-"""What a user tells of an image: how noisy it is, and the kernel that blurred it."""
+"""Properties of a degraded image that a user gives: the noise level and the blur kernel."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.reading import read_picture
 
-MAX_NOISE = 50  # of 255: what networks that take a noise level are trained for
+MAX_NOISE = 50  # of 255; noise-conditioned networks are trained up to this level
 
 
 def check_noise(noise: float, name: str = "noise") -> None:
@@ -20,7 +20,7 @@ def read_kernel(path: str | Path) -> np.ndarray:
     """Reads a kernel from an image or from a `.npy` file of an array `[h, w]`, as `checked_kernel` returns it.
 
     Raises:
-        UserError: no such file, not readable, or no kernel.
+        UserError: the file does not exist, cannot be read, or holds no kernel.
     """
     path = Path(path)
     if not path.is_file():
@@ -29,7 +29,7 @@ def read_kernel(path: str | Path) -> np.ndarray:
         picture = read_picture(path)
         pixels = picture.colour
         if pixels.shape[2] == 3 and (pixels != pixels[..., :1]).any():
-            raise UserError(f"{path}: its colours differ; a kernel is gray, one number a pixel")
+            raise UserError(f"{path}: its colours differ; a kernel is gray, one number per pixel")
         return checked_kernel(pixels[..., 0], str(path))
     try:
         kernel = np.load(path, allow_pickle=False)
@@ -41,15 +41,15 @@ def read_kernel(path: str | Path) -> np.ndarray:
 def checked_kernel(kernel: np.ndarray, where: str = "the kernel") -> np.ndarray:
     """A kernel's numbers divided by their sum: float32 `[h, w]`.
 
-    Its middle is the pixel `(h // 2, w // 2)`. An image is convolved with it, not correlated: the kernel is what became
-    of a single bright point.
+    The kernel's middle is the pixel `(h // 2, w // 2)`. Images are convolved with the kernel, not correlated: the
+    kernel is the point-spread function.
 
     Raises:
-        UserError: another shape, no real numbers, not finite, negative, or all zeros.
+        UserError: the kernel has another shape, or its numbers are not real, not finite, negative or all zero.
     """
     kernel = np.asarray(kernel)
     if kernel.ndim != 2 or kernel.size == 0 or kernel.dtype.kind not in "fiub":
-        raise UserError(f"{where} is {kernel.dtype} {list(kernel.shape)}; expected numbers [h, w], one a pixel")
+        raise UserError(f"{where} is {kernel.dtype} {list(kernel.shape)}; expected numbers [h, w], one per pixel")
     kernel = kernel.astype(np.float64)
     if not np.isfinite(kernel).all():
         raise UserError(f"{where} has numbers that are not finite")

@@ -1,8 +1,8 @@
-"""Enlarging what was blurred after it was reduced, with a kernel that is known (DPSR, Zhang et al., arXiv 1903.12529).
+"""Upscaling of images that a known kernel blurred after downscaling (DPSR, Zhang et al., arXiv 1903.12529).
 
-The low resolution is taken to be `y = (x reduced by bicubic) * k + noise`. Two steps alternate (section 3): a least
-squares problem with the kernel, solved in closed form in the frequency domain, and a network that enlarges its result
-and is told how noisy that still is.
+The LR image is modelled as `y = (x downscaled by bicubic) * k + noise`. Two steps alternate (section 3). The first step
+solves a least-squares problem with the kernel, in closed form in the frequency domain. The second step upscales the
+solution by a noise-conditioned network, at the noise level that the solution still has.
 """
 
 import math
@@ -19,24 +19,28 @@ from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 
 ITERATIONS = 15
-_LEVELS = 49.0, 2.55  # of 255: the noise that the network is told in the first iteration and in the last
-# Solving spreads over a few kernels' sides; what a tile's own edges spoil must lie in its surroundings. With a trained
-# network, a Gaussian and a motion kernel of 13 and 15 pixels, and two photos (`benchmarks/deblurring.py`), tiles lose
-# 0.4 dB to the whole image with no surroundings, 0.07 dB with 8 pixels of them, 0.01 dB or less with 16, 24 and 32.
-_KERNELS_AROUND = 2
+_LEVELS = 49.0, 2.55  # of 255: the network's noise level in the first and the last iteration
+# Errors at a tile's edges spread over a few kernel sides, so the overlap must cover this distance. Measured with a
+# trained network, two photos, and a Gaussian and a motion kernel of 13 and 15 pixels (`benchmarks/deblurring.py`), as
+# the loss of tiles to the untiled result:
+#
+# | overlap in pixels | 0   | 8    | 16, 24 and 32 |
+# | ----------------- | --- | ---- | ------------- |
+# | loss in dB        | 0.4 | 0.07 | at most 0.01  |
+_OVERLAP_IN_KERNELS = 2
 
 
 class DeblurringUpscaler(Upscaler):
-    """An `Upscaler` for images that are blurred by one kernel: each tile is solved and enlarged `ITERATIONS` times.
+    """An `Upscaler` of images that one kernel blurred; it deblurs and upscales each tile `ITERATIONS` times.
 
     Args:
-        model: a generator that takes a noise level, such as DPSR's.
-        kernel: what a point became, `[h, w]`.
-        noise: standard deviation of the image's noise, of 255. Below 1 is taken as 1.
-        tile, overlap, notice: as for `Upscaler`; by default surroundings are at least two kernels wide.
+        model: a noise-conditioned generator, such as DPSR.
+        kernel: the blur kernel, `[h, w]`.
+        noise: standard deviation of the image's noise, of 255. Values below 1 count as 1.
+        tile, overlap, notice: as for `Upscaler`; the default overlap is at least two kernels wide.
 
     Raises:
-        UserError: another kind of network, no kernel, or a noise level out of range.
+        UserError: the network is not noise-conditioned, the kernel is invalid, or the noise level is out of range.
     """
 
     def __init__(
@@ -50,13 +54,13 @@ class DeblurringUpscaler(Upscaler):
     ):
         if not takes_noise_level(model):
             raise UserError(
-                "a kernel needs a network that is told the noise level, as DPSR's; the model takes "
-                f"{model.inputs[0].shape[-1]} channels and no level"
+                "a kernel needs a noise-conditioned network, such as DPSR; the model takes "
+                f"{model.inputs[0].shape[-1]} channels and no noise level"
             )
         check_noise(noise)
         self._kernel = checked_kernel(kernel)
         rest: dict[str, Any] = {} if notice is None else {"notice": notice}
-        least = _KERNELS_AROUND * max(self._kernel.shape)
+        least = _OVERLAP_IN_KERNELS * max(self._kernel.shape)
         super().__init__(model, tile, overlap, **rest, noise=noise, min_overlap=least)
         self._step = tf.function(self._iteration, autograph=False, reduce_retracing=True)
         self._model = model
@@ -70,7 +74,7 @@ class DeblurringUpscaler(Upscaler):
             )
 
     def _upscale(self, batch: np.ndarray, full_precision: bool, part_done: Callable[[float], None]) -> np.ndarray:
-        """Float `[B, h, w, 3]` in [0, 1] to the same enlarged, in [0, 1]; always in float32."""
+        """Upscales float `[B, h, w, 3]` in [0, 1] to `[B, scale * h, scale * w, 3]` in [0, 1], always in float32."""
         height, width = batch.shape[1:3]
         around = [
             fast_length(side + kernel - 1) for side, kernel in zip((height, width), self._kernel.shape, strict=True)
@@ -89,22 +93,22 @@ class DeblurringUpscaler(Upscaler):
         return x.numpy()[:, : height * self.scale, : width * self.scale]
 
     def _iteration(self, y, transfer, z, rho, level):
-        """One round: x, the enlarged image, and z, x reduced again, which the next round starts from."""
+        """One iteration: the upscaled image x, and x downscaled, which is the z of the next iteration."""
         solved = closed_form(y, transfer, z, rho)
         image = tf.transpose(solved, (0, 2, 3, 1))  # [B, h', w', 3]
         x = tf.clip_by_value(self._model(with_noise_level(image, self._model, level), training=False), 0.0, 1.0)
-        reduced = tf.image.resize(x, tf.shape(image)[1:3], tf.image.ResizeMethod.BICUBIC, antialias=True)
-        return x, tf.transpose(reduced, (0, 3, 1, 2))
+        downscaled = tf.image.resize(x, tf.shape(image)[1:3], tf.image.ResizeMethod.BICUBIC, antialias=True)
+        return x, tf.transpose(downscaled, (0, 3, 1, 2))
 
 
 def closed_form(y: tf.Tensor, transfer: tf.Tensor, z: tf.Tensor, rho: tf.Tensor) -> tf.Tensor:
-    """The image that `|k * image - y|² + rho |image - z|²` is least for, with borders that go round (equation 8).
+    """The image that minimises `|k * image - y|² + rho |image - z|²` with periodic borders (equation 8).
 
     Args:
         y, z: float32 `[B, C, H, W]`.
         transfer: complex64 `[H, W]`, as `transfer_function` returns it.
     """
-    # A constant passes through unchanged, as the kernel's sum is 1; without it less is lost to float32.
+    # The kernel's sum is 1, so the mean passes unchanged; float32 is more precise without the mean.
     mean = tf.reduce_mean(y, axis=(2, 3), keepdims=True)
     of_y, of_z = (tf.signal.fft2d(tf.cast(image - mean, tf.complex64)) for image in (y, z))
     rho = tf.cast(rho, tf.complex64)
@@ -114,16 +118,16 @@ def closed_form(y: tf.Tensor, transfer: tf.Tensor, z: tf.Tensor, rho: tf.Tensor)
 
 
 def transfer_function(kernel: np.ndarray, height: int, width: int) -> tf.Tensor:
-    """The Fourier transform of a kernel `[h, w]` whose middle, `(h // 2, w // 2)`, lies at the origin: complex64."""
+    """The Fourier transform, complex64, of a kernel `[h, w]` with its middle, `(h // 2, w // 2)`, at the origin."""
     rows, columns = kernel.shape
-    laid = np.zeros((height, width))
-    laid[:rows, :columns] = kernel
-    laid = np.roll(laid, (-(rows // 2), -(columns // 2)), axis=(0, 1))
-    return tf.constant(np.fft.fft2(laid).astype(np.complex64))
+    padded = np.zeros((height, width))
+    padded[:rows, :columns] = kernel
+    padded = np.roll(padded, (-(rows // 2), -(columns // 2)), axis=(0, 1))
+    return tf.constant(np.fft.fft2(padded).astype(np.complex64))
 
 
 def fast_length(least: int) -> int:
-    """The smallest length that is not less and whose prime factors are 2, 3 and 5, which Fourier transforms like."""
+    """The smallest length from `least` up that has no prime factor above 5, for fast Fourier transforms."""
     length = least
     while True:
         rest = length
@@ -136,35 +140,35 @@ def fast_length(least: int) -> int:
 
 
 def extend_smoothly(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Continues float `[h, w, C]` down and to the right to `[height, width, C]`, so that its borders go round smoothly.
+    """Extends float `[h, w, C]` down and to the right to `[height, width, C]`, so that its periodic borders are smooth.
 
-    What is added lies between opposite edges as a stretched skin does: every pixel is the mean of its four neighbours
-    (after Liu and Jia, "Reducing boundary artifacts in image deconvolution", ICIP 2008).
+    The added pixels interpolate between opposite edges; each is the mean of its four neighbours. The method follows Liu
+    and Jia, "Reducing boundary artifacts in image deconvolution", ICIP 2008.
     """
     rows, columns = height - image.shape[0], width - image.shape[1]
-    below = _between(image[-1], image[0], rows)  # [rows, w, C]
-    right = _between(image[:, -1], image[:, 0], columns).swapaxes(0, 1)  # [h, columns, C]
-    # What is left is the corner, whose four sides these two end at.
+    below = _interpolate_rows(image[-1], image[0], rows)  # [rows, w, C]
+    right = _interpolate_rows(image[:, -1], image[:, 0], columns).swapaxes(0, 1)  # [h, columns, C]
+    # The corner's four sides are the sides of `right` and `below`.
     corner = np.zeros((rows + 2, columns + 2, image.shape[2]), np.float64)
     corner[0, 1:-1], corner[-1, 1:-1] = right[-1], right[0]
     corner[1:-1, 0], corner[1:-1, -1] = below[:, -1], below[:, 0]
-    corner = _skin(corner)[1:-1, 1:-1]
+    corner = _solve_laplace(corner)[1:-1, 1:-1]
     lower = np.concatenate([below, corner], axis=1)
     return np.concatenate([np.concatenate([image, right], axis=1), lower]).astype(np.float32)
 
 
-def _between(first, last, lines):
-    """`lines` rows `[lines, n, C]` between two rows `[n, C]`; the ends of each lie on a straight line."""
+def _interpolate_rows(first, last, lines):
+    """Interpolates rows `[lines, n, C]` between two rows `[n, C]`; the ends of the rows are interpolated linearly."""
     frame = np.zeros((lines + 2, *first.shape), np.float64)
     frame[0], frame[-1] = first, last
     share = np.arange(1, lines + 1)[:, None] / (lines + 1)
     for end in (0, -1):
         frame[1:-1, end] = (1 - share) * first[end] + share * last[end]
-    return _skin(frame)[1:-1]
+    return _solve_laplace(frame)[1:-1]
 
 
-def _skin(frame):
-    """Solves Laplace's equation inside a frame `[h, w, C]` by sine transforms; its four sides are given."""
+def _solve_laplace(frame):
+    """Solves Laplace's equation inside `[h, w, C]` by sine transforms, with its four sides as boundary values."""
     height, width = frame.shape[0] - 2, frame.shape[1] - 2
     if height < 1 or width < 1:
         return frame
@@ -180,7 +184,7 @@ def _skin(frame):
 
 
 def _sines(x, axis):
-    """The discrete sine transform of the first kind; twice of n values, it is (n + 1) / 2 times what it was."""
+    """The discrete sine transform of type I. Applied twice, it multiplies n values by (n + 1) / 2."""
     n = x.shape[axis]
     line = np.moveaxis(x, axis, 0)
     zero = np.zeros((1, *line.shape[1:]))

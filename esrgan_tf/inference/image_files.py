@@ -1,4 +1,4 @@
-"""One image file to another, through any generator."""
+"""Upscaling of image files with any generator."""
 
 import contextlib
 import sys
@@ -22,22 +22,22 @@ def upscale_file(
     alpha_by_model: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Enlarges an image file of any kind that is read, whatever its size; the result is there whole or not at all.
+    """Upscales an image file of any readable format and any size; after an error, no partial result remains.
 
     Args:
-        source: None is standard input.
-        target: where the result goes, over whatever is there; None is standard output.
-        outscale: how many times larger, if not the network's own factor: the result is resized before it is rounded.
-        extension: of a format, as `.png`; None is that of `target`, or the input's.
-        alpha_by_model: enlarge transparency by the network too, not by bicubic.
-        progress: called with the input pixels done and all there are.
+        source: the input file; None is standard input.
+        target: the result's file, which is replaced if it exists; None is standard output.
+        outscale: upscaling factor; None is the network's factor. The result is resized before it is rounded.
+        extension: the result format's extension, such as `.png`; None is that of `target`, or else that of the input.
+        alpha_by_model: upscale transparency with the network instead of bicubic.
+        progress: called with the number of finished input pixels and the total number.
 
     Returns:
-        Lines on what the result's format could not hold.
+        A line per property that the result's format cannot store.
 
     Raises:
-        UserError: what cannot be read, enlarged or written, and why.
-        OSError: the disk's own.
+        UserError: the image cannot be read, upscaled or written.
+        OSError: the disk reports an error.
     """
     if target is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def upscale_file(
     factor = upscaler.scale if outscale is None else outscale
     out_height, out_width = max(1, round(height * factor)), max(1, round(width * factor))
     writing.check_result(out_width, out_height, kind)
-    # A network keeps no constant to the last bit.
+    # Constant transparency is resized, because no network reproduces a constant exactly.
     by_model = alpha_by_model and picture.alpha is not None and bool(picture.alpha.min() < picture.alpha.max())
     total = height * width * (1 + by_model)
     progress(0, total)
@@ -77,16 +77,16 @@ def upscale_file(
 
 
 def _upscaled(pixels, upscaler, width, height, folder, canvases, progress):
-    """`[H, W, C]` as an image of libvips of another size, read from a canvas that `canvases` closes.
+    """Upscales `[H, W, C]` to a libvips image of the given size; `canvases` closes the canvas that holds its pixels.
 
-    At the network's own size it is quantised tile by tile; else it is resized first, in float.
+    At the network's own factor, each tile is quantised. For other sizes, the result is first resized in float.
     """
-    own_height, own_width = (side * upscaler.scale for side in pixels.shape[:2])
-    exact = (width, height) == (own_width, own_height)
+    network_height, network_width = (side * upscaler.scale for side in pixels.shape[:2])
+    exact = (width, height) == (network_width, network_height)
     dtype = pixels.dtype if exact else np.dtype(np.float32)
-    canvas = canvases.enter_context(writing.Canvas(own_height, own_width, pixels.shape[2], dtype, folder))
-    for row, column, piece in upscaler.tiles(pixels, progress):
-        canvas.paint(row, column, quantise(piece, dtype) if exact else piece)
+    canvas = canvases.enter_context(writing.Canvas(network_height, network_width, pixels.shape[2], dtype, folder))
+    for row, column, part in upscaler.tiles(pixels, progress):
+        canvas.paint(row, column, quantise(part, dtype) if exact else part)
     if exact:
         return canvas.image()
     return writing.quantised(writing.resized(canvas.image(), width, height), pixels.dtype)

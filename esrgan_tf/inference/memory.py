@@ -1,4 +1,4 @@
-"""How much memory a program can still have."""
+"""Memory that a process can still allocate."""
 
 import re
 import sys
@@ -6,21 +6,21 @@ from pathlib import Path
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process can still allocate, where the system says so (Linux); else `sys.maxsize`.
+    """Bytes that this process can still allocate on Linux; elsewhere `sys.maxsize`.
 
-    The least of what the machine has free and what each control group of the process leaves: in a container the
-    machine's own figure is far too large.
+    The result is the least of the machine's free memory and the rest of each control group's limit. In a container, the
+    machine's free memory alone is far too large.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: the folder of `proc` and `sys`.
     """
     meminfo = root / "proc" / "meminfo"
     found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="utf-8")) if meminfo.is_file() else None
-    return min([1024 * int(found[1]) if found else sys.maxsize, *_left_in_groups(root)])
+    return min([1024 * int(found[1]) if found else sys.maxsize, *_left_in_control_groups(root)])
 
 
-def _left_in_groups(root):
-    """Bytes that each control group with a limit leaves (version 1 and 2 of the kernel's interface)."""
+def _left_in_control_groups(root):
+    """The rest of each control group's limit in bytes (versions 1 and 2 of the kernel's interface)."""
     groups = root / "proc" / "self" / "cgroup"
     for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else ():
         _, controllers, path = line.split(":", 2)
@@ -31,16 +31,16 @@ def _left_in_groups(root):
             usage, cached = "memory.usage_in_bytes", "total_inactive_file"
         else:
             continue
-        # A container may see its own group as the mount itself, while `path` is the one outside.
+        # In a container the mount may be the process's group, while `path` is the group's path outside the container.
         folder = mount / path.strip("/")
         for group in dict.fromkeys((folder, *(p for p in folder.parents if p.is_relative_to(mount)), mount)):
-            most, used = _number(group / limit), _number(group / usage)
+            most, used = _read_number(group / limit), _read_number(group / usage)
             if most is not None and used is not None:
-                yield max(0, most - used + _cached(group / "memory.stat", cached))
+                yield max(0, most - used + _cached_bytes(group / "memory.stat", cached))
 
 
-def _number(path):
-    """The number in a file; None without the file, and for `max`."""
+def _read_number(path):
+    """The number in a file; None if the file is missing or contains `max`."""
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError:
@@ -48,8 +48,8 @@ def _number(path):
     return int(text) if text.isdecimal() else None
 
 
-def _cached(path, key):
-    """Bytes of files that the kernel gives back when they are needed."""
+def _cached_bytes(path, key):
+    """Bytes of cached files, which the kernel frees on demand."""
     try:
         found = re.search(rf"^{key} (\d+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:

@@ -1,4 +1,4 @@
-"""Facts of a generator that tiles depend on."""
+"""Properties of a generator that determine tiles and their overlap."""
 
 import math
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class NetworkFacts(Protocol):
-    """The facts, as `GeneratorOptions` has them beside each network."""
+    """The properties, with the same names and meanings as in `GeneratorOptions`."""
 
     @property
     def takes_noise_level(self) -> bool: ...
@@ -28,7 +28,7 @@ class NetworkFacts(Protocol):
 
 
 def network_facts(model: "keras.Model") -> NetworkFacts:
-    """The options of a recognised network, or cautious facts of another one."""
+    """The options of a recognised network, or safe assumptions about an unknown network."""
     from esrgan_tf.weights.architecture import recognise_model
 
     try:
@@ -44,9 +44,9 @@ class _UnknownNetwork:
     has_global_pooling = False
 
     def __init__(self, model):
-        given, made = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
-        self.takes_noise_level = given == made + 1
-        self.image_channels = given - self.takes_noise_level
+        in_channels, out_channels = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
+        self.takes_noise_level = in_channels == out_channels + 1
+        self.image_channels = in_channels - self.takes_noise_level
         outputs = (layer.output for layer in model.layers)
         widths = [x.shape[-1] for x in outputs if not isinstance(x, list) and len(x.shape) == 4]
-        self.peak_channels = 16.0 * max(widths)  # as if the widest activation had the size of a result x4
+        self.peak_channels = 16.0 * max(widths)  # assumes the widest activation at ×4 resolution

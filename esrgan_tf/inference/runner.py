@@ -1,4 +1,4 @@
-"""The seam between images and engines: a generator as a function of NumPy arrays."""
+"""The interface of engines: a generator as a function of NumPy arrays."""
 
 import abc
 
@@ -8,17 +8,17 @@ from esrgan_tf.inference.network_facts import NetworkFacts
 
 
 class Runner(abc.ABC):
-    """A generator on an engine: float32 `[B, h, w, C]` in [0, 1] to float32 `[B, scale * h, scale * w, C']`.
+    """A generator on an engine; upscales float32 `[B, h, w, C]` in [0, 1] to float32 `[B, scale * h, scale * w, C']`.
 
     Results are not clipped. Threads may share a runner.
 
     Attributes:
-        facts: of the network, such as its receptive field and memory.
+        facts: properties of the network, such as its receptive field and memory.
         scale: the upscaling factor.
         out_channels: C' of the results.
         engine: the engine's name.
-        precision: of 8-bit images, `float32` or `bfloat16`.
-        device: `CPU` or `GPU`, by which tiles are sized.
+        precision: the precision for 8-bit images, `float32` or `bfloat16`.
+        device: `CPU` or `GPU`, which determines the tile size.
     """
 
     facts: NetworkFacts
@@ -34,7 +34,7 @@ class Runner(abc.ABC):
 
         Args:
             images: float32 `[B, h, w, C]` in [0, 1], without a noise level.
-            full_precision: compute in float32, whatever `precision` is; for images of more than 8 bits.
+            full_precision: compute in float32 instead of `precision`; for images of more than 8 bits.
 
         Raises:
             MemoryError: the images are too large for the memory.

@@ -1,4 +1,4 @@
-"""Images of any size through any generator, in memory that the tile bounds and not the image."""
+"""Upscaling tile by tile; the tile size bounds the memory, not the image size."""
 
 import math
 import sys
@@ -16,55 +16,69 @@ from esrgan_tf.inference.runner import Runner
 if TYPE_CHECKING:
     import keras
 
-# For RRDBNet, which looks farther than any tile reaches. Of RealESRGAN_x4plus in tiles of 248 pixels, on two photos
-# (`benchmarks/overlap.py`), the root mean square difference to the whole is 1.07 grey levels with an overlap of 24 (at
-# most 28), 0.71 with 32 (20), 0.31 with 48 (6), 0.19 with 64 (5), 0.10 with 80 (1); the work is 1.5, 1.8, 2.7, 4.3 and
-# 7.9 times the image's. In packed pixels: where a network packs 2x2 or 4x4 of the input's, so many times more of those.
-# RCAN's attention differs in tiles whatever their overlap is. Of a small RCAN (`configs/small_rcan.yaml`) and three
-# photos of 768x512 (`benchmarks/tiles.py`), PSNR to the whole is 57 dB in tiles of 96, 59 of 192 and 61 of 352 pixels,
-# with overlaps of 16 to 48 alike; from the truth, tiles are no farther than the whole.
-_MAX_OVERLAP = 48
-_MIN_TILE = 64  # unless an overlap is asked for
-# What activations may take when no tile is given, and where a larger tile no longer saves time: small beside any
-# machine's memory, large enough that the overlap costs little. On a CPU never more than a quarter of what is free.
+# RRDBNet's receptive field is larger than any tile. Measured with RealESRGAN_x4plus, tiles of 248 pixels and two photos
+# (`benchmarks/overlap.py`), as differences to the untiled result in grey levels:
+#
+# | overlap | RMS difference | largest difference | work per image |
+# | ------- | -------------- | ------------------ | -------------- |
+# | 24      | 1.07           | 28                 | ×1.5           |
+# | 32      | 0.71           | 20                 | ×1.8           |
+# | 48      | 0.31           | 6                  | ×2.7           |
+# | 64      | 0.19           | 5                  | ×4.3           |
+# | 80      | 0.10           | 1                  | ×7.9           |
+#
+# RCAN's attention differs in tiles with any overlap. Measured with a small RCAN (`configs/small_rcan.yaml`), overlaps
+# from 16 to 48 and three photos of 768x512 pixels (`benchmarks/tiles.py`):
+#
+# | tile | PSNR to the untiled result |
+# | ---- | -------------------------- |
+# | 96   | 57 dB                      |
+# | 192  | 59 dB                      |
+# | 352  | 61 dB                      |
+#
+# The tiled results are as close to the ground truth as the untiled results.
+_MAX_OVERLAP = 48  # in pixels after the network's pixel unshuffle
+_MIN_TILE = 64  # unless the overlap is given
+# Limits of the default tile: memory of its activations, and the side above which larger tiles save no time. The memory
+# is small for any machine, and large enough for a low cost of overlap. On a CPU, at most a quarter of free memory.
 _BUDGET = {"CPU": 768 * 2**20, "GPU": 2 * 2**30}
 _LARGEST_TILE = {"CPU": 448, "GPU": 1024}
-# At once: of the largest activation a layer's input, its output and a convolution's scratch; of the result, its copies.
-# Measured so: 13 kB for each pixel of RRDBNet's input, 1.3 kB of the compact network's, x4.
-_ACTIVATIONS, _RESULTS = 3, 6
-# Tiles begin at multiples of it, and of what the network packs, so that it packs the same pixels in every tile.
+# Copies in memory at the same time. A layer holds its input, its output and a convolution's scratch, each as large as
+# the largest activation. Measured memory per input pixel at ×4: 13 kB for RRDBNet, 1.3 kB for the compact network.
+_ACTIVATION_COPIES, _RESULT_COPIES = 3, 6
+# Tiles begin at multiples of this number and of the pixel unshuffle, so that every tile unshuffles the same pixels.
 _GRID = 4
 
 
 class Upscaler:
     """Upscales images of any size tile by tile, with any engine.
 
-    Each tile is computed with `overlap` pixels of its surroundings on every side, which are then discarded. The image's
-    own edges are the network's. An overlap of the receptive field makes tiles equal to the whole image. By default the
-    overlap is the receptive field, up to 48 pixels and a quarter of the tile. After a pixel unshuffle by 2 or 4, the
-    limit is 96 or 192 pixels. Threads may share an upscaler.
+    Each tile is computed with `overlap` more pixels on every side, which are then discarded. The network pads the
+    image's edges. With an overlap of the receptive field, the result equals that of an untiled image. The default
+    overlap is the receptive field, at most 48 pixels and at most a quarter of the tile. For networks with a pixel
+    unshuffle, the limit of 48 pixels is multiplied by its factor. Threads may share an upscaler.
 
     Args:
-        network: a `Runner`; or a Keras generator of float32 `[B, H, W, C]` in [0, 1], which runs in TensorFlow.
-        tile: input pixels on a side that are computed at once, surroundings included; None: chosen from memory.
-        overlap: input pixels of surroundings, rounded up to a multiple of 4 and of the pixel unshuffle; None: chosen
-            by the network, as above.
+        network: a `Runner`, or a Keras generator of float32 `[B, H, W, C]` in [0, 1], which runs in TensorFlow.
+        tile: side of a tile in input pixels, overlap included; None chooses it from the memory.
+        overlap: overlap in input pixels, rounded up to a multiple of 4 and of the pixel unshuffle; None chooses it as
+            described above.
         batch: number of tiles that are computed at once.
-        ensemble: average the eight flips and quarter turns (Timofte et al., "Seven ways to improve", CVPR 2016).
+        ensemble: average a self-ensemble of 8 orientations (Timofte et al., "Seven ways to improve", CVPR 2016).
         notice: called with a line when memory runs out and smaller tiles are tried. Also called once when a network
             with global pooling upscales an image in tiles.
         noise: standard deviation of the image's noise, of 255, for noise-conditioned Keras generators.
         min_overlap: least overlap if `overlap` is None.
-        precision: of a Keras generator and 8-bit images: `float32`, `bfloat16` or `auto`, as for `KerasRunner`.
+        precision: `float32`, `bfloat16` or `auto`, as for `KerasRunner`; for 8-bit images and Keras generators.
 
     Attributes:
         scale: the upscaling factor.
-        channels: of the images that the generator takes, without the noise level.
-        tile: as above; smaller once memory has run out.
-        precision: of 8-bit images, `float32` or `bfloat16`.
+        channels: number of channels of input images, without the noise level.
+        tile: side of a tile; smaller after memory has run out.
+        precision: the precision for 8-bit images, `float32` or `bfloat16`.
 
     Raises:
-        UserError: a tile that its overlap fills, numbers below their least, or as `KerasRunner`.
+        UserError: the tile is too small for its overlap, a number is below its minimum, or as `KerasRunner`.
     """
 
     def __init__(
@@ -92,13 +106,13 @@ class Upscaler:
         self.noise = noise
         self.channels, self.scale, self.precision = facts.image_channels, network.scale, network.precision
         self._runner, self._batch, self._ensemble, self._notice = network, batch, ensemble, notice
-        self._lock = threading.Lock()  # held while what threads share is changed
+        self._lock = threading.Lock()  # protects the tile size, the overlap and the batch size
         self._grid = math.lcm(_GRID, facts.size_multiple)
-        self._overlap_asked = overlap is not None
+        self._overlap_given = overlap is not None
         if overlap is None:
             overlap = max(min_overlap, math.ceil(min(facts.receptive_field, _MAX_OVERLAP * facts.size_multiple)))
         self._overlap = -(-overlap // self._grid) * self._grid
-        least = self._min_tile() if self._overlap_asked or tile is None else 4 * self._grid
+        least = self._min_tile() if self._overlap_given or tile is None else 4 * self._grid
         if tile is None:
             tile = max(least, _affordable_tile(network, batch))
         if tile < least:
@@ -111,84 +125,84 @@ class Upscaler:
     def tiles(
         self, image: np.ndarray, progress: Callable[[int], None] = lambda pixels: None
     ) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Enlarges an image piece by piece.
+        """Upscales an image tile by tile.
 
         Args:
-            image: uint8 or uint16 `[H, W, C]`. Gray `[H, W, 1]` goes through an RGB generator as three equal channels,
-                and their mean comes out.
-            progress: called after each piece with the number of input pixels done.
+            image: uint8 or uint16 `[H, W, C]`. An RGB generator upscales gray `[H, W, 1]` as three equal channels; the
+                result is their mean.
+            progress: called after each tile with the number of finished input pixels.
 
         Yields:
-            Row and column in the result, and float32 `[h, w, C']` in [0, 1], not clipped, that belongs there. Pieces
-            cover the result; after memory ran out, some come a second time.
+            Row and column of a tile in the result, and the upscaled tile, float32 `[h, w, C']` in [0, 1], not clipped.
+            Tiles cover the result. After memory has run out, some tiles are yielded again.
 
         Raises:
-            UserError: other channels than the generator's, or memory runs out for the smallest tile.
+            UserError: the image and the generator differ in channels, or memory runs out for the smallest tile.
         """
         height, width, channels = image.shape
         if channels != self.channels and (channels, self.channels, self._runner.out_channels) != (1, 3, 3):
             raise UserError(f"the image has {channels} channels and the generator takes {self.channels}")
         self.check(height, width)
         if self._tiles_differ and max(height, width) > self.tile:
-            self._tiles_differ = False  # said once
+            self._tiles_differ = False  # prints the notice only once
             self._notice(
-                f"the network weighs its channels by all that it sees, here tiles of {self.tile} pixels: the result is "
-                "not quite that of the whole image, though no worse"
+                f"the network pools each channel over its input, here tiles of {self.tile} pixels; the result differs "
+                "slightly from an untiled result, at equal quality"
             )
         top = 0
         while top < height:
             before = self.tile, self._batch
             try:
                 bottom = top
-                for piece, (row, column), bottom in self._row_of_tiles(image, top, progress):
-                    yield row * self.scale, column * self.scale, piece
-                    done = column * self.scale + piece.shape[1]
+                for tile, (row, column), bottom in self._upscale_row(image, top, progress):
+                    yield row * self.scale, column * self.scale, tile
+                    done = column * self.scale + tile.shape[1]
                     progress(top * width + (bottom - top) * done // self.scale)
                 top = bottom
             except MemoryError as error:
                 self._shrink(before, error)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Enlarges an image, as `tiles` takes it, into one array of its type, `[scale * H, scale * W, C']`."""
+        """Upscales an image as `tiles` does, into an array of the image's type, `[scale * H, scale * W, C']`."""
         channels = 1 if image.shape[2] == 1 else self._runner.out_channels
         shape = (image.shape[0] * self.scale, image.shape[1] * self.scale, channels)
-        result = np.empty(shape, image.dtype)  # first: should it not fit, no time is lost
-        for row, column, piece in self.tiles(image):
-            result[row : row + piece.shape[0], column : column + piece.shape[1]] = quantise(piece, image.dtype)
+        result = np.empty(shape, image.dtype)  # allocated first, so that a lack of memory costs no time
+        for row, column, tile in self.tiles(image):
+            result[row : row + tile.shape[0], column : column + tile.shape[1]] = quantise(tile, image.dtype)
         return result
 
     def check(self, height: int, width: int) -> None:
-        """Raises UserError where an image of this size cannot be enlarged."""
+        """Raises UserError if images of this size cannot be upscaled."""
 
-    def _row_of_tiles(self, image, top, progress):
-        """Yields `(piece, its place in the input, the row below it)` from left to right."""
+    def _upscale_row(self, image, top, progress):
+        """Yields `(tile, (row, column) in the input, the row below the tile)` from left to right."""
         height, width = image.shape[:2]
-        with self._lock:  # another thread may be shrinking the tiles
+        with self._lock:  # another thread may reduce the tile size at the same time
             sizes, at_once = (self.tile, self._overlap, self._grid), self._batch
         y = next(_spans(top, height, *sizes))
         columns = list(_spans(0, width, *sizes))
         while columns:
             size = columns[0][3] - columns[0][0]
-            same = [x for x in columns[:at_once] if x[3] - x[0] == size]
-            columns = columns[len(same) :]
-            batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in same])
+            equal = [x for x in columns[:at_once] if x[3] - x[0] == size]
+            columns = columns[len(equal) :]
+            batch = np.stack([image[y[0] : y[3], x[0] : x[3]] for x in equal])
             gray = batch.shape[3] < self.channels
             batch = np.repeat(batch, self.channels, axis=3) if gray else batch
-            before, pixels = top * width + (y[2] - top) * same[0][1], (y[2] - top) * (same[-1][2] - same[0][1])
+            before, pixels = top * width + (y[2] - top) * equal[0][1], (y[2] - top) * (equal[-1][2] - equal[0][1])
             upscaled = self._upscale(
                 batch.astype(np.float32) / np.iinfo(image.dtype).max,
                 image.dtype != np.uint8,
                 lambda part, before=before, pixels=pixels: progress(before + round(part * pixels)),
             )
             upscaled = upscaled.mean(axis=3, keepdims=True) if gray else upscaled
-            for x, piece in zip(same, upscaled, strict=True):
-                rows, keep = (
+            for x, tile in zip(equal, upscaled, strict=True):
+                rows, kept_columns = (
                     slice((begin - start) * self.scale, (end - start) * self.scale) for start, begin, end, _ in (y, x)
                 )
-                yield piece[rows, keep], (y[1], x[1]), y[2]
+                yield tile[rows, kept_columns], (y[1], x[1]), y[2]
 
     def _upscale(self, batch, full_precision, part_done):
-        """Float `[B, h, w, C]` in [0, 1] to the same enlarged; `part_done` may be told the share that is done."""
+        """Upscales float `[B, h, w, C]` in [0, 1]; slow methods call `part_done` with the finished fraction."""
         if not self._ensemble:
             return self._runner(batch, full_precision)
         total = np.zeros((), np.float32)
@@ -202,15 +216,15 @@ class Upscaler:
         return total / 8.0
 
     def _min_tile(self):
-        return 2 * self._overlap + 4 * self._grid if self._overlap_asked else max(_MIN_TILE, 4 * self._grid)
+        return 2 * self._overlap + 4 * self._grid if self._overlap_given else max(_MIN_TILE, 4 * self._grid)
 
     def _set_tile(self, tile):
         self.tile = tile // self._grid * self._grid
-        if not self._overlap_asked:
+        if not self._overlap_given:
             self._overlap = min(self._overlap, self.tile // 4 // self._grid * self._grid)
 
     def _shrink(self, before, error):
-        """Goes on with less at a time, unless another thread has seen to that since the row began with `before`."""
+        """Reduces the batch or the tile size, unless another thread has changed the sizes `before` already."""
         least = self._min_tile()
         with self._lock:
             if (self.tile, self._batch) != before:
@@ -223,19 +237,19 @@ class Upscaler:
                 raise UserError(
                     f"memory ran out even for tiles of {self.tile} pixels; close other programs, or lower the overlap"
                 ) from error
-        self._notice(f"memory ran out; going on with one tile of {self.tile} pixels at a time")
+        self._notice(f"memory ran out; continuing with one tile of {self.tile} pixels at a time")
 
 
 def quantise(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Float in [0, 1] to an integer type's whole range, clipped and rounded."""
+    """Converts float in [0, 1] to an integer type's whole range, clipped and rounded."""
     most = np.iinfo(dtype).max
     return np.rint(np.clip(image, 0.0, 1.0) * most).astype(dtype)
 
 
 def _spans(first, length, tile, overlap, grid):
-    """Divides `first` … `length`: yields where a tile's surroundings start, it begins, it ends, they stop.
+    """Divides `first` … `length` into tiles: yields (start with overlap, start, end, end with overlap) of each tile.
 
-    All but the last are as large as one another, and as small as their number allows.
+    All tiles but the last are equally large, and as small as their number allows.
     """
     if length > tile:
         count = math.ceil((length - 2 * overlap) / (tile - 2 * overlap))
@@ -250,7 +264,7 @@ def _spans(first, length, tile, overlap, grid):
 
 
 def _affordable_tile(runner, batch):
-    """The side of a tile whose activations fit the budget: copies of the largest, and of the result."""
-    numbers = _ACTIVATIONS * runner.facts.peak_channels + _RESULTS * runner.scale**2 * runner.out_channels
+    """The side of the largest tile that fits the budget, with the copies of its largest activation and its result."""
+    numbers = _ACTIVATION_COPIES * runner.facts.peak_channels + _RESULT_COPIES * runner.scale**2 * runner.out_channels
     budget = min(_BUDGET[runner.device], available_memory() // 4 if runner.device == "CPU" else sys.maxsize)
     return min(_LARGEST_TILE[runner.device], math.isqrt(int(budget / batch / 4 / numbers)))

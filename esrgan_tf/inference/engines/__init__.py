@@ -1,1 +1,1 @@
-"""Engines: what computes a generator."""
+"""Engines that compute a generator."""

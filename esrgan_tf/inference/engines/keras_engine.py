@@ -1,4 +1,4 @@
-"""The engine of Keras and TensorFlow, for any generator and for GPUs."""
+"""The engine of Keras and TensorFlow, for any generator on CPUs and GPUs."""
 
 import functools
 import re
@@ -17,22 +17,23 @@ from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 from esrgan_tf.weights.architecture import build, check_function, recognise_model
 
 PRECISIONS = ("float32", "bfloat16", "auto")
-_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as Linux names them
+_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # Linux' names of the instructions, on x86 and Arm
 
 Forward = Callable[[tf.Tensor], tf.Tensor]
 
 
 class KerasRunner(Runner):
-    """A generator as one compiled function of TensorFlow.
+    """A generator as a compiled TensorFlow function.
 
     Args:
-        model: a generator of float32 `[B, H, W, C]` in [0, 1], perhaps with a channel for the noise level.
-        precision: of 8-bit images, `float32` or `bfloat16`. `auto` is bfloat16 if the processor or the GPU has
-            instructions for it, else float32.
+        model: a generator of float32 `[B, H, W, C]` in [0, 1]; C may include a noise level.
+        precision: the precision for 8-bit images, `float32` or `bfloat16`. `auto` is bfloat16 if the processor or
+            the GPU has instructions for it, else float32.
         noise: standard deviation of the image's noise in [0, 1], for noise-conditioned networks.
 
     Raises:
-        UserError: a noise level for a network that takes none, another precision, or bfloat16 for an unknown network.
+        UserError: the network takes no noise level, the precision does not exist, or bfloat16 is not available for an
+            unknown network.
     """
 
     engine = "TensorFlow"
@@ -42,7 +43,9 @@ class KerasRunner(Runner):
             raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
         self.facts = network_facts(model)
         if noise and not self.facts.takes_noise_level:
-            raise UserError(f"noise {255 * noise:g}: the model takes no noise level, as DPSR's network does")
+            raise UserError(
+                f"noise {255 * noise:g}: the model takes no noise level; choose a noise-conditioned model, such as DPSR"
+            )
         self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self._prepare = functools.partial(forward, model, noise)
         rounded = forward_bfloat16 if precision == "bfloat16" else native_bfloat16 if precision == "auto" else None
@@ -65,12 +68,12 @@ class KerasRunner(Runner):
 
 
 def forward(model: keras.Model, noise: float = 0.0) -> Forward:
-    """The generator as one compiled function of float32 `[B, H, W, C]` in [0, 1], any B, H, W.
+    """The generator as a compiled function of float32 `[B, H, W, C]` in [0, 1], for any B, H and W.
 
-    float32 is float32 from then on in this process: GPUs since Ampere would round products to TensorFloat-32.
+    The call turns TensorFloat-32 off in this process, because GPUs since Ampere would otherwise round products.
 
     Args:
-        noise: what it is told where it takes a noise level, in [0, 1].
+        noise: the noise level in [0, 1] for noise-conditioned generators.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
     channels = model.inputs[0].shape[-1] - takes_noise_level(model)
@@ -82,13 +85,13 @@ def forward(model: keras.Model, noise: float = 0.0) -> Forward:
 
 
 def forward_bfloat16(model: keras.Model, noise: float = 0.0) -> Forward:
-    """As `forward`, but computed in bfloat16, the first and the last convolution apart.
+    """As `forward`, in bfloat16 except for the first and the last convolution.
 
-    The weights stay variables that are rounded at each call. As constants, rounded once, they saved up to a third of
-    RRDBNet's time at 64x64 pixels and nothing of the packaged networks' at 256x256, and took 700 MB more for RRDBNet.
+    The weights stay variables, which each call rounds. Constants that are rounded once saved up to a third of RRDBNet's
+    time at 64x64 pixels, but took 700 MB more memory. They saved no time for the bundled models at 256x256 pixels.
 
     Raises:
-        UserError: no network of ours, or one that computes something else than its weights tell.
+        UserError: the network's architecture is unknown, or its function differs from that of its architecture.
     """
     architecture = recognise_model(model)
     check_function(model, architecture)
@@ -97,21 +100,21 @@ def forward_bfloat16(model: keras.Model, noise: float = 0.0) -> Forward:
 
 
 def native_bfloat16(model: keras.Model, noise: float) -> Forward | None:
-    """`forward_bfloat16` where the machine has instructions for it and the network is one of ours; else None.
+    """`forward_bfloat16` if the machine has bfloat16 instructions and the architecture is known; else None.
 
-    It depends on the machine and the model alone, so that an image gives the same result each time. Without the
-    instructions bfloat16 takes several times as long as float32.
+    The choice depends only on the machine and the model, so results are reproducible. Without the instructions,
+    bfloat16 takes several times as long as float32.
     """
     if not has_bfloat16():
         return None
     try:
         return forward_bfloat16(model, noise)
-    except UserError:  # float32 needs no network of ours
+    except UserError:  # an unknown architecture runs in float32
         return None
 
 
 def has_bfloat16() -> bool:
-    """Whether the GPU, or the processor where there is none, has instructions for bfloat16, as far as is known."""
+    """Whether the GPU, or the processor of a machine without GPU, is known to have bfloat16 instructions."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
@@ -121,6 +124,6 @@ def has_bfloat16() -> bool:
 
 
 def lists_bfloat16(cpuinfo: str) -> bool:
-    """Whether the first processor of Linux' `/proc/cpuinfo` has the instructions."""
+    """Whether the first processor of Linux' `/proc/cpuinfo` has bfloat16 instructions."""
     flags = re.search(r"^(?:flags|Features)\s*:(.*)", cpuinfo, re.MULTILINE)
     return flags is not None and not _INSTRUCTIONS.isdisjoint(flags[1].split())

@@ -36,7 +36,7 @@ class OpenVINORunner(Runner):
             raise UserError(f"precision {precision!r}; expected {', '.join(PRECISIONS)}")
         options, self.parameters = options_of(graph)
         if noise and not options.takes_noise_level:
-            raise UserError(f"noise {255 * noise:g}: the model takes no noise level, as DPSR's network does")
+            raise UserError(f"noise {255 * noise:g}: the model takes no noise level; choose a noise-conditioned model")
         self.facts = self.options = options
         self.scale, self.out_channels = options.scale, options.channels_in_and_out[1]
         if precision == "auto":
