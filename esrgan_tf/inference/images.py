@@ -1,4 +1,4 @@
-"""One image, whatever it is given as, through any generator: what notebooks and programs call."""
+"""Upscaling of a single array, Pillow image or file, for notebooks and programs."""
 
 import contextlib
 import functools
@@ -22,8 +22,8 @@ from esrgan_tf.weights.model_names import find_model
 if TYPE_CHECKING:
     import keras
 
-_PARTS = (*NETWORK_FILES, "saved_model.pb")
-_KEPT = 2  # models by path or name, and compiled functions of each Keras model
+_MODEL_FILES = (*NETWORK_FILES, "saved_model.pb")
+_CACHE_SIZE = 2  # models by path or name, and compiled functions of each Keras model
 _LOADING = threading.Lock()  # several threads that ask for one model at the same time load and compile it once
 
 
@@ -60,20 +60,20 @@ def upscale(
             TensorFlow. A Keras model runs in TensorFlow, whose TensorFloat-32 is turned off in this process.
 
     Returns:
-        Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded; for a Pillow image or a path a
-        Pillow image, gray or RGB, upright, with its colour profile, and its transparency enlarged by bicubic.
+        Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded. For a Pillow image or a path, an
+        upright gray or RGB Pillow image with the colour profile, and transparency that is upscaled by bicubic.
 
     Raises:
-        UserError: another type of pixels, no image there, or as `load_model` and `Upscaler`.
+        UserError: the pixels have another type, the file is no image, or as `load_model` and `Upscaler`.
     """
-    opened = _opened(image)
+    opened = _read_image(image)
     if model is None or isinstance(model, str | Path):
         runner = _named_runner(model, alpha, engine, precision, noise)
     elif alpha is not None:
         raise UserError("alpha blends the bundled models, or the phases of a run, and the model is a single network")
     else:
         runner = _keras_runner(_keras_model(model), precision, noise)
-    return _upscaled(image, opened, Upscaler(runner, tile, overlap, ensemble=ensemble, noise=noise))
+    return _upscale_image(image, opened, Upscaler(runner, tile, overlap, ensemble=ensemble, noise=noise))
 
 
 def deblur_upscale(
@@ -84,30 +84,30 @@ def deblur_upscale(
     tile: int | None = None,
     overlap: int | None = None,
 ) -> np.ndarray | Image.Image:
-    """Enlarges an image that was blurred by a known kernel after it was reduced (DPSR, arXiv 1903.12529).
+    """Upscales an image that a known kernel blurred after downscaling (DPSR, arXiv 1903.12529).
 
     Args:
         image: as for `upscale`.
-        model: a generator that takes a noise level, or what `load_model` takes of one.
-        kernel: what became of a point, `[h, w]`, of any sum; or the path of an image or `.npy` file of it.
+        model: a noise-conditioned generator, or its path or name as for `load_model`.
+        kernel: the blur kernel, `[h, w]`, of any sum; or the path of its image or `.npy` file.
         noise: standard deviation of the image's noise, of 255, from 0 to 50.
         tile: as for `Upscaler`.
-        overlap: as for `Upscaler`; None is at least two kernels.
+        overlap: as for `Upscaler`; None is at least twice the kernel's side.
 
     Returns:
         As `upscale`.
 
     Raises:
-        UserError: as `upscale`; a kernel that is none or larger than the image, or a model that takes no noise level.
+        UserError: as `upscale`; or the kernel is invalid or larger than the image, or the model takes no noise level.
     """
     from esrgan_tf.inference.deblurring import DeblurringUpscaler
     from esrgan_tf.runs.loading import load_model
 
-    opened = _opened(image)
+    opened = _read_image(image)
     if isinstance(model, str | Path):
         model = load_model(model)
     pixels = read_kernel(kernel) if isinstance(kernel, str | Path) else kernel
-    return _upscaled(image, opened, DeblurringUpscaler(_keras_model(model), pixels, noise, tile, overlap))
+    return _upscale_image(image, opened, DeblurringUpscaler(_keras_model(model), pixels, noise, tile, overlap))
 
 
 def _keras_model(model):
@@ -118,21 +118,21 @@ def _keras_model(model):
     return model
 
 
-def _opened(image):
-    """`[H, W, C]`, alpha `[H, W, 1]` or None, the colour profile or None."""
+def _read_image(image):
+    """The pixels `[H, W, C]`, alpha `[H, W, 1]` or None, and the colour profile or None."""
     if isinstance(image, np.ndarray):
         if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3:
             raise UserError(f"the image is {image.dtype} {list(image.shape)}; expected uint8 or uint16 [H, W, C]")
         return image, None, None
     if isinstance(image, Image.Image):
-        return _of_pillow(image)
+        return _read_pillow_image(image)
     if isinstance(image, str | Path):
-        return _of_file(Path(image))
+        return _read_image_file(Path(image))
     raise UserError(f"the image is a {type(image).__name__}; expected an array, a Pillow image or a path")
 
 
-def _upscaled(image, opened, upscaler):
-    """The result, of the image's type."""
+def _upscale_image(image, opened, upscaler):
+    """The upscaled image, of the type of `image`."""
     colour, transparency, profile = opened
     result = upscaler(colour)
     if isinstance(image, np.ndarray):
@@ -141,7 +141,7 @@ def _upscaled(image, opened, upscaler):
     if transparency is not None:
         result.putalpha(Image.fromarray(transparency[..., 0]).resize(result.size, Image.Resampling.BICUBIC))
     if profile:
-        result.info["icc_profile"] = profile  # which Pillow writes into what it saves
+        result.info["icc_profile"] = profile  # Pillow writes this profile into saved files
     return result
 
 
@@ -157,7 +157,7 @@ def _named_runner(model, alpha, engine, precision, noise):
         return _opened_runner(path, alpha, engine, precision, noise / 255, stamp)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _opened_runner(path, alpha, engine, precision, noise, stamp):
     """`stamp` distinguishes the states of a file."""
     runner, _ = open_runner(path, alpha, engine, precision, noise)
@@ -165,8 +165,10 @@ def _opened_runner(path, alpha, engine, precision, noise, stamp):
 
 
 def _stamp(path):
-    """When the files were last changed that a model is read from: itself, or those of a run or a SavedModel."""
-    files = [path] if path.is_file() else [path / part for part in _PARTS] + sorted((path / "variables").glob("*"))
+    """The state of a model's files: inode, time of modification and size of each file of a model, run or SavedModel."""
+    files = (
+        [path] if path.is_file() else [path / name for name in _MODEL_FILES] + sorted((path / "variables").glob("*"))
+    )
     stamp = []
     for file in files:
         with contextlib.suppress(FileNotFoundError):
@@ -176,7 +178,7 @@ def _stamp(path):
 
 
 def _keras_runner(model, precision, noise):
-    """Compiled once for all images of a loop, and freed with the model; the last `_KEPT` of a model are kept."""
+    """Compiled once for all images of a loop, and freed with the model; the last `_CACHE_SIZE` of a model are kept."""
     from esrgan_tf.inference.engines.keras_engine import KerasRunner
 
     check_noise(noise)
@@ -189,7 +191,7 @@ def _keras_runner(model, precision, noise):
             runner = KerasRunner(model, precision, noise / 255)
             weights = _fingerprint(model) if runner.precision == "bfloat16" else None
         runners[precision, noise] = runner, weights  # the newest last
-        for oldest in list(runners)[:-_KEPT]:
+        for oldest in list(runners)[:-_CACHE_SIZE]:
             del runners[oldest]
         return runner
 
@@ -198,19 +200,19 @@ def _fingerprint(model):
     return functools.reduce(lambda crc, v: zlib.crc32(np.asarray(v).tobytes(), crc), model.weights, 0)
 
 
-def _of_file(path):
-    """As `_opened`."""
+def _read_image_file(path):
+    """As `_read_image`."""
     if not path.is_file():
         raise UserError(f"no image file {path}")
     picture = read_picture(path)
     if picture.colour.dtype != np.uint8:
-        raise UserError(f"{path} has 16 bits, which a Pillow image has no place for; give its pixels as a uint16 array")
+        raise UserError(f"{path} has 16 bits, which a Pillow image cannot store; give its pixels as a uint16 array")
     profile = picture.header.get("icc-profile-data") if picture.header.get_typeof("icc-profile-data") else None
     return picture.colour, picture.alpha, profile
 
 
-def _of_pillow(image):
-    """As `_opened`."""
+def _read_pillow_image(image):
+    """As `_read_image`."""
     if image.mode.startswith(("I", "F")):
         raise UserError(
             f"the image has pixels of mode {image.mode}, not of 8 bits; give them as a uint16 array [H, W, C]"
@@ -218,13 +220,13 @@ def _of_pillow(image):
     try:
         image = ImageOps.exif_transpose(image)
         gray = image.mode in ("1", "L", "LA", "La")
-        whole = image.convert("RGBA") if image.has_transparency_data else None
-        colour = np.asarray((whole or image).convert("L" if gray else "RGB"))
+        rgba = image.convert("RGBA") if image.has_transparency_data else None
+        colour = np.asarray((rgba or image).convert("L" if gray else "RGB"))
     except Exception as error:  # Pillow's errors on damaged files have no common base class
         raise UserError(f"the image cannot be decoded: {first_line(error)}") from error
     colour = colour[..., np.newaxis] if gray else colour
-    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None  # it is RGB from here on
-    if whole is None:
+    profile = image.info.get("icc_profile") if image.mode != "CMYK" else None  # the pixels are RGB now
+    if rgba is None:
         return colour, None, profile
-    alpha = np.asarray(whole.getchannel("A"))[..., np.newaxis]
+    alpha = np.asarray(rgba.getchannel("A"))[..., np.newaxis]
     return without_hidden_colours(colour, alpha), alpha, profile
