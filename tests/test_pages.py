@@ -36,7 +36,7 @@ def test_the_site_builds_without_a_warning(site):
 def test_the_site_has_the_docstrings(site):
     text = (site[0] / "api.html").read_text()
     for name, words in (
-        ("upscale", "Enlarges a whole image"),
+        ("upscale", "Upscales a whole image"),
         ("train", "Trains a phase of a run to its last step"),
         ("rrdb_generator", "residual-in-residual dense block network"),
         ("perceptual_loss", "Weighted sum over layers"),
