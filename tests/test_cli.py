@@ -652,7 +652,7 @@ def test_commands_start_without_what_keras_would_draw_with():
     program = (
         "import sys; from esrgan_tf.quiet import quiet_tensorflow\n"
         "with quiet_tensorflow():\n    import keras\n"
-        "print('matplotlib' in sys.modules); import esrgan_tf.runs.curves; print('matplotlib' in sys.modules)"
+        "print('matplotlib' in sys.modules); import esrgan_tf.training.curves; print('matplotlib' in sys.modules)"
     )
     result = run_process(sys.executable, "-c", program)
     assert result.stdout.split() == ["False", "True"], result.stderr

@@ -116,7 +116,7 @@ def test_a_read_only_folder(run, tmp_path, warm):
         for folder in (run, run / "psnr", run / "psnr" / "checkpoints"):
             folder.chmod(0o755)
     assert result.returncode == 2
-    assert re.fullmatch(r"esrgan-tf: cannot write to .*psnr: Permission denied; .*\n", result.stderr)
+    assert re.fullmatch(r"esrgan-tf: cannot write to .*psnr \(Permission denied\); .*\n", result.stderr)
     assert steps(run) == [2, 4, 6]
 
 
