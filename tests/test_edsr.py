@@ -74,7 +74,7 @@ def assert_same_output(model, network):
 )
 def test_parameters_are_the_published_ones(filters, blocks, scale, parameters):
     """Counts the listed tensors, which tests below check for small networks; creating 43 million weights takes long."""
-    tensors = torch_mapping.tensors(EDSR(filters=filters, blocks=blocks, scale=scale), "Keras")
+    tensors = torch_mapping.torch_tensors(EDSR(filters=filters, blocks=blocks, scale=scale), "Keras")
     assert sum(math.prod(shape) for _, shape in tensors.values()) == parameters
     if filters == 64:
         model = edsr_generator(scale, filters, blocks)
@@ -174,9 +174,7 @@ def test_not_read(case, tmp_path):
 def test_a_scale_without_edsr_is_refused(tmp_path):
     state = official(4, 4, 1).state_dict()
     state |= {f"tail.0.4.{kind}": state[f"tail.0.2.{kind}"].clone() for kind in ("weight", "bias")}
-    with pytest.raises(
-        UserError, match=r"it enlarges 8 times by 3 up-sampling stages, and it is built for \(2, 3, 4\)"
-    ):
+    with pytest.raises(UserError, match=r"it upscales by 8 in 3 upsampling stages, and EDSR supports \(2, 3, 4\)"):
         loaded(state, tmp_path)
 
 
@@ -229,7 +227,7 @@ def test_saved_file_opens_without_this_package(tmp_path, warm):
 
 @pytest.mark.parametrize("scale", [1, 8])
 def test_impossible_scale_is_refused(scale):
-    with pytest.raises(ValueError, match=f"scale {scale}: EDSR enlarges by one of .2, 3, 4"):
+    with pytest.raises(ValueError, match=f"scale {scale}: EDSR upscales by one of .2, 3, 4"):
         edsr_generator(scale)
     with pytest.raises(UserError, match=r"generator\.scale: \d is not one of 2, 3, 4"):
         load_config(None, ["generator.name=edsr", f"generator.scale={scale}"])
@@ -244,7 +242,7 @@ def test_convert_prints_its_assumptions_and_accepts_settings(network, tmp_path, 
     assert status == 0, err
     holds_mean = isinstance(network, reference.EDSR)
     mean = "" if holds_mean else ", and the mean colour of DIV2K to be subtracted"
-    assert f"note: the residual scale is taken to be 1{mean}; --residual_scale and --nomean say otherwise\n" in out
+    assert f"note: the residual scale is assumed to be 1{mean}; change this with --residual_scale and --nomean\n" in out
     for extension in (".keras", ".safetensors", ""):
         status, out, err = run_main(*convert, tmp_path / f"told{extension}", "--residual_scale", "0.3")
         assert status == 0, err

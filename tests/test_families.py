@@ -115,12 +115,12 @@ def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path)
     """Adds a constant like a mean colour to the architecture of the bundled models."""
     plain = GENERATORS["compact_resnet"]
 
-    def tensors(options, style):
-        result = plain.names.tensors(options, style)
+    def torch_tensors(options, style):
+        result = plain.mapping.torch_tensors(options, style)
         return result | constant("grey", (0.5, 0.25), (2, 1)) if style == "esrgan_tf" else result
 
-    names = types.SimpleNamespace(**{**vars(plain.names), "tensors": tensors})
-    monkeypatch.setattr(architecture, "FAMILIES", {"compact_resnet": dataclasses.replace(plain, names=names)})
+    mapping = types.SimpleNamespace(**{**vars(plain.mapping), "torch_tensors": torch_tensors})
+    monkeypatch.setattr(architecture, "FAMILIES", {"compact_resnet": dataclasses.replace(plain, mapping=mapping)})
     model = randomise(compact_resnet_generator(2, filters=4, blocks=1))
     path = tmp_path / "weights.safetensors"
     assert str(save_torch(model, path)) == str(recognise_model(model))  # the constant counts as no parameter

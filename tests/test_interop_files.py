@@ -199,11 +199,11 @@ NOT_RECOGNISED = {
     ),
     "scale 32": (
         reference.Oldest(**SMALL, stages=5).state_dict(),
-        "it enlarges 32 times, and RRDBNet is built for 1, 2",
+        "it upscales by 32, and RRDBNet supports 1, 2",
     ),
     "a stage far away": (
         changed(BASICSR, conv_up20000__weight=torch.zeros(1)),
-        "it has an up-sampling stage number 20000",
+        "it has an upsampling stage number 20000",
     ),
     "a name of two lines": (prefixed(BASICSR, "first\nsecond."), "its tensors' names have control characters"),
     "two networks": (
@@ -226,7 +226,7 @@ NOT_RECOGNISED = {
     ),
     "compact of no scale": (
         changed(COMPACT, body__6__weight=torch.zeros(13, 8, 3, 3), body__6__bias=torch.zeros(13)),
-        "body.6.weight has 13 outputs, which is not its 3 channels times a scale squared",
+        "body.6.weight has 13 outputs; expected 3 channels times a squared scale",
     ),
     "compact with a hole": (
         changed(COMPACT, body__400__weight=torch.zeros(8)),

@@ -24,7 +24,7 @@ def write_networks(place):
     """The names and shapes of weights of 8 filters; no network is built."""
     for name, options in (("start.pth", GENERATOR), ("other.pth", GENERATOR), ("netD.pth", VGG(filters=4))):
         family = FAMILIES[options.name]
-        tensors = family.names.tensors(options, family.names.style_to_write(options))
+        tensors = family.mapping.torch_tensors(options, family.mapping.style_to_write(options))
         save_file({name: np.zeros(shape, np.float32) for name, (_, shape) in tensors.items()}, place / name)
 
 

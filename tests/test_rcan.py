@@ -46,7 +46,7 @@ def recognise_shapes(options):
     from esrgan_tf.models.rcan import FAMILY
     from esrgan_tf.weights.architecture import recognise
 
-    tensors = FAMILY.names.tensors(options, FAMILY.names.style_to_write(options))
+    tensors = FAMILY.mapping.torch_tensors(options, FAMILY.mapping.style_to_write(options))
     return recognise({name: shape for name, (_, shape) in tensors.items()}, "it")
 
 
@@ -119,7 +119,7 @@ def test_it_looks_at_the_whole_image():
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="scale 5: RCAN enlarges by one of"):
+    with pytest.raises(ValueError, match="scale 5: RCAN upscales by one of"):
         rcan_generator(5)
     with pytest.raises(ValueError, match="the mean colour is of RGB, not of 1 channels"):
         rcan_generator(2, channels=1)

@@ -102,7 +102,7 @@ def test_mistakes(tmp_path):
     state = official(2).state_dict()
     with pytest.raises(UserError, match=r"the file lacks block_3\.c2_r\.conv\.1\.weight"):
         loaded({n: t for n, t in state.items() if n != "block_3.c2_r.conv.1.weight"}, tmp_path)
-    with pytest.raises(ValueError, match="scale 8: SPAN enlarges by one of"):
+    with pytest.raises(ValueError, match="scale 8: SPAN upscales by one of"):
         span_generator(8)
     with pytest.raises(ValueError, match="the mean colour is of RGB, not of 1 channels"):
         span_generator(2, channels=1)

@@ -1,6 +1,6 @@
-"""The networks: a folder an architecture, with its options, the function that builds it, and its names in PyTorch.
+"""The networks, a folder per architecture, with its options, its builder, and its mapping to PyTorch's names.
 
-Builders are imported when they are asked for, `from esrgan_tf.models import rrdb_generator`, and Keras with them.
+Builders, such as `esrgan_tf.models.rrdb_generator`, are imported on first access, together with Keras.
 """
 
 import warnings
@@ -20,12 +20,12 @@ from esrgan_tf.models import (
 )
 
 
-def _table(*packages):
+def _families(*packages):
     return {package.FAMILY.name: package.FAMILY for package in packages}
 
 
-GENERATORS = _table(rrdb, compact, srresnet, compact_resnet, edsr, rcan, dpsr, span)
-DISCRIMINATORS = _table(vgg_style, srgan, unet_sn)
+GENERATORS = _families(rrdb, compact, srresnet, compact_resnet, edsr, rcan, dpsr, span)
+DISCRIMINATORS = _families(vgg_style, srgan, unet_sn)
 FAMILIES = {**GENERATORS, **DISCRIMINATORS}
 
 _BUILDERS = {family.builder: family for family in FAMILIES.values()}

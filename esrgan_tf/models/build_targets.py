@@ -1,4 +1,4 @@
-"""What a network is built for. Layers that Keras can keep are not the fastest, nor those that other runtimes know."""
+"""Targets of building a network. Keras' own layers are neither the fastest nor supported by all runtimes."""
 
 import contextlib
 import contextvars
@@ -10,39 +10,39 @@ from keras.initializers import Constant
 
 
 class BuildTarget(enum.Enum):
-    """What becomes of a network, which decides by which operations it computes the same."""
+    """The use of a network, which selects among operations with equal results."""
 
-    SAVE = "a functional model of Keras' own layers, in a file that opens without this package"
-    INFERENCE = "this process alone: of few passes over memory"
-    EXPORT = "SavedModel, LiteRT, ONNX: of operations that the readers of those have"
+    SAVE = "a functional model of Keras' own layers, which opens without this package"
+    INFERENCE = "operations with few passes over memory, for this process only"
+    EXPORT = "operations that readers of SavedModel, LiteRT and ONNX support"
 
 
-_BUILD_TARGET = contextvars.ContextVar("purpose", default=BuildTarget.SAVE)
+_BUILD_TARGET = contextvars.ContextVar("build_target", default=BuildTarget.SAVE)
 
 
 @contextlib.contextmanager
-def build_for(purpose: BuildTarget) -> Iterator[None]:
-    """Networks that are built meanwhile are built for that."""
-    token = _BUILD_TARGET.set(purpose)
+def build_for(target: BuildTarget) -> Iterator[None]:
+    """Context manager: networks inside it are built for `target`."""
+    token = _BUILD_TARGET.set(target)
     try:
         yield
     finally:
         _BUILD_TARGET.reset(token)
 
 
-def built_for(purpose: BuildTarget) -> bool:
-    """Whether what is being built is built for that."""
-    return _BUILD_TARGET.get() is purpose
+def built_for(target: BuildTarget) -> bool:
+    """Whether networks are now built for `target`."""
+    return _BUILD_TARGET.get() is target
 
 
 def prelu(shared_axes: list[int], name: str) -> layers.PReLU:
-    """PReLU as PyTorch begins it, its slopes shared along `shared_axes`."""
-    kind = _PReLU if built_for(BuildTarget.INFERENCE) else layers.PReLU  # readers of exports know the pattern of Keras'
+    """PReLU with PyTorch's initial slopes, which are shared along `shared_axes`."""
+    kind = _PReLU if built_for(BuildTarget.INFERENCE) else layers.PReLU  # exports need Keras' pattern
     return kind(Constant(0.25), shared_axes=shared_axes, name=name)
 
 
 class _PReLU(layers.PReLU):
-    """In two passes over memory and a mask, where Keras' takes five: half the time."""
+    """Computes in two passes over memory and a mask; Keras' layer takes five passes and twice the time."""
 
     def call(self, inputs):
         return inputs * ops.where(inputs > 0, ops.ones_like(self.alpha), self.alpha)

@@ -1,4 +1,4 @@
-"""What the rest of the package knows of an architecture: options, builder, names in PyTorch. Imports no Keras."""
+"""The interface of an architecture: options, builder, mapping to PyTorch. Imports no Keras."""
 
 import dataclasses
 import importlib
@@ -17,12 +17,12 @@ Positive = Annotated[int, AtLeast(1)]
 
 @dataclass(frozen=True)
 class Options:
-    """What a network is built with. Fields are keys of its section of the configuration, but those marked `Inferred`.
+    """Arguments of a network's builder. Fields not marked `Inferred` are keys of the configuration.
 
     Attributes:
-        name: of the family, in `generator.name` or `discriminator.name`.
-        label: how a message lists the family.
-        origin: what the explained configuration says beside its name.
+        name: the family's name, in `generator.name` or `discriminator.name`.
+        label: the family's name in messages.
+        origin: explanation of the name in the annotated configuration.
     """
 
     name: ClassVar[str]
@@ -31,27 +31,27 @@ class Options:
 
     @property
     def title(self) -> str:
-        """What people call the network."""
+        """The network's usual name."""
         return self.label
 
     @property
     def arguments(self) -> dict:
-        """What its builder takes."""
+        """Keyword arguments of the builder."""
         return dataclasses.asdict(self)
 
     def check(self) -> None:
-        """Raises UserError where keys do not suit one another."""
+        """Raises UserError if keys contradict each other."""
 
     def description(self, parameters: int) -> str:
-        """One line, for people."""
+        """The network in one line."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class GeneratorOptions(Options):
-    """Of a network that maps images to images. Each has a field `scale`, with the values of its own.
+    """Options of a generator. Each class has a field `scale` with its supported values.
 
-    A message tells of its `filters`, `blocks` and `channels` where it has such fields.
+    Messages list the fields `filters`, `blocks` and `channels` of classes that have them.
     """
 
     if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class GeneratorOptions(Options):
 
     @property
     def channels_in_and_out(self) -> tuple[int, int]:
-        """Of the images; RGB where no field tells."""
+        """Channels of input and output; 3 for classes without a field `channels`."""
         channels = getattr(self, "channels", 3)
         return channels, channels
 
@@ -71,19 +71,19 @@ class GeneratorOptions(Options):
     @property
     def takes_noise_level(self) -> bool:
         """Whether the network is noise-conditioned: the last input channel is the noise's standard deviation."""
-        given, made = self.channels_in_and_out
-        return given == made + 1
+        in_channels, out_channels = self.channels_in_and_out
+        return in_channels == out_channels + 1
 
     @property
     def size_multiple(self) -> int:
-        """The pixel unshuffle of the input. Tiles that begin at its multiples compute what the whole image would."""
+        """The factor of the input's pixel unshuffle. Tiles must begin at its multiples to match the untiled result."""
         return 1
 
     @property
     def receptive_field(self) -> float:
-        """Input pixels on each side of a pixel that its result depends on, without global pooling.
+        """Input pixels on each side of a pixel that influence its result, without global pooling.
 
-        After a pixel unshuffle, on each side of an aligned square of `size_multiple` pixels.
+        With a pixel unshuffle, counted from an aligned square of `size_multiple` pixels.
         """
         raise NotImplementedError
 
@@ -98,15 +98,15 @@ class GeneratorOptions(Options):
         raise NotImplementedError
 
     def sizes(self) -> list[str]:
-        """In words."""
+        """Descriptions of the network's size, for messages."""
         return [f"{getattr(self, key)} {key}" for key in ("filters", "blocks") if hasattr(self, key)]
 
     def packed(self) -> list[str]:
-        """In words, where pixels are packed."""
+        """Description of the pixel unshuffle, for messages; empty without it."""
         return [f"input pixel-unshuffled by {self.size_multiple}"] if self.size_multiple > 1 else []
 
     def description(self, parameters: int) -> str:
-        """One line, for people."""
+        """The network in one line."""
         channels = "{} channels in, {} out".format(*self.channels_in_and_out)
         parts = [f"scale {self.scale}", *self.sizes(), f"{parameters:,} parameters", channels, *self.packed()]
         return f"{self.title}: {', '.join(parts)}"
@@ -123,10 +123,10 @@ def reach_of_stages(stages: Sequence[int], radius: int = 1) -> float:
 
 @dataclass(frozen=True)
 class DiscriminatorOptions(Options):
-    """Of a network that tells real images from made ones.
+    """Options of a discriminator.
 
     Attributes:
-        multiple: what must divide the sides of its images.
+        multiple: divisor of the sides of its images.
     """
 
     multiple: ClassVar[int]
@@ -134,14 +134,14 @@ class DiscriminatorOptions(Options):
     filters: Annotated[Positive, "channels of the first stage; the deepest stage has eight times this number"] = 64
 
     def for_images(self, size: int) -> "DiscriminatorOptions":
-        """The same, for images of `size` pixels on a side, where the network depends on that."""
+        """These options for images of `size` pixels on a side, if the network depends on the size."""
         return dataclasses.replace(self, **({"image_size": size} if hasattr(self, "image_size") else {}))
 
     def description(self, parameters: int) -> str:
-        """One line, for people."""
+        """The network in one line."""
         size = getattr(self, "image_size", None)
-        only = f", for {size}x{size} pixels" if size else ""
-        return f"{self.title}: {self.filters} filters, {parameters:,} parameters{only}"
+        image_size = f", for {size}x{size} pixels" if size else ""
+        return f"{self.title}: {self.filters} filters, {parameters:,} parameters{image_size}"
 
 
 @dataclass(frozen=True)
@@ -149,30 +149,30 @@ class Family:
     """An architecture.
 
     Attributes:
-        options: the class of its options.
-        names: the module that knows its tensors' names in PyTorch, with the functions `style_of`, `style_to_write`,
-            `options`, `tensors` and `packed`.
-        builder: name of the function in its module `network` that takes the options' arguments.
+        options: the class of the architecture's options.
+        mapping: the module that maps to PyTorch's names, with the functions `style_of`, `style_to_write`,
+            `infer_options`, `torch_tensors` and `shuffled_axes`.
+        builder: name of the function in the module `network` that takes the options' arguments.
     """
 
     options: type[Options]
-    names: ModuleType
+    mapping: ModuleType
     builder: str
 
     @property
     def name(self) -> str:
-        """In the configuration."""
+        """The name in the configuration."""
         return self.options.name
 
     @property
     def is_generator(self) -> bool:
-        """Whether it maps images to images."""
+        """Whether the architecture is a generator."""
         return issubclass(self.options, GeneratorOptions)
 
     @property
     def build(self) -> Callable[..., "keras.Model"]:
         """The builder; imports Keras."""
-        package, _, _ = self.names.__name__.rpartition(".")
+        package, _, _ = self.mapping.__name__.rpartition(".")
         return getattr(importlib.import_module(f"{package}.network"), self.builder)
 
 

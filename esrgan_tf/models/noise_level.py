@@ -1,15 +1,15 @@
-"""The noise level that some networks take as a channel behind those of the image, such as DPSR's."""
+"""The noise level, an additional last input channel of noise-conditioned networks such as DPSR."""
 
 from keras import ops
 
 
 def takes_noise_level(model) -> bool:
-    """Whether a generator has one channel more coming in than going out."""
+    """Whether a generator has one more input channel than output channels."""
     return model.inputs[0].shape[-1] == model.outputs[0].shape[-1] + 1
 
 
 def with_noise_level(image, model, level: float = 0.0):
-    """Adds the channel to float `[B, H, W, C]` where `model` takes one more than there are.
+    """Adds the noise level to float `[B, H, W, C]` if `model` takes C + 1 channels.
 
     Args:
         level: standard deviation of the image's noise, in the image's unit.

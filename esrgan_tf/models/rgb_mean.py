@@ -1,6 +1,7 @@
-"""The mean colour of DIV2K's training images, which networks of EDSR's kind subtract first and add at the end.
+"""The mean colour of DIV2K's training images; EDSR, RCAN and SPAN subtract it, EDSR and RCAN add it at the end.
 
-It is fixed, no weight. Such networks compute in colours of 0 to 255, and published kernels expect that.
+The mean is a constant, not a weight. These networks compute with colours from 0 to 255, as the downloadable weights
+require.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ RGB_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 def mean_tensors() -> Tensors:
-    """What the authors' files of EDSR and RCAN hold of it: two 1x1 convolutions that are not trained."""
+    """Two 1x1 convolutions that are not trained, which store the mean in the authors' files of EDSR and RCAN."""
     result: Tensors = {}
     for name, sign in (("sub_mean", -1), ("add_mean", 1)):
         result |= constant(f"{name}.weight", (1, 0, 0, 0, 1, 0, 0, 0, 1), (3, 3, 1, 1))

@@ -1,4 +1,4 @@
-"""Layers initialised, padded and normalised as PyTorch's, which the published recipes and weights assume."""
+"""Layers with PyTorch's initialisation, padding and normalisation, which the papers' recipes and weights assume."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a layer's tensors are called and shaped in PyTorch, and which Keras variables they are."""
+"""Names and shapes of a layer's tensors in PyTorch, and the Keras variables of these tensors."""
 
 import math
 import re
@@ -10,29 +10,29 @@ from esrgan_tf.errors import UserError
 
 @dataclass(frozen=True)
 class Constant:
-    """What a tensor holds in every file, where the network has no variable for it: numbers in the tensor's order."""
+    """A tensor with the same numbers in every file and no Keras variable; the numbers are in the tensor's order."""
 
     numbers: tuple[float, ...]
 
 
 class Branch:
-    """Stands for a part of what is one convolution here; the family's `merged` and `branched` tell how."""
+    """A part of a merged convolution; the mapping's `merge_branches` and `split_branches` convert it."""
 
 
 BRANCH = Branch()
 
-# {PyTorch's name: (the Keras variable's path, or a constant, or a branch; shape in PyTorch)}
+# {name in PyTorch: (Keras variable's path, constant or branch, shape in PyTorch)}
 Tensors = dict[str, tuple[str | Constant | Branch, tuple[int, ...]]]
 
 
 def conv(name: str, path: str, outputs: int, inputs: int, size: int, bias: bool = True) -> Tensors:
-    """A convolution's kernel, and its bias if it has one."""
+    """A convolution's kernel and its optional bias."""
     result: Tensors = {f"{name}.weight": (f"{path}/kernel", (outputs, inputs, size, size))}
     return result | ({f"{name}.bias": (f"{path}/bias", (outputs,))} if bias else {})
 
 
 def batch_norm(name: str, path: str, channels: int) -> Tensors:
-    """Batch normalisation, without PyTorch's count of batches, which nothing is computed from."""
+    """Batch normalisation, without PyTorch's unused count of batches."""
     parts = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     return {f"{name}.{part}": (f"{path}/{ours}", (channels,)) for part, ours in parts.items()}
 
@@ -43,7 +43,7 @@ def dense(name: str, path: str, outputs: int, inputs: int) -> Tensors:
 
 
 def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) -> Tensors:
-    """A convolution without bias, and the singular vectors that its kernel is divided by."""
+    """A convolution without bias, and the singular vectors of its spectral normalisation."""
     return {
         f"{name}.weight_orig": (f"{path}/kernel", (outputs, inputs, size, size)),
         f"{name}.weight_u": (f"{path}_sn/vector_u", (outputs,)),
@@ -52,17 +52,17 @@ def spectral_conv(name: str, path: str, outputs: int, inputs: int, size: int) ->
 
 
 def constant(name: str, numbers: tuple[float, ...], shape: tuple[int, ...]) -> Tensors:
-    """A tensor that is the same in every file, and written into each; a file that has other numbers is refused."""
+    """A tensor that has the same numbers in every file; a file with other numbers raises an error."""
     return {name: (Constant(numbers), shape)}
 
 
 def branches(name: str, outputs: int, inputs: int, size: int) -> Tensors:
-    """The kernel and the bias of a convolution that is part of another."""
+    """The kernel and the bias of a convolution that is a branch of a merged convolution."""
     return {f"{name}.weight": (BRANCH, (outputs, inputs, size, size)), f"{name}.bias": (BRANCH, (outputs,))}
 
 
 def numbered(shapes: Iterable[str], layer: str) -> list[tuple[int, ...]]:
-    """The numbers in the names of the kernels that fit `layer`, such as `body.{i}.conv1`: a tuple for each kernel."""
+    """The numbers in the names of kernels that match `layer`, such as `body.{i}.conv1`, as a tuple per kernel."""
     pattern = re.compile(re.sub(r"\\{\w+\\}", r"(\\d{1,6})", re.escape(layer)) + r"\.weight")
     return [tuple(map(int, match.groups())) for match in map(pattern.fullmatch, shapes) if match]
 
@@ -71,7 +71,7 @@ def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int
     """Outputs and inputs of a convolution.
 
     Raises:
-        UserError: it is missing, or has not a convolution's shape.
+        UserError: the kernel is missing, or is not a convolution's.
     """
     name = f"{layer}.weight"
     if name not in shapes:
@@ -83,10 +83,10 @@ def kernel_shape(shapes: Mapping[str, tuple[int, ...]], layer: str) -> tuple[int
 
 
 def side_of(shapes: Mapping[str, tuple[int, ...]], layer: str, channels: int) -> int:
-    """Pixels on a side of the square feature map of so many channels that a dense layer takes.
+    """The side of the square feature map with `channels` channels that a dense layer takes.
 
     Raises:
-        UserError: it is missing, or takes no such map.
+        UserError: the layer is missing, or its input is not a square feature map.
     """
     name = f"{layer}.weight"
     if name not in shapes:

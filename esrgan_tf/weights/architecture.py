@@ -44,7 +44,7 @@ class Architecture:
     @property
     def tensors(self) -> Tensors:
         """`{name: (path of the Keras variable or a constant, shape in PyTorch)}`, complete."""
-        return self.family.names.tensors(self.options, self.style)
+        return self.family.mapping.torch_tensors(self.options, self.style)
 
     @property
     def variables(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -72,7 +72,7 @@ class Architecture:
     @property
     def style_to_write(self) -> str:
         """The names by which most of PyTorch's tools know it."""
-        return self.family.names.style_to_write(self.options)
+        return self.family.mapping.style_to_write(self.options)
 
     def __str__(self) -> str:
         trained = [shape for name, (_, shape) in self.variables.items() if not name.endswith(_NOT_TRAINED)]
@@ -97,11 +97,11 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
     """
     fitting, failures = [], []
     for family in FAMILIES.values():
-        style = family.names.style_of(shapes) if shapes else None
+        style = family.mapping.style_of(shapes) if shapes else None
         if style is None:
             continue
         try:
-            architecture = Architecture(family, family.names.options(shapes, style, in_channels), style)
+            architecture = Architecture(family, family.mapping.infer_options(shapes, style, in_channels), style)
         except UserError as error:
             failures.append((math.inf, f"it looks like {family.options.label}, but {error}"))
             continue
@@ -217,12 +217,12 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
     """
     weights = {}
     if architecture.has_branches:
-        state = architecture.family.names.merged(architecture.options, state)
-    packed = architecture.family.names.packed(architecture.options)
+        state = architecture.family.mapping.merge_branches(architecture.options, state)
+    shuffled = architecture.family.mapping.shuffled_axes(architecture.options)
     for name, (path, _) in architecture.variables.items():
         tensor = state[name]
-        if path in packed:
-            axis, channels, r = packed[path]
+        if path in shuffled:
+            axis, channels, r = shuffled[path]
             tensor = np.take(tensor, _pixel_order(channels, r), axis)
         if path.endswith("/kernel"):
             tensor = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
@@ -237,7 +237,7 @@ def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dic
 def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of `to_keras`, with constants and branches."""
     state = architecture.constants
-    packed = architecture.family.names.packed(architecture.options)
+    shuffled = architecture.family.mapping.shuffled_axes(architecture.options)
     for name, (path, _) in architecture.variables.items():
         tensor = weights[path]
         if path.endswith("/kernel"):
@@ -246,12 +246,12 @@ def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> d
             tensor = tensor[0, 0]
         elif path.endswith(("/vector_u", "/vector_v")):
             tensor = tensor[0]
-        if path in packed:
-            axis, channels, r = packed[path]
+        if path in shuffled:
+            axis, channels, r = shuffled[path]
             tensor = np.take(tensor, np.argsort(_pixel_order(channels, r)), axis)
         state[name] = tensor
     if architecture.has_branches:
-        state = architecture.family.names.branched(architecture.options, state)
+        state = architecture.family.mapping.split_branches(architecture.options, state)
     return state
 
 

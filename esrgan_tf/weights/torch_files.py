@@ -70,19 +70,19 @@ def load_torch_network(
             raise UserError(f"{path}: {name} holds {tensor.dtype}; weights must be floating-point numbers")
     _check_finite(state, path)
     _check_constants(state, architecture, path)
-    names = architecture.family.names
+    mapping = architecture.family.mapping
     if residual_scale is not None or not mean:
-        if not hasattr(names, "with_given_facts"):
+        if not hasattr(mapping, "with_given_facts"):
             raise UserError(f"{path}: {architecture}; --residual_scale and --nomean are for EDSR")
         try:
-            options, state = names.with_given_facts(
+            options, state = mapping.with_given_facts(
                 architecture.options, architecture.style, state, residual_scale, mean
             )
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         architecture = dataclasses.replace(architecture, options=options)
-    elif hasattr(names, "describe_assumptions"):
-        say(f"note: {names.describe_assumptions(architecture.options, architecture.style)}")
+    elif hasattr(mapping, "describe_assumptions"):
+        say(f"note: {mapping.describe_assumptions(architecture.options, architecture.style)}")
     return build(architecture, to_keras(architecture, state))
 
 

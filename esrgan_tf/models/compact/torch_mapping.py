@@ -1,4 +1,4 @@
-"""The compact network of Real-ESRGAN (SRVGGNetCompact) in PyTorch: its tensors' names, and what their shapes tell."""
+"""Real-ESRGAN's SRVGGNetCompact in PyTorch: names of its tensors, and options from their shapes."""
 
 import math
 import re
@@ -11,7 +11,7 @@ STYLES = {"Real-ESRGAN": "body.{i}", "Keras": "body_{i}"}
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names, if there is nothing but numbered layers."""
+    """The style with numbered layers that match all tensors' names."""
     for name in STYLES:
         if all(_index(tensor, name) is not None for tensor in shapes):
             return name
@@ -19,23 +19,23 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: Compact) -> str:
-    """There is only one in PyTorch."""
+    """The only style of names in PyTorch."""
     return "Real-ESRGAN"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> Compact:
-    """What `compact_generator` takes to have these tensors, as the first and the last convolution tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> Compact:
+    """Options of `compact_generator` that give these tensors, from the first and the last convolution.
 
     Args:
-        in_channels: as for the other architectures; the first convolution has it here.
+        in_channels: not used, because the first convolution determines it.
 
     Raises:
-        UserError: one of these is missing, or their shapes do not make a scale.
+        UserError: a convolution is missing, or the shapes fit no scale.
     """
     layer = STYLES[style_name]
     last = max(_index(name, style_name) for name in shapes)
     if last > len(shapes):
-        raise UserError(f"it has tensors of layer {last} but not of all before it")
+        raise UserError(f"it has tensors of layer {last}, but the tensors of earlier layers are missing")
     ends = [f"{layer.format(i=i)}.weight" for i in (0, last)]
     for name in ends:
         if name not in shapes:
@@ -49,14 +49,12 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     filters, channels = first_shape[:2]
     scale = math.isqrt(last_shape[0] // channels)
     if channels * scale**2 != last_shape[0] or scale < 1:
-        raise UserError(
-            f"{ends[1]} has {last_shape[0]} outputs, which is not its {channels} channels times a scale squared"
-        )
+        raise UserError(f"{ends[1]} has {last_shape[0]} outputs; expected {channels} channels times a squared scale")
     return Compact(scale=scale, filters=filters, blocks=last // 2 - 1, channels=channels)
 
 
-def tensors(options: Compact, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: Compact, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters, channels = options.filters, options.channels
     last = 2 * (1 + options.blocks)
     result: Tensors = {}
@@ -70,8 +68,8 @@ def tensors(options: Compact, style_name: str) -> Tensors:
     return result
 
 
-def packed(options: Compact) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: Compact) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     last = f"body_{2 * (1 + options.blocks)}"
     return {f"{last}/{kind}": (0, options.channels, options.scale) for kind in ("kernel", "bias")}
 

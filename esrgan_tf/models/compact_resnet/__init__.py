@@ -1,4 +1,4 @@
-"""The generator of the packaged models."""
+"""The generator of the bundled models."""
 
 from esrgan_tf.models.compact_resnet import torch_mapping
 from esrgan_tf.models.compact_resnet.options import CompactResNet

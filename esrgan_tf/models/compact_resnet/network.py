@@ -1,8 +1,8 @@
-"""A small residual network that enlarges in one step: the network of the packaged models.
+"""Compact ResNet, the small residual network of the bundled models, which upscales in one step.
 
-The blocks are EDSR's (Lim et al., arXiv 1707.02921, section 3.1), two convolutions without normalisation, with
-LeakyReLU between them instead of ReLU. As in the compact network, all work is done at the input's size, and one pixel
-shuffle adds what nearest-neighbour enlarging lacks.
+The blocks are EDSR's (Lim et al., arXiv 1707.02921, section 3.1), two convolutions without normalisation, but with
+LeakyReLU instead of ReLU. As in the compact network, convolutions run at the input's size. A pixel shuffle of their
+result adds the residual to nearest-neighbour upscaling.
 """
 
 import keras
@@ -20,16 +20,17 @@ def compact_resnet_generator(
 
     Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any
     B, H, W. The defaults have 731,120 parameters. Every output pixel depends on `3 + 2 * blocks` input pixels in each
-    direction, and on one more with a tail.
+    direction, or `4 + 2 * blocks` with a tail.
 
-    A tail of so many channels at the output's size, mixed by a convolution there, lets neighbouring pixels depend on
-    each other across the borders of input pixels: a single pixel shuffle repeats one pattern in even areas.
+    Args:
+        tail: number of channels at the output's size before a final convolution; 0 is no tail. A tail avoids the
+            repeated pattern that a final pixel shuffle produces in even areas.
 
     Raises:
         ValueError: `scale` is less than 1.
     """
     if scale < 1:
-        raise ValueError(f"scale {scale}: the residual generator enlarges by 1 or more")
+        raise ValueError(f"scale {scale}: the Compact ResNet generator upscales by 1 or more")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
     shallow = x = conv3x3(filters, channels, "conv_first", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(blocks):
@@ -43,7 +44,7 @@ def compact_resnet_generator(
         x = conv3x3(tail * scale**2, filters, "conv_up")(x)
         x = pixel_shuffle(x, scale, "shuffle")  # [B, scale * H, scale * W, tail]
         x = layers.LeakyReLU(0.1, name="up_activation")(x)
-    # Begun near zero, so that training starts from the enlarged input and not from noise on top of it.
+    # Initial weights near zero, so that training starts from the upscaled input without noise.
     near_zero = {"kernel_initializer": RandomNormal(stddev=1e-3), "bias_initializer": "zeros"}
     outputs = channels if tail else channels * scale**2
     x = layers.Conv2D(outputs, 3, padding="same", name="conv_last", dtype="float32", **near_zero)(x)

@@ -35,7 +35,7 @@ class CompactResNet(GeneratorOptions):
 
     @property
     def receptive_field(self) -> float:
-        return 2 * self.blocks + 3 + (1 / self.scale if self.tail else 0)  # 3x3 convolutions; the last after the tail
+        return 2 * self.blocks + 3 + (1 / self.scale if self.tail else 0)  # 3x3 convolutions
 
     @property
     def peak_channels(self) -> float:

@@ -1,6 +1,6 @@
-"""Compact ResNet of the packaged models, in files of PyTorch's kinds.
+"""Compact ResNet of the bundled models, in PyTorch's file formats.
 
-The names are ours, after BasicSR's fashion: PyTorch's tools do not know the network.
+The names follow BasicSR's style. Other PyTorch tools do not support the network.
 """
 
 import math
@@ -14,7 +14,7 @@ _WITH_RELU = ("body.{i}.conv1", "body_{i}_conv1")  # as of version 0.1.0
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names, if there are residual blocks and the ends; an empty one of blocks that have a ReLU."""
+    """The style that matches blocks, first and last layer; an empty string for blocks with a ReLU."""
     if not all(f"{name}.weight" in shapes for name in ("conv_first", "conv_body", "conv_last")):
         return None
     if any(numbered(shapes, layer) for layer in _WITH_RELU):
@@ -23,41 +23,39 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: CompactResNet) -> str:
-    """There is only one."""
+    """The only style of names."""
     return "esrgan_tf"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> CompactResNet:
-    """What `compact_resnet_generator` takes to have these tensors, as the first and the last convolution tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> CompactResNet:
+    """Options of `compact_resnet_generator` that give these tensors, from the first and the last convolution.
 
     Raises:
-        UserError: one of these is missing, their shapes do not make a scale, or it is another network's.
+        UserError: a convolution is missing, the shapes fit no scale, or the blocks have a ReLU.
     """
     if not style:
-        raise UserError("its blocks have a ReLU, as those of esrgan-tf 0.1.0 had; that version opens it")
+        raise UserError("its blocks have a ReLU, as in esrgan-tf 0.1.0; open it with that version")
     blocks = 1 + max(i for (i,) in numbered(shapes, f"{STYLES[style]}0"))
     if blocks > len(shapes):
-        raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
+        raise UserError(f"it has tensors of block {blocks - 1}, but the tensors of earlier blocks are missing")
     filters, channels = kernel_shape(shapes, "conv_first")
     shuffled, (outputs, inputs) = "conv_last", kernel_shape(shapes, "conv_last")
-    tail, mixed = 0, channels  # channels that the pixel shuffle leaves
+    tail, mixed = 0, channels  # channels after the pixel shuffle
     if "conv_up.weight" in shapes:
         tail = mixed = inputs
         shuffled, (outputs, _) = "conv_up", kernel_shape(shapes, "conv_up")
     scale = math.isqrt(outputs // mixed)
     if scale < 1 or mixed * scale**2 != outputs:
-        raise UserError(
-            f"{shuffled}.weight has {outputs} outputs, which is not its {mixed} channels times a scale squared"
-        )
+        raise UserError(f"{shuffled}.weight has {outputs} outputs; expected {mixed} channels times a squared scale")
     return CompactResNet(scale=scale, filters=filters, blocks=blocks, tail=tail, channels=channels)
 
 
-def tensors(options: CompactResNet, style: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: CompactResNet, style: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters, channels = options.filters, options.channels
     result = conv("conv_first", "conv_first", filters, channels, 3)
     for i in range(options.blocks):
-        for n in (0, 2):  # between them is LeakyReLU
+        for n in (0, 2):  # number 1 is LeakyReLU
             result |= conv(f"{STYLES[style].format(i=i)}{n}", f"body_{i}_{n}", filters, filters, 3)
     result |= conv("conv_body", "conv_body", filters, filters, 3)
     if options.tail:
@@ -66,7 +64,7 @@ def tensors(options: CompactResNet, style: str) -> Tensors:
     return result | conv("conv_last", "conv_last", channels * options.scale**2, filters, 3)
 
 
-def packed(options: CompactResNet) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: CompactResNet) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     layer, channels = ("conv_up", options.tail) if options.tail else ("conv_last", options.channels)
     return {f"{layer}/{kind}": (0, channels, options.scale) for kind in ("kernel", "bias")}

@@ -1,4 +1,4 @@
-"""SRResNet+, the network that DPSR alternates with (Zhang et al., CVPR 2019, arXiv 1903.12529, section 4.1)."""
+"""SRResNet+, the network of DPSR (Zhang et al., CVPR 2019, arXiv 1903.12529, section 4.1)."""
 
 import keras
 from keras import layers
@@ -9,18 +9,24 @@ from esrgan_tf.models.pixels import pixel_shuffle
 
 
 def dpsr_generator(scale: int = 4, filters: int = 96, blocks: int = 16) -> keras.Model:
-    """Builds an enlarger that is told how noisy its image is.
+    """Builds a noise-conditioned residual network.
 
     Maps float `[B, H, W, 4]` to float32 `[B, scale * H, scale * W, 3]`, not clipped, for any B, H, W. The first three
-    channels are RGB in [0, 1]; the fourth is the standard deviation of the noise in the same unit, which may differ
-    from place to place. The defaults have 3,493,824 parameters (scale 2: 3,161,664; 3: 3,576,864). Initialisation is
-    that of `options/train_dpsr.json` in the authors' KAIR.
+    channels are RGB in [0, 1]. The fourth is the noise's standard deviation in the same unit, and may vary over the
+    image. The initialisation follows `options/train_dpsr.json` in the authors' KAIR. Parameters with the
+    default options:
+
+    | scale | parameters |
+    | ----- | ---------- |
+    | 2     | 3,161,664  |
+    | 3     | 3,576,864  |
+    | 4     | 3,493,824  |
 
     Raises:
-        ValueError: `scale` is not one of 2, 3, 4.
+        ValueError: `scale` is not in [2, 3, 4].
     """
     if scale not in STAGES:
-        raise ValueError(f"scale {scale}: SRResNet+ enlarges by one of {tuple(STAGES)}")
+        raise ValueError(f"scale {scale}: SRResNet+ upscales by one of {tuple(STAGES)}")
     image = keras.Input((None, None, 4), name="image")  # [B, H, W, 4]
     shallow = x = _conv(filters, "conv_first", dtype="float32")(image)  # [B, H, W, filters]
     for i in range(blocks):

@@ -28,7 +28,7 @@ class DPSR(GeneratorOptions):
 
     @property
     def receptive_field(self) -> float:
-        # The first, the blocks, the body; one before each stage; two at the output's size.
+        # Convolutions: first, two per block, body, one per stage. Two more at the output's size.
         return 2 * self.blocks + 2 + reach_of_stages(STAGES[self.scale]) + 2 / self.scale
 
     @property

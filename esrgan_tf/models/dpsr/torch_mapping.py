@@ -1,39 +1,41 @@
-"""SRResNet+ in PyTorch (KAIR's `network_dpsr.py`): its tensors' names, and what their shapes tell."""
+"""SRResNet+ in PyTorch (KAIR's `network_dpsr.py`): names of its tensors, and options from their shapes."""
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.dpsr.options import DPSR, STAGES
 from esrgan_tf.models.torch_tensors import Tensors, conv, kernel_shape, numbered
 
-# The first convolution of block i, by which a style is known.
+# The first convolution of block i, which identifies a style.
 STYLES = {"KAIR": "model.1.sub.{i}.res.0", "Keras": "body_{i}_conv1"}
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """KAIR's numbers, or our names with a first convolution that takes the noise level too."""
+    """KAIR's style, or Keras' style with a first convolution that takes 4 channels."""
     if numbered(shapes, STYLES["KAIR"]):
         return "KAIR"
     first = shapes.get("conv_first.weight", ())
-    ours = numbered(shapes, STYLES["Keras"]) and len(first) == 4 and first[1] == 4 and "conv_last.bias" not in shapes
-    return "Keras" if ours else None
+    is_keras = (
+        numbered(shapes, STYLES["Keras"]) and len(first) == 4 and first[1] == 4 and "conv_last.bias" not in shapes
+    )
+    return "Keras" if is_keras else None
 
 
 def style_to_write(options: DPSR) -> str:
-    """There is only one in PyTorch."""
+    """The only style of names in PyTorch."""
     return "KAIR"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> DPSR:
-    """What `dpsr_generator` takes to have these tensors.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> DPSR:
+    """Options of `dpsr_generator` that give these tensors.
 
     Args:
-        in_channels: as for the other architectures; there are always 4 here.
+        in_channels: not used, because the network always takes 4 channels.
 
     Raises:
-        UserError: tensors are missing, or do not make a scale.
+        UserError: tensors are missing, or their shapes fit no scale.
     """
     blocks = 1 + max(i for (i,) in numbered(shapes, STYLES[style_name]))
     if blocks > len(shapes):
-        raise UserError(f"it has a block {blocks - 1} but not all before it")
+        raise UserError(f"it has tensors of block {blocks - 1}, but the tensors of earlier blocks are missing")
     filters, _ = kernel_shape(shapes, "model.0" if style_name == "KAIR" else "conv_first")
     outputs, _ = kernel_shape(shapes, "model.2" if style_name == "KAIR" else "upconv1")
     twice = ("model.10" if style_name == "KAIR" else "upconv2") + ".weight" in shapes
@@ -41,8 +43,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     return DPSR(scale=scale, filters=filters, blocks=blocks)
 
 
-def tensors(options: DPSR, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: DPSR, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters, stages = options.filters, STAGES[options.scale]
     paths = ["conv_first"]
     names = ["model.0"]
@@ -50,7 +52,7 @@ def tensors(options: DPSR, style_name: str) -> Tensors:
         paths += [f"body_{i}_conv1", f"body_{i}_conv2"]
         names += [f"model.1.sub.{i}.res.0", f"model.1.sub.{i}.res.2"]
     paths += ["conv_body", *(f"upconv{n}" for n in range(1, 1 + len(stages))), "conv_hr", "conv_last"]
-    tail = 2 + 3 * len(stages)  # KAIR counts pixel shuffles and activations
+    tail = 2 + 3 * len(stages)  # KAIR's numbers include pixel shuffles and activations
     names += [f"model.1.sub.{options.blocks}", *(f"model.{n}" for n in range(2, tail, 3))]
     names += [f"model.{tail}", f"model.{tail + 2}"]
     outputs = {f"upconv{n}": r * r * filters for n, r in enumerate(stages, start=1)}
@@ -62,8 +64,8 @@ def tensors(options: DPSR, style_name: str) -> Tensors:
     return result
 
 
-def packed(options: DPSR) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: DPSR) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     return {
         f"upconv{n}/{kind}": (0, options.filters, r)
         for n, r in enumerate(STAGES[options.scale], start=1)

@@ -1,4 +1,4 @@
-"""The enhanced deep residual network EDSR (Lim et al., arXiv 1707.02921, section 3), of one scale."""
+"""The enhanced deep residual network EDSR for a single scale (Lim et al., arXiv 1707.02921, section 3)."""
 
 import keras
 from keras import layers
@@ -15,25 +15,25 @@ def edsr_generator(
     """Builds residual blocks without normalisation.
 
     Maps float RGB `[B, H, W, 3]` in [0, 1] to float32 `[B, scale * H, scale * W, 3]`, not clipped, for any B, H, W. The
-    defaults are the paper's baseline, of 1,517,571 parameters; its large network has 256 filters, 32 blocks and a
-    residual scale of 0.1 (43,089,923 parameters). Layer names follow BasicSR's `edsr_arch.py`, initialisation is
+    defaults are the paper's baseline (1,517,571 parameters). The paper's large network is `filters=256`, `blocks=32`,
+    `residual_scale=0.1` (43,089,923 parameters). Layer names follow BasicSR's `edsr_arch.py`. The initialisation is
     PyTorch's default, as in the authors' code (github.com/sanghyun-son/EDSR-PyTorch).
 
     Args:
-        residual_scale: what a block adds is multiplied by it.
-        mean: subtracts the mean colour of DIV2K first and adds it at the end. It is fixed, no weight. The authors' code
-            and BasicSR's do so; False is for weights that were trained without.
+        residual_scale: factor of each block's residual.
+        mean: subtracts the mean colour of DIV2K, a constant, first and adds it at the end, as the authors and BasicSR
+            do. False is for weights that were trained without the mean.
 
     Raises:
-        ValueError: `scale` is not one of 2, 3, 4.
+        ValueError: `scale` is not in [2, 3, 4].
     """
     if scale not in SCALES:
-        raise ValueError(f"scale {scale}: EDSR enlarges by one of {SCALES}")
+        raise ValueError(f"scale {scale}: EDSR upscales by one of {SCALES}")
     colour = RGB_MEAN if mean else (0.0, 0.0, 0.0)
     image = keras.Input((None, None, 3), name="image")  # [B, H, W, 3]
-    # Published weights expect colours of 0 to 255.
+    # Downloadable weights expect colours from 0 to 255.
     x = layers.Rescaling(255.0, [-255.0 * c for c in colour], dtype="float32", name="sub_mean")(image)
-    # The name is all that tells the two apart once there are only weights.
+    # In files of weights, only this name shows whether the network subtracts the mean.
     shallow = x = conv3x3(filters, 3, "conv_first" if mean else "conv_first_no_mean", dtype="float32")(
         x
     )  # [B, H, W, filters]

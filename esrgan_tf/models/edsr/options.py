@@ -14,7 +14,7 @@ SCALES = tuple(STAGES)
 class EDSR(GeneratorOptions):
     """Arguments of `edsr_generator`.
 
-    A fact that weights cannot show is not a key, so that every network from a configuration can be recognised.
+    Options that weights do not show are not keys, so that weights identify every network of a configuration.
     """
 
     name: ClassVar[str] = "edsr"
@@ -28,7 +28,7 @@ class EDSR(GeneratorOptions):
 
     @property
     def residual_scale(self) -> float:
-        """The paper's values. The network of 256 filters does not train with 1."""
+        """The paper's values. The network with 256 filters does not train with a residual scale of 1."""
         return 0.1 if self.filters == 256 else 1.0
 
     @property
@@ -41,7 +41,7 @@ class EDSR(GeneratorOptions):
 
     @property
     def receptive_field(self) -> float:
-        # The first, the blocks, the body; one before each stage; the last at the output's size.
+        # Convolutions: first, two per block, body, one per stage. The last is at the output's size.
         return 2 * self.blocks + 2 + reach_of_stages(STAGES[self.scale]) + 1 / self.scale
 
     @property

@@ -19,23 +19,30 @@ def rcan_generator(
     mean: bool = True,
     unshuffle: int = 1,
 ) -> keras.Model:
-    """Builds groups of residual blocks, each of which weighs its channels by what the whole image holds.
+    """Builds groups of residual blocks with channel attention over the whole image.
 
-    Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any B,
-    H, W. The defaults have 15,592,355 parameters (scale 2: 15,444,643; 3: 15,629,283; 8: 15,740,067). Initialisation
-    is PyTorch's default, as in the authors' code (github.com/yulunzhang/RCAN).
+    Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any
+    batch and image size. The initialisation is PyTorch's default, as in the authors' code (github.com/yulunzhang/RCAN).
+    Parameters with the default options:
+
+    | scale | parameters |
+    | ----- | ---------- |
+    | 2     | 15,444,643 |
+    | 3     | 15,629,283 |
+    | 4     | 15,592,355 |
+    | 8     | 15,740,067 |
 
     Args:
-        mean: computes in colours of 0 to 255 without the mean colour of DIV2K, as the published networks do; it is
-            fixed, no weight. False is for weights that were trained without, in colours of 0 to 1.
-        unshuffle: packs so many rows and columns of the input into one pixel first, and enlarges by `unshuffle` more
-            (`unshuffle_mod` of traiNNer-redux). Sizes that it does not divide are completed by repeating the edge.
+        mean: computes with colours from 0 to 255 minus the mean colour of DIV2K, a constant, as in the authors' files.
+            False is for weights that were trained without the mean, with colours from 0 to 1.
+        unshuffle: factor of a pixel unshuffle of the input; upsampling undoes it (`unshuffle_mod` of traiNNer-redux).
+            Other sizes than its multiples are padded by repeating the edge.
 
     Raises:
-        ValueError: no such scale, or `mean` of images that are not RGB.
+        ValueError: the scale is not supported, or images with `mean` are not RGB.
     """
     if scale * unshuffle not in STAGES:
-        raise ValueError(f"scale {scale}: RCAN enlarges by one of {tuple(STAGES)}")
+        raise ValueError(f"scale {scale}: RCAN upscales by one of {tuple(STAGES)}")
     if mean and channels != 3:
         raise ValueError(f"the mean colour is of RGB, not of {channels} channels")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
@@ -44,7 +51,7 @@ def rcan_generator(
         x = layers.Rescaling(255.0, [-255.0 * c for c in RGB_MEAN], dtype="float32", name="sub_mean")(x)
     if unshuffle > 1:
         x = pixel_unshuffle(x, unshuffle)  # h = H / unshuffle, w likewise, u * u * channels
-    # The name is all that tells the two apart once there are only weights.
+    # In files of weights, only this name shows whether the network subtracts the mean.
     first = "conv_first" if mean else "conv_first_no_mean"
     shallow = x = conv3x3(filters, x.shape[-1], first, dtype="float32")(x)  # [B, h, w, filters]
     for g in range(groups):
@@ -67,7 +74,7 @@ def rcan_generator(
 
 
 def _block(x, filters, reduction, name):
-    """`[B, h, w, filters]` to the same."""
+    """A residual block with channel attention; keeps the shape `[B, h, w, filters]`."""
     y = conv3x3(filters, filters, f"{name}_conv1", activation="relu")(x)
     y = conv3x3(filters, filters, f"{name}_conv2")(y)
     a = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(y)  # [B, 1, 1, filters]

@@ -34,14 +34,14 @@ class RCAN(GeneratorOptions):
 
     @property
     def receptive_field(self) -> float:
-        # In unshuffled pixels: the first, two per block and one per group, the body; one before each stage; the last.
+        # Convolutions after the unshuffle: first, two per block, one per group, body, one per stage. Then the last.
         body = 2 + self.groups * (2 * self.blocks + 1)
         upsampling = reach_of_stages(STAGES[self.scale * self.unshuffle])
         return self.unshuffle * (body + upsampling) + 1 / self.scale
 
     @property
     def has_global_pooling(self) -> bool:
-        return True  # of the channel attention
+        return True  # in the channel attention
 
     @property
     def peak_channels(self) -> float:

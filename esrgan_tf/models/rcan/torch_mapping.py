@@ -1,4 +1,4 @@
-"""RCAN in PyTorch: what its tensors are called, and what their shapes tell."""
+"""RCAN in PyTorch: names of its tensors, and options from their shapes."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from esrgan_tf.models.torch_tensors import Tensors, conv, kernel_shape, numbered
 
 @dataclass(frozen=True)
 class Style:
-    """One way of naming the layers: `{g}` is a group and `{groups}` how many there are, `{b}` a block, `{blocks}`.
+    """A style of layer names. `{g}` is a group, `{b}` a block; `{groups}` and `{blocks}` are counts.
 
-    `{n}` is an up-sampling convolution: 0, 2, 4. `mean` tells whether the network subtracts the mean colour.
+    `{n}` is the even number of an upsampling convolution, from 0 to 4. `mean` is whether the network subtracts the mean
+    colour.
     """
 
     first: str
@@ -28,7 +29,7 @@ class Style:
     mean: bool = True
 
 
-def _authors(first, mean=True):
+def _official(first, mean=True):
     block = "body.{g}.body.{b}.body"
     return Style(
         first, f"{block}.0", f"{block}.2", f"{block}.3.conv_du.0", f"{block}.3.conv_du.2", "body.{g}.body.{blocks}",
@@ -36,7 +37,7 @@ def _authors(first, mean=True):
     )  # fmt: skip
 
 
-def _ours(first, mean=True):
+def _keras(first, mean=True):
     block = "body_{g}_{b}"
     return Style(
         first, f"{block}_conv1", f"{block}_conv2", f"{block}_squeeze", f"{block}_excite", "body_{g}_conv",
@@ -46,21 +47,21 @@ def _ours(first, mean=True):
 
 _BASICSR = "body.{g}.residual_group.{b}"
 STYLES = {
-    "RCAN": _authors("head.0"),
-    "RCAN, no mean": _authors("head.0", mean=False),
-    "RCAN, pixel-unshuffled": _authors("head.1"),
-    "RCAN, pixel-unshuffled, no mean": _authors("head.1", mean=False),
+    "RCAN": _official("head.0"),
+    "RCAN, no mean": _official("head.0", mean=False),
+    "RCAN, pixel-unshuffled": _official("head.1"),
+    "RCAN, pixel-unshuffled, no mean": _official("head.1", mean=False),
     "BasicSR": Style(
         "conv_first", f"{_BASICSR}.rcab.0", f"{_BASICSR}.rcab.2", f"{_BASICSR}.rcab.3.attention.1",
         f"{_BASICSR}.rcab.3.attention.3", "body.{g}.conv", "conv_after_body", "upsample.{n}", "conv_last",
     ),
-    "Keras": _ours("conv_first"),
-    "Keras, no mean": _ours("conv_first_no_mean", mean=False),
+    "Keras": _keras("conv_first"),
+    "Keras, no mean": _keras("conv_first_no_mean", mean=False),
 }  # fmt: skip
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style whose attention is among the tensors' names, and whose first convolution and mean are."""
+    """The style that matches the names of the attention, the first convolution and the mean."""
     for name, style in STYLES.items():
         authors = name.startswith("RCAN")
         attention = f"{style.squeeze.format(g=0, b=0)}.weight" in shapes
@@ -72,26 +73,26 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: RCAN) -> str:
-    """The authors' own, which spandrel reads too."""
+    """The authors' style, which spandrel reads too."""
     unshuffled = ", pixel-unshuffled" if options.unshuffle > 1 else ""
     return f"RCAN{unshuffled}{'' if options.mean else ', no mean'}"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> RCAN:
-    """What `rcan_generator` takes to have these tensors.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> RCAN:
+    """Options of `rcan_generator` that give these tensors.
 
     Args:
-        in_channels: of the images, where that is known.
+        in_channels: number of image channels, if known.
 
     Raises:
-        UserError: tensors that are needed for that are missing, or do not make a scale.
+        UserError: necessary tensors are missing, or their shapes fit no scale.
     """
     style = STYLES[style_name]
     found = numbered(shapes, style.squeeze)
     groups, blocks = (1 + max(numbers) for numbers in zip(*found, strict=True))
     if groups * blocks > len(shapes):
-        raise UserError("it has a group or block of a high number, but not all before it")
-    filters, packed = kernel_shape(shapes, style.first)
+        raise UserError("it has tensors of a group or block, but the tensors of earlier groups or blocks are missing")
+    filters, unshuffled = kernel_shape(shapes, style.first)
     narrow, _ = kernel_shape(shapes, style.squeeze.format(g=0, b=0))
     channels, _ = kernel_shape(shapes, style.last)
     stages = 0
@@ -101,11 +102,11 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     if stages == 1:
         outputs, _ = kernel_shape(shapes, style.up.format(n=0))
         total = math.isqrt(outputs // filters)
-    unshuffle = math.isqrt(packed // channels)
-    if total not in STAGES or total % unshuffle or unshuffle**2 * channels != packed:
+    unshuffle = math.isqrt(unshuffled // channels)
+    if total not in STAGES or total % unshuffle or unshuffle**2 * channels != unshuffled:
         raise UserError(
-            f"it packs {channels} channels into {packed} and enlarges {total} times by {stages} up-sampling stages, "
-            "which no RCAN does"
+            f"it unshuffles {channels} channels into {unshuffled} and upscales by {total} in {stages} "
+            "upsampling stages, which RCAN does not support"
         )
     return RCAN(
         scale=total // unshuffle, filters=filters, groups=groups, blocks=blocks, reduction=filters // narrow,
@@ -113,8 +114,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     )  # fmt: skip
 
 
-def tensors(options: RCAN, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path or a constant, its shape in PyTorch)}`."""
+def torch_tensors(options: RCAN, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path or constant, shape in PyTorch)}`."""
     style, filters = STYLES[style_name], options.filters
     result = mean_tensors() if style.mean and style_name.startswith("RCAN") else {}
     first = "conv_first" if options.mean else "conv_first_no_mean"
@@ -137,8 +138,8 @@ def tensors(options: RCAN, style_name: str) -> Tensors:
     return result | conv(style.last, "conv_last", options.channels, filters, 3)
 
 
-def packed(options: RCAN) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: RCAN) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     result = {
         f"upsample_{n}/{kind}": (0, options.filters, r) for n, r in _stages(options) for kind in ("kernel", "bias")
     }
@@ -149,5 +150,5 @@ def packed(options: RCAN) -> dict[str, tuple[int, int, int]]:
 
 
 def _stages(options):
-    """`(number of an up-sampling convolution, by how much it enlarges)`."""
+    """`(number, upscaling factor)` of each upsampling convolution."""
     return [(2 * n, r) for n, r in enumerate(STAGES[options.scale * options.unshuffle])]

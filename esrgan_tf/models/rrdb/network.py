@@ -1,4 +1,4 @@
-"""The generator of ESRGAN (Wang et al., arXiv 1809.00219, section 3.1), known as RRDBNet, and its close relatives."""
+"""RRDBNet, the generator of ESRGAN (Wang et al., arXiv 1809.00219, section 3.1), and its variants."""
 
 import math
 
@@ -24,24 +24,23 @@ def rrdb_generator(
     """Builds the residual-in-residual dense block network.
 
     Maps float `[B, H, W, in_channels]` in [0, 1] to float32 `[B, scale * H, scale * W, out_channels]`, not clipped, for
-    any B, H, W. The defaults have 16,697,987 parameters. Layer names follow BasicSR's `rrdbnet_arch.py`, and so does
-    the initialisation: He-normal times 0.1 inside the dense blocks, PyTorch's default elsewhere.
+    any B, H, W. The defaults have 16,697,987 parameters. Layer names and initialisation follow BasicSR's
+    `rrdbnet_arch.py`: He-normal times 0.1 inside the dense blocks, PyTorch's default elsewhere.
 
     Args:
-        unshuffle: 2 or 4 packs so many rows and columns of pixels into channels first; 1 does not. None is
-            Real-ESRGAN's rule: small scales work at a quarter of the output's size like the others, so 2 for scale 2
-            and 4 for scale 1.
-        plus: ESRGAN+ (Rakotonirina and Rasoanaivo, arXiv 2001.08073): residuals inside the dense blocks. The noise
-            that it adds in training is left out.
+        unshuffle: factor of a pixel unshuffle of the input; 1 is none. None is Real-ESRGAN's rule, 4 / scale and at
+            least 1, so that all scales up to 4 compute at a quarter of the output's size.
+        plus: builds ESRGAN+ (Rakotonirina and Rasoanaivo, arXiv 2001.08073), with residuals inside the dense blocks
+            and without its noise in training.
 
     Raises:
-        ValueError: `scale` is not one of 1, 2, 4, 8, 16, or `unshuffle` not one of 1, 2, 4.
+        ValueError: `scale` is not in [1, 2, 4, 8, 16], or `unshuffle` is not in [1, 2, 4].
     """
     if scale not in SCALES:
-        raise ValueError(f"scale {scale}: the RRDB generator enlarges by one of {SCALES}")
+        raise ValueError(f"scale {scale}: the RRDB generator upscales by one of {SCALES}")
     unshuffle = usual_unshuffle(scale) if unshuffle is None else unshuffle
     if unshuffle not in UNSHUFFLES:
-        raise ValueError(f"unshuffle {unshuffle}: the RRDB generator packs pixels by one of {UNSHUFFLES}")
+        raise ValueError(f"unshuffle {unshuffle}: the RRDB generator unshuffles pixels by one of {UNSHUFFLES}")
 
     image = keras.Input((None, None, in_channels), name="image")  # [B, H, W, in_channels]
     x = pixel_unshuffle(image, unshuffle) if unshuffle > 1 else image
@@ -63,7 +62,7 @@ def rrdb_generator(
 
 
 def _rrdb(x, filters, growth, residual_scale, plus, name):
-    """Residual-in-residual dense block: three dense blocks and a scaled skip. `[B, h, w, filters]` to the same."""
+    """Residual-in-residual dense block, three dense blocks and a scaled skip; keeps the shape `[B, h, w, filters]`."""
     y = x
     for j in (1, 2, 3):
         y = _dense_block(y, filters, growth, residual_scale, plus, f"{name}_rdb{j}")
@@ -72,7 +71,7 @@ def _rrdb(x, filters, growth, residual_scale, plus, name):
 
 
 def _dense_block(x, filters, growth, residual_scale, plus, name):
-    """Five convolutions, each fed everything before it. `[B, h, w, filters]` to the same."""
+    """Five convolutions of all earlier features; keeps the shape `[B, h, w, filters]`."""
     features = [x]
     for k in (1, 2, 3, 4):
         y = layers.Concatenate(name=f"{name}_cat{k}")(features) if k > 1 else x

@@ -34,7 +34,7 @@ class RRDB(GeneratorOptions):
     out_channels: Annotated[int, Inferred] = 3
 
     def __post_init__(self):
-        if self.unshuffle == usual_unshuffle(self.scale):  # one spelling, so that equal networks compare equal
+        if self.unshuffle == usual_unshuffle(self.scale):  # so that equal networks compare equal
             object.__setattr__(self, "unshuffle", None)
 
     @property
@@ -51,7 +51,7 @@ class RRDB(GeneratorOptions):
 
     @property
     def receptive_field(self) -> float:
-        # In unshuffled pixels: the first, 15 per block, the body, one after each doubling. At the output's size: two.
+        # Convolutions after the unshuffle: first, 15 per block, body, one per doubling. Two more at the output's size.
         doublings = int(math.log2(self.scale * self.size_multiple))
         body = 2 + 15 * self.blocks + sum(0.5**n for n in range(1, 1 + doublings))
         return self.size_multiple * body + 2 / self.scale
@@ -66,5 +66,5 @@ class RRDB(GeneratorOptions):
 
 
 def usual_unshuffle(scale: int) -> int:
-    """Real-ESRGAN's rule: small scales compute at a quarter of the output's size, as scale 4 does."""
+    """Real-ESRGAN's rule: all scales up to 4 compute at a quarter of the output's size."""
     return max(1, 4 // scale)

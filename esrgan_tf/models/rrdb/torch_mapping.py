@@ -1,4 +1,4 @@
-"""RRDBNet in PyTorch: what its tensors are called, and what their shapes tell."""
+"""RRDBNet in PyTorch: names of its tensors, and options from their shapes."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _MAX_STAGES = int(math.log2(max(SCALES) * max(UNSHUFFLES)))
 
 @dataclass(frozen=True)
 class Style:
-    """One way of naming the layers. `{i}` is a block, `{j}` and `{k}` count from 1, `{n}` is an up-sampling stage."""
+    """A style of layer names. `{i}` is a block, `{n}` an upsampling stage, `{j}` and `{k}` count from 1."""
 
     first: str
     dense: str
@@ -45,7 +45,7 @@ STYLES = {
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style whose dense blocks are among the tensors' names."""
+    """The style that matches the names of the dense blocks."""
     for name, style in STYLES.items():
         if numbered(shapes, style.dense):
             return name
@@ -53,35 +53,35 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: RRDB) -> str:
-    """BasicSR's names wherever BasicSR has the network, as most tools know them; the oldest, which fit all, else."""
+    """BasicSR's style, which most tools read, for networks of BasicSR; else the oldest style, which fits all networks."""
     return "the oldest files" if options.plus or _stages(options) != 2 else "BasicSR"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> RRDB:
-    """What `rrdb_generator` takes to have these tensors, as the first block and the ends tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> RRDB:
+    """Options of `rrdb_generator` that give these tensors, from the first block and the first and last convolution.
 
     Args:
-        in_channels: of the images, where that is known.
+        in_channels: number of image channels, if known.
 
     Raises:
-        UserError: one that is needed for that is missing, or has not a convolution's shape.
+        UserError: a necessary tensor is missing, or is not a convolution's kernel.
     """
     style = STYLES[style_name]
     blocks = 1 + max(i for i, *_ in numbered(shapes, style.dense))
     stages = _count_stages(shapes, style)
     if stages > _MAX_STAGES:
-        raise UserError(f"it has an up-sampling stage number {stages}, and scale 16 takes 4")
+        raise UserError(f"it has an upsampling stage number {stages}, and scale 16 takes 4")
     if blocks > len(shapes):
-        raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
+        raise UserError(f"it has tensors of block {blocks - 1}, but the tensors of earlier blocks are missing")
     layer = _layer_names(style, blocks, stages)
     filters, inputs = kernel_shape(shapes, layer["conv_first"])
     growth, _ = kernel_shape(shapes, layer["body_0_rdb1_conv1"])
     out_channels, _ = kernel_shape(shapes, layer["conv_last"])
-    # Four or sixteen times as many channels in as out is how readers everywhere tell a pixel-unshuffled input.
-    of_images = in_channels or out_channels
-    unshuffle = next((r for r in UNSHUFFLES[1:] if inputs == r**2 * of_images and r <= 2**stages), 1)
+    # Other programs also recognise a pixel-unshuffled input by 4 or 16 times as many input as output channels.
+    image_channels = in_channels or out_channels
+    unshuffle = next((r for r in UNSHUFFLES[1:] if inputs == r**2 * image_channels and r <= 2**stages), 1)
     if 2**stages // unshuffle not in SCALES:
-        raise UserError(f"it enlarges {2**stages // unshuffle} times, and RRDBNet is built for {listed(SCALES)}")
+        raise UserError(f"it upscales by {2**stages // unshuffle}, and RRDBNet supports {listed(SCALES)}")
     return RRDB(
         scale=2**stages // unshuffle,
         filters=filters,
@@ -94,8 +94,8 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
     )
 
 
-def tensors(options: RRDB, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: RRDB, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters, growth = options.filters, options.growth
     inputs = options.in_channels * options.size_multiple**2
     names = _layer_names(STYLES[style_name], options.blocks, _stages(options))
@@ -116,8 +116,8 @@ def tensors(options: RRDB, style_name: str) -> Tensors:
     return result
 
 
-def packed(options: RRDB) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: RRDB) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     return {"conv_first/kernel": (1, options.in_channels, options.size_multiple)}
 
 
@@ -126,14 +126,14 @@ def _stages(options):
 
 
 def _layer_names(style, blocks, stages):
-    """`{our layer: the style's}`, in the order of the network."""
+    """`{Keras layer: name in the style}`, in the network's order."""
     names = {"conv_first": style.first}
     for i in range(blocks):
         for j in (1, 2, 3):
             names[f"body_{i}_rdb{j}_conv1x1"] = style.conv1x1.format(i=i, j=j)
             names |= {f"body_{i}_rdb{j}_conv{k}": style.dense.format(i=i, j=j, k=k) for k in (1, 2, 3, 4, 5)}
     names["conv_body"] = style.body.format(blocks=blocks)
-    # The oldest files number a flat list: up-sampling, convolution and activation of each stage count.
+    # The oldest files number a flat list that includes each stage's upsampling, convolution and activation.
     names |= {f"conv_up{n}": style.up.format(n=n, up=3 * n) for n in range(1, 1 + stages)}
     names["conv_hr"] = style.hr.format(hr=3 * stages + 2)
     names["conv_last"] = style.last.format(last=3 * stages + 4)

@@ -11,28 +11,28 @@ from esrgan_tf.models.torch_initialisation import conv, conv3x3
 def span_generator(
     scale: int = 4, filters: int = 48, blocks: int = 6, channels: int = 3, mean: bool = True
 ) -> keras.Model:
-    """Builds blocks whose own output says how much of it counts.
+    """Builds blocks with parameter-free attention, computed from each block's output.
 
     Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any B,
-    H, W. The defaults have 426,288 parameters. While the authors train, each 3x3 convolution is several branches whose
-    sum is computed; here it is the one convolution that those merge to (github.com/hongyuanyu/SPAN).
+    H, W. The defaults have 426,288 parameters. The authors train each 3x3 convolution as a sum of branches. This
+    network has the merged convolutions (github.com/hongyuanyu/SPAN).
 
     Args:
-        mean: the input is brought to colours of 0 to 255 without the mean colour of DIV2K, which is fixed, no weight.
-            Nothing is done to the output. False is for weights that were trained without (`norm: false`).
+        mean: scales the input to colours from 0 to 255 and subtracts the mean colour of DIV2K, a constant; the output
+            is not changed. False is for weights that were trained without the mean (`norm: false`).
 
     Raises:
-        ValueError: `scale` is not one of 1, 2, 3, 4, or `mean` of images that are not RGB.
+        ValueError: `scale` is not in [1, 2, 3, 4], or images with `mean` are not RGB.
     """
     if scale not in (1, 2, 3, 4):
-        raise ValueError(f"scale {scale}: SPAN enlarges by one of (1, 2, 3, 4)")
+        raise ValueError(f"scale {scale}: SPAN upscales by one of (1, 2, 3, 4)")
     if mean and channels != 3:
         raise ValueError(f"the mean colour is of RGB, not of {channels} channels")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
     x = image
     if mean:
         x = layers.Rescaling(255.0, [-255.0 * c for c in RGB_MEAN], dtype="float32", name="sub_mean")(x)
-    # The name is all that tells the two apart once there are only weights.
+    # In files of weights, only this name shows whether the network subtracts the mean.
     shallow = conv3x3(filters, channels, "conv_1" if mean else "conv_1_no_mean", dtype="float32")(
         x
     )  # [B, H, W, filters]
@@ -50,7 +50,7 @@ def span_generator(
 
 
 def _block(x, filters, name):
-    """`[B, H, W, filters]` to the same, and what its first convolution found."""
+    """A block that keeps the shape `[B, H, W, filters]`; also returns the features of its first convolution."""
     inner = conv3x3(filters, filters, f"{name}_c1", activation="silu")(x)
     y = conv3x3(filters, filters, f"{name}_c2", activation="silu")(inner)
     y = conv3x3(filters, filters, f"{name}_c3")(y)

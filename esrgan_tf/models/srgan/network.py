@@ -14,7 +14,7 @@ def srgan_discriminator(image_size: int = 96, filters: int = 64) -> keras.Model:
     step.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 16; four halvings must come out even.
+        ValueError: `image_size` is not a multiple of 16, which four halvings require.
     """
     if image_size % 16 or image_size < 16:
         raise ValueError(f"image_size {image_size}: the SRGAN discriminator needs a multiple of 16")

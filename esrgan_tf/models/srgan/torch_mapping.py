@@ -1,4 +1,4 @@
-"""SRGAN's discriminator in PyTorch: its layers numbered as in github.com/Lornatang/SRGAN-PyTorch."""
+"""SRGAN's discriminator in PyTorch, with the layer numbers of github.com/Lornatang/SRGAN-PyTorch."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from esrgan_tf.models.torch_tensors import Tensors, batch_norm, conv, dense, ker
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names."""
+    """The style of the tensors' names; None if no style fits."""
     for style, first, last in (
         ("SRGAN-PyTorch", "features.0", "classifier.2"),
         ("Keras", "conv3_1", "linear2"),
@@ -19,23 +19,23 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: SRGAN) -> str:
-    """There is only one in PyTorch."""
+    """The only style of names in PyTorch."""
     return "SRGAN-PyTorch"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> SRGAN:
-    """What `srgan_discriminator` takes to have these tensors, as the first layer and the dense one tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> SRGAN:
+    """Options of `srgan_discriminator` that give these tensors, from the first and the dense layer.
 
     Raises:
-        UserError: one of these is missing, or their shapes do not make an image.
+        UserError: a layer is missing, or the shapes fit no image size.
     """
     first, linear = ("features.0", "classifier.0") if style == "SRGAN-PyTorch" else ("conv0_0", "linear1")
     filters, _ = kernel_shape(shapes, first)
     return SRGAN(image_size=16 * side_of(shapes, linear, 8 * filters), filters=filters)
 
 
-def tensors(options: SRGAN, style: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: SRGAN, style: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters, side = options.filters, options.image_size // 16
     torch = style == "SRGAN-PyTorch"
     result: Tensors = {}
@@ -53,8 +53,8 @@ def tensors(options: SRGAN, style: str) -> Tensors:
     return result
 
 
-def packed(options: SRGAN) -> dict[str, tuple[int, int, int]]:
-    """Nothing is counted in another order: the network itself flattens as PyTorch does."""
+def shuffled_axes(options: SRGAN) -> dict[str, tuple[int, int, int]]:
+    """No axes: the network flattens in PyTorch's order."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""The generator of SRGAN (Ledig et al., arXiv 1609.04802, section 2.1.1), known as SRResNet, and BasicSR's of it."""
+"""SRResNet, the generator of SRGAN (Ledig et al., arXiv 1609.04802, section 2.1.1), and BasicSR's MSRResNet."""
 
 import math
 
@@ -18,20 +18,20 @@ def srresnet_generator(
     """Builds the residual network.
 
     Maps float `[B, H, W, channels]` in [0, 1] to float32 `[B, scale * H, scale * W, channels]`, not clipped, for any B,
-    H, W. The defaults have 1,547,350 trainable parameters; every PReLU has one slope, as PyTorch's has by default.
+    H, W. The defaults have 1,547,350 trainable parameters. Every PReLU has a single slope, PyTorch's default.
 
     Args:
-        batch_norm: False builds MSRResNet, BasicSR's version (1,517,571 parameters): neither batch normalisation nor
-            long skip, 3x3 ends, and what bilinear enlarging lacks is computed. Layer names and initialisation follow
-            `srresnet_arch.py`.
+        batch_norm: False builds BasicSR's MSRResNet (1,517,571 parameters), without batch normalisation and long skip.
+            Its first and last kernels are 3x3, and it predicts the residual to bilinear upscaling. Layer names and
+            initialisation follow `srresnet_arch.py`.
 
     Raises:
-        ValueError: `scale` is not one of 2, 4, 8, or without batch normalisation of 2, 3, 4.
+        ValueError: `scale` is not in [2, 4, 8], or without batch normalisation not in [2, 3, 4].
     """
     if not batch_norm:
         return _msrresnet(scale, filters, blocks, channels)
     if scale not in SCALES:
-        raise ValueError(f"scale {scale}: SRResNet enlarges by one of {SCALES}")
+        raise ValueError(f"scale {scale}: SRResNet upscales by one of {SCALES}")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
     x = conv(filters, channels, 9, "conv_first", dtype="float32")(image)
     shallow = x = _prelu("conv_first_prelu")(x)  # [B, H, W, filters]
@@ -49,7 +49,7 @@ def srresnet_generator(
 
 
 def _residual_block(x, filters, name):
-    """`[B, H, W, filters]` to the same."""
+    """A residual block; keeps the shape `[B, H, W, filters]`."""
     y = conv3x3(filters, filters, f"{name}_conv1", use_bias=False)(x)
     y = torch_initialisation.batch_norm(f"{name}_bn1")(y)
     y = _prelu(f"{name}_prelu")(y)
@@ -64,7 +64,7 @@ def _prelu(name):
 
 def _msrresnet(scale, filters, blocks, channels):
     if scale not in SCALES_WITHOUT_BATCH_NORM:
-        raise ValueError(f"scale {scale}: MSRResNet enlarges by one of {SCALES_WITHOUT_BATCH_NORM}")
+        raise ValueError(f"scale {scale}: MSRResNet upscales by one of {SCALES_WITHOUT_BATCH_NORM}")
     image = keras.Input((None, None, channels), name="image")  # [B, H, W, channels]
     x = _small_conv(filters, "conv_first", dtype="float32")(image)
     x = layers.LeakyReLU(0.1, name="conv_first_lrelu")(x)  # [B, H, W, filters]

@@ -41,9 +41,9 @@ class SRResNet(GeneratorOptions):
     @property
     def receptive_field(self) -> float:
         stages = STAGES[self.scale]
-        if self.batch_norm:  # 9x9 first and last, two per block, the body, one before each stage
+        if self.batch_norm:  # 9x9 first and last; two per block, body, one per stage
             return 4 + 2 * self.blocks + 1 + reach_of_stages(stages) + 4 / self.scale
-        return 1 + 2 * self.blocks + reach_of_stages(stages) + 2 / self.scale  # two at the output's size
+        return 1 + 2 * self.blocks + reach_of_stages(stages) + 2 / self.scale  # two convolutions at the output's size
 
     @property
     def peak_channels(self) -> float:

@@ -1,4 +1,4 @@
-"""SRResNet and BasicSR's MSRResNet in PyTorch: what their tensors are called, and what their shapes tell."""
+"""SRResNet and BasicSR's MSRResNet in PyTorch: names of their tensors, and options from their shapes."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from esrgan_tf.models.torch_tensors import Tensors, batch_norm, conv, kernel_sha
 
 @dataclass(frozen=True)
 class Style:
-    """One way of naming the layers. `{i}` is a block, `{n}` counts up-sampling stages from 1, `{m}` from 0.
+    """A style of layer names. `{i}` is a block, `{n}` counts upsampling stages from 1, `{m}` from 0.
 
-    MSRResNet has `hr` and none of what normalises.
+    MSRResNet has `hr`, but no normalisation and no PReLU.
     """
 
     first: str
@@ -31,7 +31,7 @@ class Style:
 
 
 def _srgan_pytorch(first, body, last):
-    """Both generations of github.com/Lornatang/SRGAN-PyTorch number the layers of each part."""
+    """The style of both generations of github.com/Lornatang/SRGAN-PyTorch, which number the layers per part."""
     block, up = "trunk.{i}.rcb", "upsampling.{m}.upsample_block"
     return Style(
         f"{first}.0", f"{block}.0", f"{block}.3", f"{up}.0", last, first_prelu=f"{first}.1", bn1=f"{block}.1",
@@ -55,7 +55,7 @@ STYLES = {
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style whose residual blocks are among the tensors' names, and whose ends tell it from others."""
+    """The style that matches the names of the residual blocks and of the first and last layers."""
     for name, style in STYLES.items():
         end = style.hr or style.bn_body
         if numbered(shapes, style.conv1) and f"{style.first}.weight" in shapes and f"{end}.weight" in shapes:
@@ -64,20 +64,20 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: SRResNet) -> str:
-    """The only one with published weights, for each."""
+    """For both networks, the only style with downloadable weights."""
     return "SRGAN-PyTorch" if options.batch_norm else "BasicSR"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> SRResNet:
-    """What `srresnet_generator` takes to have these tensors, as the ends and the up-sampling tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> SRResNet:
+    """Options of `srresnet_generator` that give these tensors, from the first and last layers and the upsampling.
 
     Raises:
-        UserError: one that is needed for that is missing, or has not a convolution's shape.
+        UserError: a necessary tensor is missing, or is not a convolution's kernel.
     """
     style = STYLES[style_name]
     blocks = 1 + max(i for (i,) in numbered(shapes, style.conv1))
     if blocks > len(shapes):
-        raise UserError(f"it has tensors of block {blocks - 1} but not of all before it")
+        raise UserError(f"it has tensors of block {blocks - 1}, but the tensors of earlier blocks are missing")
     filters, channels = kernel_shape(shapes, style.first)
     stages = 0
     while f"{style.up.format(n=stages + 1, m=stages)}.weight" in shapes:
@@ -88,12 +88,12 @@ def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: in
         outputs = kernel_shape(shapes, style.up.format(n=1, m=0))[0] if stages else 0
         scale, scales = (math.isqrt(outputs // filters) if stages == 1 else 2**stages), SCALES_WITHOUT_BATCH_NORM
     if scale not in scales:
-        raise UserError(f"it enlarges {scale} times by {stages} up-sampling stages, and it is built for {scales}")
+        raise UserError(f"it upscales by {scale} in {stages} upsampling stages, and the network supports {scales}")
     return SRResNet(scale=scale, filters=filters, blocks=blocks, batch_norm=style.hr is None, channels=channels)
 
 
-def tensors(options: SRResNet, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: SRResNet, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     style, filters, channels = STYLES[style_name], options.filters, options.channels
     normalised = options.batch_norm
     size = 9 if normalised else 3
@@ -119,8 +119,8 @@ def tensors(options: SRResNet, style_name: str) -> Tensors:
     return result | conv(style.last, "conv_last", channels, filters, size)
 
 
-def packed(options: SRResNet) -> dict[str, tuple[int, int, int]]:
-    """Where PyTorch counts a pixel's channels in another order: `{variable's path: (its axis there, channels, r)}`."""
+def shuffled_axes(options: SRResNet) -> dict[str, tuple[int, int, int]]:
+    """Axes that PyTorch shuffles in another order: `{variable's path: (axis in PyTorch, channels, factor)}`."""
     return {
         f"upconv{n}/{kind}": (0, options.filters, r)
         for n, r in enumerate(_stages(options), start=1)
@@ -129,7 +129,7 @@ def packed(options: SRResNet) -> dict[str, tuple[int, int, int]]:
 
 
 def _stages(options):
-    """By how much each up-sampling stage enlarges."""
+    """Upscaling factor of each upsampling stage."""
     scale = options.scale
     return (scale,) if scale == 3 else (2,) * int(math.log2(scale))
 

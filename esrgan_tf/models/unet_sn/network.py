@@ -1,4 +1,4 @@
-"""The discriminator of Real-ESRGAN (Wang et al., arXiv 2107.10833, section 3.3): a U-Net, spectrally normalised."""
+"""The U-Net discriminator of Real-ESRGAN with spectral normalisation (Wang et al., arXiv 2107.10833, section 3.3)."""
 
 import math
 
@@ -10,10 +10,10 @@ from esrgan_tf.models.torch_initialisation import conv
 
 
 def unet_sn_discriminator(filters: int = 64) -> keras.Model:
-    """Builds the discriminator: RGB float `[B, H, W, 3]` in [0, 1] to float32 logits `[B, H, W, 1]`, one a pixel.
+    """Builds the discriminator: RGB float `[B, H, W, 3]` in [0, 1] to float32 logits `[B, H, W, 1]`, one per pixel.
 
-    H and W must be multiples of 8. The defaults have 4,376,897 trainable parameters and are BasicSR's
-    `UNetDiscriminatorSN`, layer for layer and in name.
+    H and W must be multiples of 8. The defaults have 4,376,897 trainable parameters. Layers and their names are those
+    of BasicSR's `UNetDiscriminatorSN`.
     """
     image = keras.Input((None, None, 3), name="image")
     x0 = conv(filters, 3, 3, "conv0")(image)
@@ -34,14 +34,14 @@ def unet_sn_discriminator(filters: int = 64) -> keras.Model:
 
 
 def _halve(x, filters, name):
-    # Padded by hand: "same" with stride 2 pads by the size of the image where PyTorch pads 1 on every side.
+    # Explicit padding: Keras' "same" with stride 2 depends on the image size, PyTorch pads 1 on every side.
     x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     return _spectral(x, filters, 4, name, strides=2, padding="valid")
 
 
 def _spectral(x, filters, size, name, **kwargs):
     layer = conv(filters, x.shape[-1], size, name, use_bias=False, **kwargs)
-    layer.build(x.shape)  # before it is wrapped, as when a file is loaded: its weights have the same path both ways
+    layer.build(x.shape)  # before wrapping, as in loading, so that paths of weights are equal
     x = SpectralNormalization(layer, dtype="float32", name=f"{name}_sn")(x)
     return layers.LeakyReLU(0.2, name=f"{name}_lrelu")(x)
 
@@ -50,9 +50,9 @@ def _spectral(x, filters, size, name, **kwargs):
 class SpectralNormalization(layers.SpectralNormalization):
     """Divides a linear layer by its largest singular value (Miyato et al., arXiv 1802.05957), as PyTorch does.
 
-    Keras' own divides the kernel in place, with no gradient through the division, which is another training than that
-    of the published weights. Here the kernel stays as it is, and both singular vectors are kept, so that weights come
-    in and go out unchanged. The layer has neither bias nor activation, so dividing its output is the same.
+    Keras' layer divides the kernel in place without a gradient, unlike the training of the downloadable weights. This
+    layer keeps the kernel and both singular vectors, so that imported weights are exported unchanged. It divides the
+    output, which is equivalent because the layer has neither bias nor activation.
     """
 
     def build(self, input_shape):

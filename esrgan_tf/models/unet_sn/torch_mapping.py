@@ -1,31 +1,31 @@
-"""Real-ESRGAN's discriminator in PyTorch: its layers named as in BasicSR's `UNetDiscriminatorSN`."""
+"""Real-ESRGAN's discriminator in PyTorch, with the layer names of BasicSR's `UNetDiscriminatorSN`."""
 
 from esrgan_tf.models.torch_tensors import Tensors, conv, kernel_shape, spectral_conv
 from esrgan_tf.models.unet_sn.options import UNetSN
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names."""
+    """The style of the tensors' names; None if no style fits."""
     markers = {"BasicSR": "conv1.weight_orig", "Keras": "conv1_sn.weight_u"}
     return next((style for style, name in markers.items() if name in shapes), None)
 
 
 def style_to_write(options: UNetSN) -> str:
-    """There is only one in PyTorch."""
+    """The only style of names in PyTorch."""
     return "BasicSR"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> UNetSN:
-    """What `unet_sn_discriminator` takes to have these tensors, as the first layer tells.
+def infer_options(shapes: dict[str, tuple[int, ...]], style: str, in_channels: int | None = None) -> UNetSN:
+    """Options of `unet_sn_discriminator` that give these tensors, from the first layer.
 
     Raises:
-        UserError: it is missing, or no convolution.
+        UserError: the first layer is missing, or is no convolution.
     """
     return UNetSN(filters=kernel_shape(shapes, "conv0")[0])
 
 
-def tensors(options: UNetSN, style: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: UNetSN, style: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     result = conv("conv0", "conv0", options.filters, 3, 3)
     for name, (outputs, inputs, size) in _spectral(options.filters).items():
         result |= spectral_conv(name, name, outputs, inputs, size)
@@ -36,14 +36,14 @@ def tensors(options: UNetSN, style: str) -> Tensors:
     return result
 
 
-def packed(options: UNetSN) -> dict[str, tuple[int, int, int]]:
-    """PyTorch's right singular vectors run over (channel, row, column), ours over (row, column, channel)."""
+def shuffled_axes(options: UNetSN) -> dict[str, tuple[int, int, int]]:
+    """Right singular vectors: the order is (channel, row, column) in PyTorch, (row, column, channel) in Keras."""
     layers = _spectral(options.filters).items()
     return {f"{name}_sn/vector_v": (0, inputs, size) for name, (_, inputs, size) in layers}
 
 
 def _spectral(f):
-    """`{layer: (outputs, inputs, size of its kernel)}`."""
+    """`{layer: (outputs, inputs, kernel size)}`."""
     return {
         "conv1": (2 * f, f, 4), "conv2": (4 * f, 2 * f, 4), "conv3": (8 * f, 4 * f, 4), "conv4": (4 * f, 8 * f, 3),
         "conv5": (2 * f, 4 * f, 3), "conv6": (f, 2 * f, 3), "conv7": (f, f, 3), "conv8": (f, f, 3),

@@ -10,11 +10,11 @@ from esrgan_tf.models.vgg_stages import classify, halve, normalise
 def vgg_discriminator(image_size: int = 128, filters: int = 64) -> keras.Model:
     """Builds the discriminator: RGB float `[B, S, S, 3]` in [0, 1] to float32 logits `[B, 1]`, S = `image_size`.
 
-    The defaults have 14,499,401 trainable parameters and are BasicSR's `VGGStyleDiscriminator`, layer for layer and
-    in name. Batch statistics are taken over all replicas of a distributed step.
+    The defaults have 14,499,401 trainable parameters. Layers and their names are those of BasicSR's
+    `VGGStyleDiscriminator`. Batch statistics are taken over all replicas of a distributed step.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 32; five halvings must come out even.
+        ValueError: `image_size` is not a multiple of 32, which five halvings require.
     """
     if image_size % 32 or image_size < 32:
         raise ValueError(f"image_size {image_size}: the VGG discriminator needs a multiple of 32")

@@ -1,4 +1,4 @@
-"""ESRGAN's discriminator in PyTorch: its layers named as in BasicSR's `VGGStyleDiscriminator`, and so are ours."""
+"""ESRGAN's discriminator, with the layer names of BasicSR's `VGGStyleDiscriminator` in PyTorch and in Keras."""
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.models.torch_tensors import Tensors, batch_norm, conv, dense, kernel_shape, side_of
@@ -8,29 +8,29 @@ _HALVINGS = 5
 
 
 def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The style of names."""
+    """The style of the tensors' names; None if no style fits."""
     return "BasicSR" if {"conv4_1.weight", "linear1.weight"} <= shapes.keys() else None
 
 
 def style_to_write(options: VGG) -> str:
-    """There is only one."""
+    """The only style of names."""
     return "BasicSR"
 
 
-def options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> VGG:
-    """What `vgg_discriminator` takes to have these tensors, as the first layer and the dense one tell.
+def infer_options(shapes: dict[str, tuple[int, ...]], style_name: str, in_channels: int | None = None) -> VGG:
+    """Options of `vgg_discriminator` that give these tensors, from the first and the dense layer.
 
     Raises:
-        UserError: one of these is missing, or their shapes do not make an image; or it is BasicSR's for 256x256.
+        UserError: a layer is missing, the shapes fit no image size, or the network is for 256x256 pixels.
     """
     if "conv5_0.weight" in shapes:
-        raise UserError("it has a sixth stage, for images of 256x256, and ours have five")
+        raise UserError("it has a sixth stage, for images of 256x256 pixels; expected five stages")
     filters, _ = kernel_shape(shapes, "conv0_0")
     return VGG(image_size=2**_HALVINGS * side_of(shapes, "linear1", 8 * filters), filters=filters)
 
 
-def tensors(options: VGG, style_name: str) -> Tensors:
-    """Every tensor of the network: `{its name: (the Keras variable's path, its shape in PyTorch)}`."""
+def torch_tensors(options: VGG, style_name: str) -> Tensors:
+    """Every tensor of the network: `{name in PyTorch: (Keras variable's path, shape in PyTorch)}`."""
     filters = options.filters
     result: Tensors = {}
     inputs = 3
@@ -45,6 +45,6 @@ def tensors(options: VGG, style_name: str) -> Tensors:
     return result | dense("linear1", "linear1", 100, values) | dense("linear2", "linear2", 1, 100)
 
 
-def packed(options: VGG) -> dict[str, tuple[int, int, int]]:
-    """Nothing is counted in another order: the network itself flattens as PyTorch does."""
+def shuffled_axes(options: VGG) -> dict[str, tuple[int, int, int]]:
+    """No axes: the network flattens in PyTorch's order."""
     return {}
