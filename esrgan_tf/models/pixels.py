@@ -1,8 +1,8 @@
-"""Pixels to channels and back, and every pixel several times, in sizes known only at run time.
+"""Pixel shuffles, pixel unshuffles and upscaling of images with sizes known only at run time.
 
-Of Keras' own operations, so that a model is free of custom objects, on every backend. Its `depth_to_space` came with
-Keras 3.14 and would keep files from older ones, and a Reshape layer completes one unknown size, not two. What is built
-for another purpose has TensorFlow's: an export all that are here, so that it opens where Keras' are not understood.
+Saved models use Keras' own operations, so they have no custom objects and run on every backend. Keras' `depth_to_space`
+exists only since Keras 3.14, and a Reshape layer infers one unknown size, not two. Exports use TensorFlow's operations,
+because other runtimes do not support Keras' operations.
 """
 
 from keras import layers, ops
@@ -11,20 +11,20 @@ from esrgan_tf.models.build_targets import BuildTarget, built_for
 
 
 def pixel_shuffle(x, r: int, name: str, **kwargs):
-    """`[B, h, w, r * r * C]` to `[B, r * h, r * w, C]`, channels read in the order (i, j, c), TensorFlow's.
+    """`[B, h, w, r * r * C]` to `[B, r * h, r * w, C]`, with channels in TensorFlow's order (i, j, c).
 
-    Without `dtype` among `kwargs` its layers round to what the policy computes in.
+    Without `dtype` in `kwargs`, the layers compute in the policy's precision.
     """
     if r == 1:
         return x
     if built_for(BuildTarget.INFERENCE):
         return PixelShuffle(r, name=name, **kwargs)(x)
     if built_for(BuildTarget.EXPORT):
-        return _of_tensorflow(lambda x, tf: tf.nn.depth_to_space(x, r), x.shape[-1] // r**2, name, **kwargs)(x)
+        return _tensorflow_layer(lambda x, tf: tf.nn.depth_to_space(x, r), x.shape[-1] // r**2, name, **kwargs)(x)
     for axis, side in ((1, "rows"), (2, "columns")):
         parts = ops.split(x, r, axis=-1)
         x = layers.Concatenate(axis=axis, name=f"{name}_{side}", **kwargs)(parts)  # r * n lines, in the order (i, line)
-        count = _count_up(x, axis)  # 0 … r * n - 1
+        count = _line_numbers(x, axis)  # 0 … r * n - 1
         n = ops.floor_divide(ops.max(count) + 1, r)
         x = ops.take(x, ops.mod(count, r) * n + ops.floor_divide(count, r), axis=axis)  # in the order (line, i)
     return x
@@ -90,7 +90,7 @@ class CropToScale(layers.Layer):
 def pixel_unshuffle(image, r: int):
     """Float32 `[B, H, W, C]` to `[B, ceil(H / r), ceil(W / r), r * r * C]`, channels in the order (i, j, c).
 
-    Sizes that r does not divide are completed by repeating the last row and column.
+    Sizes that are no multiples of r are padded by repeating the last row and column.
     """
     if built_for(BuildTarget.INFERENCE):
         return PixelUnshuffle(r, name="unshuffle", dtype="float32")(image)
@@ -98,32 +98,32 @@ def pixel_unshuffle(image, r: int):
     x = layers.Concatenate(axis=2, dtype="float32", name="repeat_last_column")([x] + [x[:, :, -1:]] * (r - 1))
     if built_for(BuildTarget.EXPORT):
 
-        def pack(x, tf):
+        def unshuffle(x, tf):
             height, width = tf.shape(x)[1] // r * r, tf.shape(x)[2] // r * r
             return tf.nn.space_to_depth(x[:, :height, :width], r)
 
-        return _of_tensorflow(pack, x.shape[-1] * r**2, "unshuffle", dtype="float32")(x)
-    return ops.image.extract_patches(x, size=r, padding="valid")  # strides, if given, trip over a bug of Keras 3.12
+        return _tensorflow_layer(unshuffle, x.shape[-1] * r**2, "unshuffle", dtype="float32")(x)
+    return ops.image.extract_patches(x, size=r, padding="valid")  # explicit strides trigger a bug in Keras 3.12
 
 
 def upscale_nearest(x, r: int, name: str, **kwargs):
-    """`[B, h, w, C]` to `[B, r * h, r * w, C]`, every pixel r times in both directions."""
+    """`[B, h, w, C]` to `[B, r * h, r * w, C]` by repeating every pixel r times in both directions."""
     if r == 1:
         return x
     if built_for(BuildTarget.EXPORT):
-        # The shuffle of r * r copies: UpSampling2D loses the number of channels, which LiteRT's convolutions need, and
+        # A pixel shuffle of r * r copies. UpSampling2D loses the number of channels, which LiteRT's convolutions need.
         # `tf.image.resize` has no gradient in XLA.
-        return _of_tensorflow(
+        return _tensorflow_layer(
             lambda x, tf: tf.nn.depth_to_space(tf.concat([x] * r**2, -1), r), x.shape[-1], name, **kwargs
         )(x)
     return layers.UpSampling2D(r, interpolation="nearest", name=name, **kwargs)(x)
 
 
 def upscale_bilinearly(x, r: int, name: str, **kwargs):
-    """`[B, h, w, C]` to `[B, r * h, r * w, C]`, pixels as areas (PyTorch's `align_corners=False`).
+    """`[B, h, w, C]` to `[B, r * h, r * w, C]`, with pixels as areas (PyTorch's `align_corners=False`).
 
-    Of layers that have gradients in XLA and take sizes known only at run time, which Keras' bilinear `UpSampling2D`
-    has not and does not: every pixel r times, then the mean of r neighbours, which for an even r falls between two.
+    Repeats every pixel r times, then averages r neighbours; for an even r, a second average centres the result. Unlike
+    Keras' bilinear `UpSampling2D`, these layers have gradients in XLA and accept sizes known only at run time.
     """
     x = upscale_nearest(x, r, f"{name}_nearest", **kwargs)
     edge = r // 2
@@ -139,25 +139,25 @@ def crop_to_multiple_of(image, x, scale: int):
         return CropToScale(scale, name="crop", dtype="float32")([image, x])
     if built_for(BuildTarget.EXPORT):
 
-        def cut(both, tf):
+        def crop(both, tf):
             height, width = tf.shape(both[0])[1], tf.shape(both[0])[2]
             return both[1][:, : scale * height, : scale * width]
 
-        return _of_tensorflow(cut, x.shape[-1], "crop", dtype="float32")([image, x])
+        return _tensorflow_layer(crop, x.shape[-1], "crop", dtype="float32")([image, x])
     for axis in (1, 2):
-        x = ops.take(x, _count_up(image, axis, scale), axis=axis)
+        x = ops.take(x, _line_numbers(image, axis, scale), axis=axis)
     return x
 
 
-def _of_tensorflow(function, channels, name, **kwargs):
-    """A layer of `function(x, tensorflow)`, whose result is `[B, H, W, channels]` of any size."""
+def _tensorflow_layer(function, channels, name, **kwargs):
+    """A layer of `function(x, tensorflow)` with a result `[B, H, W, channels]` of any size."""
     import tensorflow as tf
 
     return layers.Lambda(function, (None, None, channels), arguments={"tf": tf}, name=name, **kwargs)
 
 
-def _count_up(x, axis, times=1):
-    """int32 `[times * n]`: 0, 1, 2 …, for the n lines that `x` has along `axis` (1 or 2)."""
+def _line_numbers(x, axis, times=1):
+    """Numbers from 0, int32 `[times * n]`, for the n rows or columns of `x` along `axis`."""
     line = ops.take(ops.take(x, 0, axis=3), 0, axis=3 - axis)  # [B, n]
     ones = ops.ones_like(ops.take(line, 0, axis=0), dtype="int32")  # [n]
     return ops.cumsum(ops.repeat(ones, times)) - 1
