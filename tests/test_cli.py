@@ -135,11 +135,11 @@ MISTAKES = {
     ),
     "generator as discriminator": (
         (*GAN, *("--init_from", "{run}/psnr/generator.keras", "--discriminator_from", "{run}/psnr/generator.keras")),
-        "that is a generator, where a discriminator is wanted",
+        "that is a generator, not a discriminator",
     ),
     "discriminator as generator": (
         ("export", "--model", "{run}/gan/discriminator.keras", "--output", "{new}"),
-        "that is a discriminator, where a generator is wanted",
+        "that is a discriminator, not a generator",
     ),
     "another discriminator": (
         (

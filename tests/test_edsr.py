@@ -149,14 +149,14 @@ def test_a_mean_in_half_precision_is_the_mean(dtype, tmp_path):
 NOT_READ = {
     "no mean, in fact": (
         {"sub_mean__bias": 0.0, "add_mean__bias": 0.0},
-        "sub_mean.bias holds -0, -0, -0; EDSR is built for -114.444, -111.46, -103.02 only",
+        "sub_mean.bias holds -0, -0, -0; EDSR supports only -114.444, -111.46, -103.02",
     ),
     "a mean for the range of 1": ({"add_mean__bias": 1 / 255}, "add_mean.bias holds 0.4488, 0.4371, 0.404; EDSR is"),
     "a mean a little brighter": ({"sub_mean__bias": 1.01}, "sub_mean.bias holds -115.588, "),
     "colours that are scaled": ({"sub_mean__weight": 2.0}, "sub_mean.weight holds 2, 0, 0, 0, 2, 0, 0, 0, 2; EDSR"),
     "half of the mean": ({"add_mean": None}, "but the file lacks add_mean.weight, add_mean.bias"),
-    "the other half": ({"sub_mean": None}, "but the file has beside it add_mean."),
-    "no up-sampling": ({"tail.0": None}, "it looks like EDSR, but there is no tail.0.0.weight"),
+    "the other half": ({"sub_mean": None}, "but the file also has add_mean."),
+    "no up-sampling": ({"tail.0": None}, "it resembles EDSR, but there is no tail.0.0.weight"),
     "a block is missing": ({"body.1.": None}, "but the file lacks body.1.body.0.weight, body.1.body.0.bias"),
 }
 
@@ -189,7 +189,7 @@ def test_the_builders_other_arguments_are_pytorchs(tmp_path):
 @pytest.mark.parametrize("arguments", [{"residual_scale": 0.5}])
 def test_a_network_that_weights_do_not_identify_is_not_written(arguments, tmp_path):
     """A reader would take the file for the original network."""
-    with pytest.raises(UserError, match=r"has the weights of EDSR: .* but computes something else"):
+    with pytest.raises(UserError, match=r"has the weights of EDSR: .* but another function"):
         save_torch(randomise(edsr_generator(2, 4, 2, **arguments)), tmp_path / "weights.safetensors")
     assert not list(tmp_path.iterdir())
 

@@ -129,7 +129,7 @@ def test_a_constant_is_in_every_file_and_no_other_is_read(monkeypatch, tmp_path)
     for before, after in zip(model.weights, load_torch(path).weights, strict=True):
         np.testing.assert_array_equal(before, after)
     save_file({**state, "grey": np.float32([[0.5], [0.75]])}, path)
-    with pytest.raises(UserError, match=r"grey holds 0\.5, 0\.75; Compact ResNet is built for 0\.5, 0\.25 only$"):
+    with pytest.raises(UserError, match=r"grey holds 0\.5, 0\.75; Compact ResNet supports only 0\.5, 0\.25$"):
         load_torch(path)
     del state["grey"]
     save_file(state, path)

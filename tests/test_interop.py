@@ -131,12 +131,10 @@ def test_discriminators_are_pytorchs(name, tmp_path):
 
 def test_a_discriminator_is_no_generator(tmp_path):
     save_file(reference.UNetDiscriminatorSN(4).state_dict(), tmp_path / "netD.safetensors")
-    with pytest.raises(
-        UserError, match=r"UNetDiscriminatorSN: 4 filters, .* a discriminator, where a generator is wan"
-    ):
+    with pytest.raises(UserError, match=r"UNetDiscriminatorSN: 4 filters, .* a discriminator, not a generator"):
         load_torch(tmp_path / "netD.safetensors")
     save_file(reference.Compact(4, 4, 1).state_dict(), tmp_path / "netG.safetensors")
-    with pytest.raises(UserError, match=r"netG.safetensors: SRVGGNetCompact: .* where a discriminator is wanted"):
+    with pytest.raises(UserError, match=r"netG.safetensors: SRVGGNetCompact: .* not a discriminator"):
         load_discriminator(tmp_path / "netG.safetensors")
 
 
@@ -353,7 +351,7 @@ def test_every_bit_and_every_hyperparameter_survives(name, data, tmp_path_factor
 
 def test_a_model_that_computes_something_else_is_not_written(tmp_path):
     model = randomise(rrdb_generator(filters=4, blocks=1, growth=2, residual_scale=0.5))
-    with pytest.raises(UserError, match="computes something else"):
+    with pytest.raises(UserError, match="another function"):
         save_torch(model, tmp_path / "weights.pth")
     assert not list(tmp_path.iterdir())
 

@@ -149,7 +149,7 @@ NOT_RECOGNISED = {
     "a missing bias": (changed(BASICSR, conv_body__bias=None), "but the file lacks conv_body.bias"),
     "a missing end": (
         changed(BASICSR, conv_last__weight=None),
-        "it looks like RRDBNet, but there is no conv_last.weight",
+        "it resembles RRDBNet, but there is no conv_last.weight",
     ),
     "a missing block": (
         {name: tensor for name, tensor in BASICSR.items() if not name.startswith("body.0.")},
@@ -171,10 +171,10 @@ NOT_RECOGNISED = {
         changed(OLDEST, **{"model.1.sub.0.RDB1.conv1x1.weight": torch.zeros(4, 8, 1, 1)}),
         "but the file lacks model.1.sub.0.RDB2.conv1x1.weight, model.1.sub.0.RDB3.conv1x1.weight, ",
     ),
-    "one tensor too many": (changed(BASICSR, attention=torch.zeros(3)), "but the file has beside it attention"),
+    "one tensor too many": (changed(BASICSR, attention=torch.zeros(3)), "but the file also has attention"),
     "a network with batch normalisation": (
         changed(OLDEST, **{"model.1.sub.0.RDB1.conv1.1.running_mean": torch.zeros(4)}),
-        "but the file has beside it model.1.sub.0.RDB1.conv1.1.running_mean",
+        "but the file also has model.1.sub.0.RDB1.conv1.1.running_mean",
     ),
     "integer weights": (
         changed(BASICSR, conv_hr__weight=torch.zeros((8, 8, 3, 3), dtype=torch.int8)),
@@ -191,7 +191,7 @@ NOT_RECOGNISED = {
     ),
     "compressed weights": (
         changed(BASICSR, beside=torch.eye(3).to_sparse_csr()),
-        "but the file has beside it beside",
+        "but the file also has beside",
     ),
     "weights of eight bits": (
         changed(BASICSR, conv_hr__bias=torch.zeros(8).to(torch.float8_e4m3fn)),

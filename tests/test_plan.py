@@ -174,7 +174,7 @@ def test_the_architectures_of_given_files_are_planned(tmp_path):
     with pytest.raises(UserError, match=r"netD.pth: .* for 128x128 pixels; set data.hr_patch=128, not 64"):
         plan_training("gan", tmp_path / "run", load_config(None, ["data.hr_patch=64"]), **arguments)
     swapped = {"init_from": arguments["discriminator_from"], "discriminator_from": arguments["init_from"]}
-    with pytest.raises(UserError, match="that is a discriminator, where a generator is wanted"):
+    with pytest.raises(UserError, match="that is a discriminator, not a generator"):
         plan_training("gan", tmp_path / "run", Config(), **swapped)
     assert not (tmp_path / "run").exists()
 

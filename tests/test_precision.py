@@ -104,7 +104,7 @@ def test_foreign_networks_are_computed_in_float32(monkeypatch):
 
 def test_weights_in_another_network_are_refused():
     model = randomise(GENERATORS["edsr"].build(2, 4, 2, residual_scale=0.5))
-    with pytest.raises(UserError, match="computes something else"):
+    with pytest.raises(UserError, match="another function"):
         Upscaler(model, precision="bfloat16")
 
 

@@ -21,8 +21,8 @@ from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 ITERATIONS = 15
 _LEVELS = 49.0, 2.55  # of 255: the network's noise level in the first and the last iteration
 # Errors at a tile's edges spread over a few kernel sides, so the overlap must cover this distance. Loss of tiles to the
-# untiled result (`benchmarks/deblurring.py`), with a trained network, two photos, and a Gaussian and a motion kernel of
-# 13 and 15 pixels:
+# untiled result (`benchmarks/deblurring.py`), with a trained network, two photos, a Gaussian and a motion kernel of 13
+# and 15 pixels:
 #
 # | overlap in pixels | 0   | 8    | 16, 24 and 32 |
 # | ----------------- | --- | ---- | ------------- |

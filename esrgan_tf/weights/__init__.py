@@ -1,1 +1,1 @@
-"""Models by name (bundled and downloadable ones), and weights files of all readable formats."""
+"""Bundled and downloadable models by name, and weights files of all readable formats."""

@@ -1,6 +1,6 @@
-"""The network that a set of named tensors belongs to, and both directions between them.
+"""Recognition of a network from its named tensors, and conversion between Keras and PyTorch.
 
-Keras is imported by what builds or calls a network; recognising takes names and shapes alone.
+Recognition needs only names and shapes. Functions that build or call a network import Keras.
 """
 
 import math
@@ -19,7 +19,7 @@ from esrgan_tf.models.torch_tensors import BRANCH, Constant, Tensors
 if TYPE_CHECKING:
     import keras
 
-_SUFFIXES = {  # of Keras' variables, and what PyTorch calls the same
+_SUFFIXES = {  # suffixes of Keras' variables and of PyTorch's tensors
     "kernel": "weight", "alpha": "weight", "gamma": "weight", "bias": "bias", "beta": "bias",
     "moving_mean": "running_mean", "moving_variance": "running_var", "vector_u": "weight_u", "vector_v": "weight_v",
 }  # fmt: skip
@@ -32,9 +32,9 @@ class Architecture:
     """A network without its weights.
 
     Attributes:
-        family: what it is one of.
-        options: what it is built with.
-        style: whose names the tensors have.
+        family: the network's family.
+        options: arguments of the network's builder.
+        style: the style of the tensors' names.
     """
 
     family: Family
@@ -43,17 +43,17 @@ class Architecture:
 
     @property
     def tensors(self) -> Tensors:
-        """`{name: (path of the Keras variable or a constant, shape in PyTorch)}`, complete."""
+        """All tensors, `{name: (path of the Keras variable, constant or branch, shape in PyTorch)}`."""
         return self.family.mapping.torch_tensors(self.options, self.style)
 
     @property
     def variables(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Those of `tensors` that are variables."""
+        """The tensors that are variables."""
         return {name: (path, shape) for name, (path, shape) in self.tensors.items() if isinstance(path, str)}
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """Those of `tensors` that are the same in every file, as PyTorch has them."""
+        """The tensors with the same numbers in every file, in PyTorch's layout."""
         return {
             name: np.array(constant.numbers, np.float32).reshape(shape)
             for name, (constant, shape) in self.tensors.items()
@@ -62,16 +62,16 @@ class Architecture:
 
     @property
     def has_branches(self) -> bool:
-        """Whether convolutions of the network are stored in parts that merge to them."""
+        """Whether files store convolutions of the network as branches that must be merged."""
         return any(kind is BRANCH for kind, _ in self.tensors.values())
 
     def styled(self, style: str) -> "Architecture":
-        """The same network, its tensors named otherwise."""
+        """The same network with another style of names."""
         return Architecture(self.family, self.options, style)
 
     @property
     def style_to_write(self) -> str:
-        """The names by which most of PyTorch's tools know it."""
+        """The style of names that most PyTorch tools read."""
         return self.family.mapping.style_to_write(self.options)
 
     def __str__(self) -> str:
@@ -80,20 +80,20 @@ class Architecture:
 
 
 class UnknownArchitecture(UserError):
-    """Tensors that resemble no network of ours."""
+    """The tensors fit no known architecture."""
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: int | None = None) -> Architecture:
-    """Infers the network from its tensors' names and shapes alone.
+    """Infers the network from its tensors' names and shapes.
 
     Args:
-        shapes: in PyTorch's layout.
-        where: what the message of an error begins with, such as the file's name.
-        in_channels: of the images, where that is known; a pixel-unshuffled input is inferred else.
+        shapes: the tensors' shapes in PyTorch's layout.
+        where: the start of error messages, such as the file's name.
+        in_channels: number of image channels, if known; else a pixel unshuffle of the input is inferred.
 
     Raises:
-        UnknownArchitecture: no network of ours.
-        UserError: tensors are missing, too many or of shapes that contradict one another.
+        UnknownArchitecture: no known architecture has these names.
+        UserError: tensors are missing, surplus, or have contradictory shapes.
     """
     fitting, failures = [], []
     for family in FAMILIES.values():
@@ -103,7 +103,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
         try:
             architecture = Architecture(family, family.mapping.infer_options(shapes, style, in_channels), style)
         except UserError as error:
-            failures.append((math.inf, f"it looks like {family.options.label}, but {error}"))
+            failures.append((math.inf, f"it resembles {family.options.label}, but {error}"))
             continue
         differences = _differences(architecture, shapes)
         if differences:
@@ -116,13 +116,13 @@ def recognise(shapes: Mapping[str, tuple[int, ...]], where: str, in_channels: in
         return fitting[0]
     if failures:
         raise UserError(f"{where}: {min(failures, key=lambda failure: failure[0])[1]}")
-    begin = f"begin with {listed(list(shapes), 3)}" if shapes else "are none"
+    tensors = f"its {len(shapes)} tensors begin with {listed(list(shapes), 3)}" if shapes else "it has no tensors"
     known = ", ".join(family.options.label for family in FAMILIES.values())
-    raise UnknownArchitecture(f"{where}: an unknown architecture; its {len(shapes)} tensors {begin}; known are {known}")
+    raise UnknownArchitecture(f"{where}: an unknown architecture; {tensors}. Known architectures are {known}")
 
 
 def _differences(architecture, shapes):
-    """`(tensor, what it is there, what the architecture has)`, None for one that is not there."""
+    """`(tensor, shape in the file, shape in the architecture)` per difference; None for a missing tensor."""
     expected = {tensor: shape for tensor, (_, shape) in architecture.tensors.items()}
     return [
         (tensor, shapes.get(tensor), expected.get(tensor))
@@ -137,7 +137,7 @@ def _describe_differences(differences):
     if lacking:
         return f"the file lacks {listed(lacking, 3)}"
     if surplus:
-        return f"the file has beside it {listed(surplus, 3)}"
+        return f"the file also has {listed(surplus, 3)}"
     tensor, found, expected = differences[0]
     return f"{tensor} is {found}, not {expected}"
 
@@ -157,17 +157,17 @@ def recognise_model(model: "keras.Model") -> Architecture:
     """Infers the network of a Keras model from its weights.
 
     Raises:
-        UserError: none of ours.
+        UserError: as `recognise`.
     """
     shapes = {v.path: tuple(v.shape) for v in model.weights}
     return recognise_variables(shapes, f"the Keras model {model.name}", model.inputs[0].shape[-1])
 
 
 def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precision: str = "float32") -> "keras.Model":
-    """Builds the network, with the weights given as `{path of the Keras variable: array}`, in Keras' layout.
+    """Builds the network with weights `{path of the Keras variable: array}` in Keras' layout.
 
-    It computes in `precision`, one of Keras' policies, whatever the policy of the program: in float32 as a model from a
-    file does.
+    The network computes in `precision`, a Keras policy, and not in the program's global policy. Models from files
+    compute in float32.
     """
     import keras
 
@@ -183,25 +183,25 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precisi
 
 
 def check_function(model: "keras.Model", architecture: Architecture) -> None:
-    """Whether a model of this architecture's weights computes what the architecture does.
+    """Checks that a model with this architecture's weights computes the same function as the architecture.
 
-    Names and shapes say nothing of what lies between the weights, such as another residual scale.
+    Names and shapes do not show operations without weights, such as another residual scale.
 
     Raises:
-        UserError: it does not.
+        UserError: the functions differ.
     """
     if model in _BUILT:
         return
-    published = build(architecture, {v.path: np.asarray(v) for v in model.weights})
-    if not computes_the_same(model, published, (6, 5) if architecture.family.is_generator else (16, 8)):
-        raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but computes something else")
+    rebuilt = build(architecture, {v.path: np.asarray(v) for v in model.weights})
+    if not computes_the_same(model, rebuilt, (6, 5) if architecture.family.is_generator else (16, 8)):
+        raise UserError(f"the Keras model {model.name} has the weights of {architecture}, but another function")
 
 
 def computes_the_same(model: "keras.Model", other: "keras.Model", size: tuple[int, int] = (6, 5)) -> bool:
-    """Whether two networks make the same of an image.
+    """Whether two networks produce the same result for an image.
 
     Args:
-        size: its height and width, where the networks take any; odd ones tell more.
+        size: the image's height and width, if the networks accept any size; odd sizes test more cases.
     """
     height, width = (known or side for known, side in zip(model.inputs[0].shape[1:3], size, strict=True))
     image = np.random.default_rng(0).random((1, height, width, model.inputs[0].shape[-1]), dtype=np.float32)
@@ -210,10 +210,10 @@ def computes_the_same(model: "keras.Model", other: "keras.Model", size: tuple[in
 
 
 def to_keras(architecture: Architecture, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """PyTorch's tensors as `{path of the Keras variable: array}`.
+    """Converts PyTorch's tensors to `{path of the Keras variable: array}`.
 
-    Kernels turn from OIHW to HWIO and from (out, in) to (in, out), slopes are shared over space, and packed pixels are
-    counted (row, column, channel) where PyTorch counts (channel, row, column).
+    Kernels are transposed from OIHW to HWIO and from (out, in) to (in, out); slopes are shared over space. The order of
+    unshuffled pixels is (channel, row, column) in PyTorch and (row, column, channel) in Keras.
     """
     weights = {}
     if architecture.has_branches:
@@ -256,7 +256,7 @@ def to_torch(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> d
 
 
 def _pixel_order(channels, r):
-    """PyTorch's number of each packed channel, in TensorFlow's order."""
+    """PyTorch's numbers of a pixel shuffle's channels, in TensorFlow's order."""
     return np.arange(channels * r * r).reshape(channels, r * r).T.ravel()
 
 

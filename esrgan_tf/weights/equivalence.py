@@ -1,4 +1,4 @@
-"""Whether what was written, or opened, computes what a Keras model computes."""
+"""Comparison of exported or opened networks with a Keras model."""
 
 from collections.abc import Callable
 
@@ -10,21 +10,21 @@ TOLERANCE = 1e-2  # float32 sums in another order differ this much on the scale 
 
 
 def sample(model: keras.Model, shape: tuple[int, int, int] = (2, 17, 23)) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels, uint8 `[B, H, W, C]`, and what the generator `model` makes of them in [0, 255], float32, not clipped.
+    """Random pixels, uint8 `[B, H, W, C]`, and the generator's result in [0, 255], float32, not clipped.
 
     Args:
         shape: B, H, W.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, model.inputs[0].shape[-1]), dtype=np.uint8)
-    with tf.device("CPU"):  # where float32 is float32: a GPU may round products to TF32, and differently each time
+    with tf.device("CPU"):  # GPUs may round products to TensorFloat-32, with varying results
         return pixels, 255.0 * np.asarray(model(pixels.astype(np.float32) / 255.0))
 
 
 def verify_call(model: keras.Model, call: Callable) -> None:
-    """Compares `call`, of float32 `[B, H, W, C]` in [0, 255], with the generator `model`.
+    """Compares `call`, a function of float32 `[B, H, W, C]` in [0, 255], with the generator `model`.
 
     Raises:
-        RuntimeError: they differ.
+        RuntimeError: the results differ.
     """
     pixels, expected = sample(model)
     with tf.device("CPU"):

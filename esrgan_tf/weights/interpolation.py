@@ -6,7 +6,7 @@ from esrgan_tf.errors import UserError
 
 
 def interpolate(psnr_model: keras.Model, gan_model: keras.Model, alpha: float) -> keras.Model:
-    """Returns a new model, each weight of which is `(1 - alpha) * psnr + alpha * gan`.
+    """Returns a new model with the weights `(1 - alpha) * psnr + alpha * gan`.
 
     Args:
         psnr_model: a generator; it is not changed.

@@ -1,6 +1,6 @@
-"""The architecture of the network in a file, from names and shapes: no weight is read into a network.
+"""The architecture of the network in a file, from names and shapes, without building a network.
 
-Keras is not imported. TensorFlow is imported for SavedModels alone, whose description it defines; nothing of it runs.
+Imports no Keras. Only SavedModels import TensorFlow, which defines their format; TensorFlow runs no operations.
 """
 
 import json
@@ -21,11 +21,11 @@ def generator_architecture(path: Path) -> Architecture:
     """The architecture of the generator in a file or a SavedModel folder.
 
     Raises:
-        UserError: damaged, another kind of file, an unknown network, or a discriminator.
+        UserError: the file is damaged or has another format, or its network is unknown or a discriminator.
     """
     found = _architecture(path, discriminator=False)
     if not found.family.is_generator:
-        raise UserError(f"{path}: {found}; that is a discriminator, where a generator is wanted")
+        raise UserError(f"{path}: {found}; that is a discriminator, not a generator")
     return found
 
 
@@ -33,26 +33,26 @@ def discriminator_architecture(path: Path) -> Architecture:
     """The architecture of the discriminator in a file.
 
     Raises:
-        UserError: as `generator_architecture`; or a generator.
+        UserError: as `generator_architecture`, or the network is a generator.
     """
     found = _architecture(path, discriminator=True)
     if found.family.is_generator:
-        raise UserError(f"{path}: {found}; that is a generator, where a discriminator is wanted")
+        raise UserError(f"{path}: {found}; that is a generator, not a discriminator")
     return found
 
 
 def _architecture(path, discriminator):
     if path.is_dir():
-        return _of_saved_model(path)
+        return _read_saved_model(path)
     if not path.is_file():
         raise UserError(f"no file {path}; {EXPECTED}")
     if identify(path) is not FileKind.KERAS:
         return recognise_network(open_tensors(path), str(path), discriminator)
-    return _of_keras(path)
+    return _read_keras_model(path)
 
 
-def _of_keras(path):
-    """Keras describes each layer, and what it was built for, in JSON."""
+def _read_keras_model(path):
+    """The architecture of a Keras model, from the JSON description of its layers."""
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a Keras model, or is cut short; download or save it again")
     try:
@@ -63,13 +63,13 @@ def _of_keras(path):
         shapes: Shapes = {}
         for layer in layers:
             shapes |= _variables(layer)
-    except Exception as error:  # a parser of damaged bytes raises whatever it meets
+    except Exception as error:  # parsers raise any exception on damaged bytes
         raise UserError(f"{path} is not a Keras model: {first_line(error)}") from error
     return recognise_variables(shapes, f"the Keras model {model['name']}", channels)
 
 
 def _variables(layer) -> Shapes:
-    """`{path: shape}` of a layer's variables, from its entry in `config.json`."""
+    """`{path: shape}` of a layer's variables, from the layer's entry in `config.json`."""
     kind = _LAYERS.get(layer["class_name"])
     return {} if kind is None else kind(layer["config"]["name"], layer["config"], layer["build_config"]["input_shape"])
 
@@ -104,7 +104,7 @@ def _spectral_normalization(name, config, input_shape):
     return {**shapes, f"{name}/vector_u": (1, outputs), f"{name}/vector_v": (1, rows[0] * rows[1] * rows[2])}
 
 
-# The layers with variables that the networks are built of.
+# Layers of the networks that have variables.
 _LAYERS: dict[str, Callable[..., Shapes]] = {
     "Conv2D": _convolution,
     "Dense": _dense,
@@ -114,7 +114,7 @@ _LAYERS: dict[str, Callable[..., Shapes]] = {
 }
 
 
-def _of_saved_model(folder):
+def _read_saved_model(folder):
     from esrgan_tf.weights.saved_model_graph import named_shapes
 
     shapes, channels = named_shapes(folder)

@@ -21,7 +21,7 @@ def check_operations(folder: Path) -> None:
     """
     from tensorflow.python.framework import op_def_registry
 
-    for graph in _parsed(folder).meta_graphs:
+    for graph in _parse(folder).meta_graphs:
         functions = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
         # The functions that save and restore checkpoints belong to no object; the loader does not run them.
         unchecked = [name for name in graph.object_graph_def.concrete_functions if name in functions]
@@ -35,20 +35,20 @@ def check_operations(folder: Path) -> None:
                 known = node.op in functions or definition is not None
                 if not known or (definition is not None and definition.is_stateful and node.op not in _HARMLESS):
                     raise UserError(
-                        f"{folder} was not run, since its graph has the operation {node.op}, which is no part of a "
+                        f"{folder} was not run, because its graph has the operation {node.op}, which is no part of a "
                         "network; expected a SavedModel of esrgan-tf"
                     )
 
 
 def named_shapes(folder: Path) -> tuple[dict[str, tuple[int, ...]], int]:
-    """`{path: shape}` of the variables of a SavedModel that this package wrote, and the channels of its images.
+    """`{path: shape}` of the variables of a SavedModel of this package, and its number of image channels.
 
-    Its signatures are not read: they are gone where it was loaded, trained on and saved again.
+    Signatures are not read, because loading, training and saving again removes them.
 
     Raises:
-        UserError: it has no list `variables`, or no call for float images; or `saved_model.pb` is damaged.
+        UserError: the SavedModel has no list `variables` or no call for float images, or `saved_model.pb` is damaged.
     """
-    graphs = _parsed(folder).meta_graphs
+    graphs = _parse(folder).meta_graphs
     shapes: dict[str, tuple[int, ...]] = {}
     channels = None
     for graph in graphs[:1]:
@@ -64,15 +64,15 @@ def named_shapes(folder: Path) -> tuple[dict[str, tuple[int, ...]], int]:
     lacking += [] if channels else ["no call for float images [B, H, W, C]"]
     if lacking or channels is None:
         raise UserError(
-            f"{folder} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}; expected a folder that "
-            "esrgan-tf export or export_saved_model wrote, or that was loaded from there and saved again. "
-            'A Keras model is read from the file that model.save("NAME.keras") writes'
+            f"{folder} is not a SavedModel of esrgan-tf: it has {' and '.join(lacking)}. Expected a folder of "
+            "esrgan-tf export or export_saved_model, even if loaded and saved again. "
+            'For a Keras model, name the file that model.save("NAME.keras") writes'
         )
     return shapes, channels
 
 
 def _channels(objects, names):
-    """Those of the images `[B, H, W, C]` that one of the functions takes as its first argument; None for none."""
+    """C of the first function with images `[B, H, W, C]` as first argument; None without such a function."""
     from tensorflow.core.framework import types_pb2
 
     for name in names:
@@ -84,7 +84,7 @@ def _channels(objects, names):
     return None
 
 
-def _parsed(folder):
+def _parse(folder):
     from tensorflow.core.protobuf import saved_model_pb2
 
     if not (folder / "saved_model.pb").is_file():

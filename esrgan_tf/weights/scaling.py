@@ -1,4 +1,4 @@
-"""From a network of one scale to the same network of another."""
+"""Conversion of a network to another scale."""
 
 import dataclasses
 from typing import cast
@@ -10,24 +10,24 @@ from esrgan_tf.weights.architecture import Architecture, check_function
 
 
 def at_scale(model: keras.Model, architecture: Architecture, scale: int) -> tuple[keras.Model, list[str]]:
-    """The network for another scale, and its layers that begin anew: those that make more pixels.
+    """The network for another scale, and its newly initialised layers, which upsample.
 
-    The other weights are those of `model`, as networks for x3 and x4 have long been begun from one for x2 (EDSR, Lim et
-    al., arXiv 1707.02921, section 3.2).
+    The other weights are those of `model`. The paper on EDSR (Lim et al., arXiv 1707.02921, section 3.2) likewise
+    initialises ×3 and ×4 networks from a ×2 network.
 
     Raises:
-        UserError: the network cannot have that scale, or `model` computes something else than its weights tell.
+        UserError: the network does not support the scale, or the function of `model` is not that of its architecture.
     """
     options = dataclasses.replace(cast(GeneratorOptions, architecture.options), scale=scale)
     if options == architecture.options:
         return model, []
     check_function(model, architecture)
     result = architecture.family.build(**options.arguments)
-    given = {v.path: v for v in model.weights}
-    fresh = []
+    existing = {v.path: v for v in model.weights}
+    initialised = []
     for v in result.weights:
-        if v.path in given and given[v.path].shape == v.shape:
-            v.assign(given[v.path])
+        if v.path in existing and existing[v.path].shape == v.shape:
+            v.assign(existing[v.path])
         else:
-            fresh.append(v.path.rpartition("/")[0])
-    return result, list(dict.fromkeys(fresh))
+            initialised.append(v.path.rpartition("/")[0])
+    return result, list(dict.fromkeys(initialised))

@@ -1,4 +1,4 @@
-"""Weights from and to PyTorch: any published network of the family as a Keras model, and back, bit for bit."""
+"""Lossless conversion between PyTorch weights and Keras models, for all known architectures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from esrgan_tf.weights.model_names import report
 from esrgan_tf.weights.selection import read_network
 from esrgan_tf.weights.state_dicts import open_tensors, write_state_dict
 
-_BARE = ("the oldest files", "EDSR-PyTorch")  # styles whose programs expect the tensors of a .pth without a wrapper
+_UNWRAPPED = ("the oldest files", "EDSR-PyTorch")  # styles of programs that expect no `params` in a .pth
 
 
 def load_torch(
@@ -32,22 +32,23 @@ def load_torch(
     say: Callable[[str], None] = lambda line: None,
     say_choice: Callable[[str], None] = report,
 ) -> keras.Model:
-    """Builds the generator whose PyTorch weights `path` holds; everything about it is inferred from them.
+    """Builds a generator from a file of PyTorch weights, which determine the architecture.
 
     Args:
-        path: a file of safetensors or `torch.save`, with any extension: a state dict, or a checkpoint that holds one.
-        residual_scale: of EDSR, which no file tells; None is the published one.
-        mean: whether an EDSR whose file does not tell subtracts the mean colour.
-        say: is given a line on what was assumed of what no file tells.
-        say_choice: is given a line on which network of several was taken; else it goes to standard error.
+        path: a safetensors or `torch.save` file with any extension, with a state dict or a checkpoint.
+        residual_scale: residual scale of EDSR, which files do not contain; None is the paper's value.
+        mean: whether EDSR subtracts the mean colour, for files that do not contain the mean.
+        say: called with a line on options that were assumed.
+        say_choice: called with a line on the selected network if a file contains several; prints to standard error by
+            default.
 
     Raises:
-        UserError: unreadable, unsafe, no network of ours, incomplete, contradictory, or with weights that are not
-            finite floating-point numbers.
+        UserError: the file is unreadable, unsafe, incomplete or contradictory, its network is unknown, or its weights
+            are not finite floating-point numbers.
     """
     model = load_torch_network(path, residual_scale, mean, say, say_choice)
     if not recognise_model(model).family.is_generator:
-        raise UserError(f"{path}: {describe(model)}; that is a discriminator, where a generator is wanted")
+        raise UserError(f"{path}: {describe(model)}; that is a discriminator, not a generator")
     return model
 
 
@@ -59,10 +60,10 @@ def load_torch_network(
     say_choice: Callable[[str], None] = report,
     discriminator: bool = False,
 ) -> keras.Model:
-    """As `load_torch`, and discriminators too: SRGAN's and Real-ESRGAN's.
+    """As `load_torch`, but also opens discriminators.
 
     Args:
-        discriminator: prefer it to a generator in the same file.
+        discriminator: prefer a discriminator to a generator in the same file.
     """
     architecture, state = read_network(open_tensors(path), str(path), say_choice, discriminator)
     for name, tensor in state.items():
@@ -87,28 +88,27 @@ def load_torch_network(
 
 
 def describe(model: keras.Model) -> str:
-    """One line on a network: architecture, scale, sizes, parameters, channels."""
+    """A line with a network's architecture, scale, sizes, parameters and channels."""
     try:
         return str(recognise_model(model))
     except UserError:
-        return f"a Keras model that is none of ours, {model.count_params():,} parameters"
+        return f"a Keras model of unknown architecture, {model.count_params():,} parameters"
 
 
 def save_torch(model: keras.Model, path: str | Path) -> Architecture:
-    """Writes a network's weights for PyTorch, reads them back and compares, and only then puts them at `path`.
+    """Writes a network's weights for PyTorch; the file appears at `path` only after a successful comparison.
 
-    The names are those by which most programs know the network (`style_to_write` of its family), and the tensors of a
-    `.pth` lie under `params` as BasicSR's and Real-ESRGAN's programs expect, or bare where those that know the names
-    expect that.
+    Tensors have the names that most programs read, `style_to_write` of the network's family. In a `.pth`, tensors are
+    under the key `params`, as BasicSR and Real-ESRGAN expect. Styles of programs without this key have no key.
 
     Args:
         path: `.safetensors` or `.pth`.
 
     Returns:
-        What was written, with its style of names.
+        The written architecture, with its style of names.
 
     Raises:
-        UserError: no network of ours, or one that PyTorch's readers would take for another.
+        UserError: the architecture is unknown, or readers of PyTorch files would recognise another architecture.
     """
     path = Path(path)
     architecture = recognise_model(model)
@@ -122,12 +122,12 @@ def save_torch(model: keras.Model, path: str | Path) -> Architecture:
         read_as = f"nothing: {error}"
     if read_as != str(styled):
         raise UserError(
-            f"{path}: from names and shapes, which are all that PyTorch's tools see, {styled} reads as {read_as}"
+            f"{path}: PyTorch tools read only names and shapes, from which {styled} is recognised as {read_as}"
         )
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as staging:
-        write_state_dict(state, staging, None if styled.style in _BARE else "params")
+        write_state_dict(state, staging, None if styled.style in _UNWRAPPED else "params")
         try:
             _, written = read_network(open_tensors(staging), str(path), say=lambda line: None)
         except UserError as error:
@@ -145,8 +145,8 @@ def _check_finite(state, where):
 
 
 def _check_constants(state, architecture, path):
-    """What the network has without a variable, the file must hold too, rounded as bfloat16 does or less."""
+    """Checks a file's constants, with a tolerance of bfloat16's rounding."""
     for name, numbers in architecture.constants.items():
         if not np.allclose(state[name], numbers, rtol=2**-8, atol=0):
             held, expected = (", ".join(f"{number:g}" for number in array.flat) for array in (state[name], numbers))
-            raise UserError(f"{path}: {name} holds {held}; {architecture.options.title} is built for {expected} only")
+            raise UserError(f"{path}: {name} holds {held}; {architecture.options.title} supports only {expected}")

@@ -53,7 +53,7 @@ def style_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 
 
 def style_to_write(options: RRDB) -> str:
-    """BasicSR's style, which most tools read, for networks of BasicSR; else the oldest style, which fits all networks."""
+    """BasicSR's style, which most tools read, for its networks; else the oldest style, which fits all networks."""
     return "the oldest files" if options.plus or _stages(options) != 2 else "BasicSR"
 
 
