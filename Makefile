@@ -16,7 +16,7 @@ STATED := pyproject.toml constraints.txt
 QUICK := @tests/quick.txt
 LOWEST := .venv-lowest
 
-.PHONY: demo test quick lowest style prose types docs page release keys clean
+.PHONY: demo test quick lowest style types docs page release keys clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -33,8 +33,6 @@ lowest: $(LOWEST)/.quick
 style: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-
-prose: $(VENV)/.dev
 	$(VENV)/bin/python docs/prose.py
 
 types: $(VENV)/.dev

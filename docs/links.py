@@ -1,5 +1,4 @@
-"""A hook of mkdocs: pages may link to files of the repository that are not below docs/, as they do where they are read
-as plain files; the site gets a copy of each. Markdown becomes a page, all else is as it is."""
+"""An mkdocs hook for links to the repository's files outside of docs/: the site gets a copy of each linked file."""
 
 import posixpath
 import re

@@ -255,17 +255,17 @@ def module_for_other_things(path):
 
 
 FOREIGN = {
-    "a plain module": (plain_module, f"it has {LISTS} and {CALL}; expected a folder that esrgan-tf export or"),
-    "a module that takes images": (callable_module, f"it has {LISTS}; expected"),
-    "a module that takes text": (module_for_other_things, f"it has {CALL}; expected"),
+    "a plain module": (plain_module, f"it has {LISTS} and {CALL}. Expected a folder of esrgan-tf export or"),
+    "a module that takes images": (callable_module, f"it has {LISTS}. Expected"),
+    "a module that takes text": (module_for_other_things, f"it has {CALL}. Expected"),
     "what Keras exports": (
         lambda path: compact_generator(filters=4, blocks=1).export(path, verbose=False),
-        f"it has {CALL}; expected a folder that esrgan-tf export or export_saved_model wrote, or that was loaded from "
-        'there and saved again. A Keras model is read from the file that model.save("NAME.keras") writes\n',
+        f"it has {CALL}. Expected a folder of esrgan-tf export or export_saved_model, even if loaded and saved again. "
+        'For a Keras model, name the file that model.save("NAME.keras") writes\n',
     ),
     "a Keras model that TensorFlow saved": (
         lambda path: tf.saved_model.save(compact_generator(filters=4, blocks=1), path),
-        f"it has {LISTS} and {CALL}; expected",
+        f"it has {LISTS} and {CALL}. Expected",
     ),
 }
 

@@ -44,8 +44,8 @@ def upscale(
     compiled functions are kept as long as the model. Threads may call this function at the same time.
 
     Args:
-        image: uint8 or uint16 pixels `[H, W, C]`; a Pillow image of 8 bits; or the path of an image file of 8 bits, in
-            any format that `esrgan-tf upscale` reads.
+        image: uint8 or uint16 pixels `[H, W, C]`, an 8-bit Pillow image, or the path of an 8-bit image file of any
+            format that `esrgan-tf upscale` reads.
         model: a Keras generator, or a path or a name as for `load_model`; None is the bundled model `photo`. Generators
             of RGB take gray images too.
         tile: as for `Upscaler`.
@@ -57,7 +57,7 @@ def upscale(
         precision: of 8-bit images: `float32`, `bfloat16`, or `auto` for bfloat16 if the processor or GPU has
             instructions for it.
         engine: `openvino`, `tensorflow` or `auto`. `auto` is OpenVINO for bundled models without an NVIDIA GPU, else
-            TensorFlow. A Keras model runs in TensorFlow, whose TensorFloat-32 is turned off in this process.
+            TensorFlow. A Keras model runs in TensorFlow. Its first call turns TensorFloat-32 off in this process.
 
     Returns:
         Pixels `[scale * H, scale * W, C']` of the image's type, clipped and rounded. For a Pillow image or a path, an

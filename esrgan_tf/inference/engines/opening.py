@@ -59,7 +59,7 @@ def has_nvidia_gpu() -> bool:
 
 
 def _graph_files(path, alpha):
-    """The graph files of bundled models: one, or two to blend; none for other models."""
+    """The graph file of a bundled model, or the two files of a blend. Other models have none."""
     models = bundled_models()
     chosen = BLENDED if path is None else [name for name in models if models[name].path == path and alpha is None]
     files = [models[name].path.with_suffix(".xml") for name in chosen]
