@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.metadata
+import warnings
 
 _PUBLIC = {
+    "Upscaler": "esrgan_tf.inference.tiles",
     "deblur_upscale": "esrgan_tf.inference.images",
     "degrade": "esrgan_tf.data.degraded_files",
     "evaluate": "esrgan_tf.evaluation.folders",
@@ -21,6 +23,9 @@ __all__ = list(_PUBLIC)
 
 def __getattr__(name: str):
     # Imported on first use, so that the command line reports a mistake before TensorFlow loads, which takes seconds.
+    if name == "Enlarger":  # the name of version 0.1.0
+        warnings.warn("esrgan_tf.Enlarger is now esrgan_tf.Upscaler", FutureWarning, stacklevel=2)
+        name = "Upscaler"
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     if name == "__version__":

@@ -221,3 +221,11 @@ def test_an_image_that_cannot_be_upscaled_is_one_line(nearest, tmp_path):
             esrgan_tf.upscale(image, nearest)
     with pytest.raises(UserError, match="the model is a int; expected a Keras model, a path or a name"):
         esrgan_tf.upscale(PHOTO, 3)
+
+
+def test_the_upscaler_is_public():
+    model = randomise(compact_generator(2, filters=4, blocks=1))
+    with pytest.warns(FutureWarning, match=r"esrgan_tf\.Enlarger is now esrgan_tf\.Upscaler"):
+        assert esrgan_tf.Enlarger is esrgan_tf.Upscaler
+    result = esrgan_tf.Upscaler(model, tile=48)(PHOTO)
+    np.testing.assert_array_equal(result, esrgan_tf.upscale(PHOTO, model, tile=48, precision="float32"))

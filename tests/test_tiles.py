@@ -131,7 +131,11 @@ def test_receptive_fields_of_the_usual_networks():
 
 
 SMALL = {"filters": 5, "growth": 3, "blocks": 2, "groups": 2, "reduction": 2}
-VARIANTS = {"compact_resnet": ({"tail": 7},), "srresnet": ({"batch_norm": False},), "rcan": ({"unshuffle": 2},)}
+VARIANTS = {
+    "compact_resnet": ({"tail": 7}, {"tail": 2}),
+    "srresnet": ({"batch_norm": False},),
+    "rcan": ({"unshuffle": 2},),
+}
 
 
 def every_size(family):

@@ -13,10 +13,11 @@ from esrgan_tf.cli.common import define_models_dir, named_model, parse
 from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.imaging.image_formats import WRITING
-from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
+from esrgan_tf.inference.blur_kernels import read_kernel
 from esrgan_tf.inference.engines.opening import ENGINES, needs_keras, open_runner
 from esrgan_tf.inference.output_paths import Naming, Plan, check_inputs, plan
 from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.models.noise_level import check_noise
 from esrgan_tf.quiet import quiet_tensorflow
 from esrgan_tf.weights.bundled import BLENDED, DEFAULT, TIMES_2, default_model
 from esrgan_tf.weights.model_names import scale_of

@@ -1,4 +1,4 @@
-"""Properties of a degraded image that a user gives: the noise level and the blur kernel."""
+"""Blur kernels of deblurring, as users give them."""
 
 from pathlib import Path
 
@@ -6,14 +6,6 @@ import numpy as np
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.reading import read_picture
-
-MAX_NOISE = 50  # of 255; noise-conditioned networks are trained up to this level
-
-
-def check_noise(noise: float, name: str = "noise") -> None:
-    """Raises UserError where a noise level is out of range."""
-    if not 0 <= noise <= MAX_NOISE:
-        raise UserError(f"{name} {noise:g}: must be from 0 to {MAX_NOISE}, of 255")
 
 
 def read_kernel(path: str | Path) -> np.ndarray:

@@ -12,11 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.fft import dstn, idstn, next_fast_len
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.inference.blur_kernels import check_noise, checked_kernel
+from esrgan_tf.inference.blur_kernels import checked_kernel
 from esrgan_tf.inference.tiles import Upscaler
-from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
+from esrgan_tf.models.noise_level import check_noise, takes_noise_level, with_noise_level
 
 ITERATIONS = 15
 _LEVELS = 49.0, 2.55  # of 255: the network's noise level in the first and the last iteration
@@ -77,7 +78,8 @@ class DeblurringUpscaler(Upscaler):
         """Upscales float `[B, h, w, 3]` in [0, 1] to `[B, scale * h, scale * w, 3]` in [0, 1], always in float32."""
         height, width = batch.shape[1:3]
         around = [
-            fast_length(side + kernel - 1) for side, kernel in zip((height, width), self._kernel.shape, strict=True)
+            next_fast_len(side + kernel - 1, real=True)
+            for side, kernel in zip((height, width), self._kernel.shape, strict=True)
         ]
         extended = np.stack([extend_smoothly(image, *around) for image in batch])
         y = tf.constant(extended.transpose(0, 3, 1, 2))  # [B, 3, h', w'], as FFTs take the last axes
@@ -126,19 +128,6 @@ def transfer_function(kernel: np.ndarray, height: int, width: int) -> tf.Tensor:
     return tf.constant(np.fft.fft2(padded).astype(np.complex64))
 
 
-def fast_length(least: int) -> int:
-    """The smallest length from `least` up that has no prime factor above 5, for fast Fourier transforms."""
-    length = least
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 1
-
-
 def extend_smoothly(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Extends float `[h, w, C]` down and to the right to `[height, width, C]`, so that its periodic borders are smooth.
 
@@ -178,15 +167,6 @@ def _solve_laplace(frame):
     inside[:, 0] -= frame[1:-1, 0]
     inside[:, -1] -= frame[1:-1, -1]
     rows, columns = (2 * np.cos(math.pi * np.arange(1, n + 1) / (n + 1)) - 2 for n in (height, width))
-    solved = _sines(_sines(inside, 0), 1) / (rows[:, None, None] + columns[:, None])  # the Laplacian's eigenvalues
-    frame[1:-1, 1:-1] = _sines(_sines(solved, 0), 1) * 4 / ((height + 1) * (width + 1))
+    eigenvalues = rows[:, None, None] + columns[:, None]  # of the Laplacian
+    frame[1:-1, 1:-1] = idstn(dstn(inside, 1, axes=(0, 1)) / eigenvalues, 1, axes=(0, 1))
     return frame
-
-
-def _sines(x, axis):
-    """The discrete sine transform of type I. Applied twice, it multiplies n values by (n + 1) / 2."""
-    n = x.shape[axis]
-    line = np.moveaxis(x, axis, 0)
-    zero = np.zeros((1, *line.shape[1:]))
-    odd = np.concatenate([zero, line, zero, -line[::-1]])
-    return np.moveaxis(-np.fft.rfft(odd, axis=0).imag[1 : n + 1] / 2, 0, axis)

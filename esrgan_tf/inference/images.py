@@ -12,9 +12,10 @@ from PIL import Image, ImageOps
 
 from esrgan_tf.errors import UserError, first_line
 from esrgan_tf.imaging.reading import read_picture, without_hidden_colours
-from esrgan_tf.inference.blur_kernels import check_noise, read_kernel
+from esrgan_tf.inference.blur_kernels import read_kernel
 from esrgan_tf.inference.engines.opening import open_runner
 from esrgan_tf.inference.tiles import Upscaler
+from esrgan_tf.models.noise_level import check_noise
 from esrgan_tf.runs.folder import NETWORK_FILES
 from esrgan_tf.weights.bundled import default_model
 from esrgan_tf.weights.model_names import find_model

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from esrgan_tf.errors import UserError
-from esrgan_tf.inference.blur_kernels import check_noise
 from esrgan_tf.inference.memory import available_memory
 from esrgan_tf.inference.runner import Runner
+from esrgan_tf.models.noise_level import check_noise
 
 if TYPE_CHECKING:
     import keras

@@ -39,4 +39,4 @@ class CompactResNet(GeneratorOptions):
 
     @property
     def peak_channels(self) -> float:
-        return max(self.filters, (self.tail or self.channels) * self.scale**2)
+        return max(self.filters, max(self.tail, self.channels) * self.scale**2)
