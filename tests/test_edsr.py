@@ -241,7 +241,7 @@ def test_convert_prints_its_assumptions_and_accepts_settings(network, tmp_path, 
     status, out, err = run_main(*convert, tmp_path / "assumed.keras")
     assert status == 0, err
     holds_mean = isinstance(network, reference.EDSR)
-    mean = "" if holds_mean else ", and the mean colour of DIV2K to be subtracted"
+    mean = "" if holds_mean else ", and the mean colour of DIV2K is subtracted"
     assert f"note: the residual scale is assumed to be 1{mean}; change this with --residual_scale and --nomean\n" in out
     for extension in (".keras", ".safetensors", ""):
         status, out, err = run_main(*convert, tmp_path / f"told{extension}", "--residual_scale", "0.3")
@@ -266,7 +266,7 @@ def test_flags_that_do_not_fit_the_file_are_refused(tmp_path, run_main):
     save_file(reference.Compact(2, 4, 1).state_dict(), tmp_path / "compact.safetensors")
     edsr_generator(2, 4, 1).save(tmp_path / "edsr.keras")
     for name, flag, message in (
-        ("edsr.safetensors", "--nomean", "it holds the mean colour in sub_mean and add_mean; --nomean is for files"),
+        ("edsr.safetensors", "--nomean", "it contains the mean colour in sub_mean and add_mean; --nomean is for files"),
         ("compact.safetensors", "--residual_scale=0.1", "--residual_scale and --nomean are for EDSR"),
         ("edsr.keras", "--residual_scale=0.1", "--residual_scale and --nomean are for PyTorch's files"),
     ):
