@@ -8,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+os.environ.pop("COLUMNS", None)  # of pytest-xdist: commands would format tables for a terminal
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # PyTorch's threads wait for one another without sleeping. They take ten times as long once all cores are busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

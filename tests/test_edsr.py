@@ -151,7 +151,10 @@ NOT_READ = {
         {"sub_mean__bias": 0.0, "add_mean__bias": 0.0},
         "sub_mean.bias holds -0, -0, -0; EDSR supports only -114.444, -111.46, -103.02",
     ),
-    "a mean for the range of 1": ({"add_mean__bias": 1 / 255}, "add_mean.bias holds 0.4488, 0.4371, 0.404; EDSR is"),
+    "a mean for the range of 1": (
+        {"add_mean__bias": 1 / 255},
+        "add_mean.bias holds 0.4488, 0.4371, 0.404; EDSR supports only",
+    ),
     "a mean a little brighter": ({"sub_mean__bias": 1.01}, "sub_mean.bias holds -115.588, "),
     "colours that are scaled": ({"sub_mean__weight": 2.0}, "sub_mean.weight holds 2, 0, 0, 0, 2, 0, 0, 0, 2; EDSR"),
     "half of the mean": ({"add_mean": None}, "but the file lacks add_mean.weight, add_mean.bias"),
@@ -268,7 +271,7 @@ def test_flags_that_do_not_fit_the_file_are_refused(tmp_path, run_main):
     for name, flag, message in (
         ("edsr.safetensors", "--nomean", "it contains the mean colour in sub_mean and add_mean; --nomean is for files"),
         ("compact.safetensors", "--residual_scale=0.1", "--residual_scale and --nomean are for EDSR"),
-        ("edsr.keras", "--residual_scale=0.1", "--residual_scale and --nomean are for PyTorch's files"),
+        ("edsr.keras", "--residual_scale=0.1", "--residual_scale and --nomean are for PyTorch files"),
     ):
         status, _, err = run_main("convert", tmp_path / name, tmp_path / "new.keras", flag)
         assert (status, err.count("\n")) == (2, 1)

@@ -137,7 +137,9 @@ def test_an_exported_file_has_metadata(tmp_path, run_main):
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("faithful: Compact ResNet: scale 4, 64 filters")
-    assert lines[1].startswith(f"written, run in LiteRT and compared: {tmp_path / 'small.tflite'}, 3.0 MB; PSNR of ")
+    assert lines[1].startswith(
+        f"written, run in LiteRT and compared: {tmp_path / 'small.tflite'}, 3.0 MB; PSNR between "
+    )
     facts = read_facts(tmp_path / "small.tflite")
     assert facts["name"] == "small"
     assert facts["licence"] == "Apache-2.0"
@@ -165,7 +167,7 @@ def test_a_run_is_exported_for_phones(trained_run, tmp_path, run_main):
         *("--weights", "dynamic", "--format", "litert", "--tile", 32),
     )
     assert (status, err) == (0, "")
-    assert out.endswith(" dB (8-bit weights give another image)\n")
+    assert out.endswith(" dB (8-bit weights change the image)\n")
     facts = read_facts(tmp_path / "a.tflite")
     assert facts["source"] == f"run {trained_run.name}, alpha 0.8"
     assert facts["image"] == "[1, 32, 32, 3], values from 0 to 255, channels last, RGB"

@@ -230,7 +230,7 @@ NOT_RECOGNISED = {
     ),
     "compact with a hole": (
         changed(COMPACT, body__400__weight=torch.zeros(8)),
-        "it has tensors of layer 400 but not of all",
+        "it has tensors of layer 400, but the tensors of earlier",
     ),
     "empty": ({}, "holds no tensors"),
     "nothing but numbers": ({"epoch": 3, "loss": 0.1}, "holds no tensors; its keys are epoch, loss"),

@@ -29,7 +29,7 @@ def test_every_architecture_is_recognised_from_its_files(name, tmp_path):
         assert (found.family, found.options) == (expected.family, expected.options), file
         assert str(found) == str(expected)
     other = discriminator_architecture if FAMILIES[name].is_generator else generator_architecture
-    with pytest.raises(UserError, match=r"where a (generator|discriminator) is wanted"):
+    with pytest.raises(UserError, match=r"that is a (generator|discriminator), not a"):
         other(tmp_path / "model.keras")
 
 

@@ -40,7 +40,7 @@ class Visitor:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(folder)}, **pipes)
         line = self.process.stdout.readline()
-        self.address = re.match(r"open (http://127\.0\.0\.1:\d+/[\w-]{32}/) \(Ctrl-C ends it\)$", line)[1]
+        self.address = re.match(r"open (http://127\.0\.0\.1:\d+/[\w-]{32}/) \(Ctrl-C ends the server\)$", line)[1]
         parts = urlsplit(self.address)
         self.host, self.path = parts.netloc, parts.path
 
@@ -99,7 +99,7 @@ def visitor(tmp_path_factory):
     status, out, err = visitor.end()
     assert (status, out, err) == (
         0,
-        "ending, as soon as what is being computed allows it\nended; photos and results are deleted\n",
+        "ending after the computation in progress\nended; photos and results are deleted\n",
         "",
     )
     assert [path.name for path in visitor.folder.iterdir()] == []

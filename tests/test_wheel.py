@@ -38,7 +38,7 @@ def test_it_holds_all_that_the_package_reads(wheel):
         if path.is_file() and "__pycache__" not in path.parts:
             assert f"esrgan_tf/{path.relative_to(package)}" in names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"esrgan_tf"}
-    assert wheel.stat().st_size < 8_000_000
+    assert wheel.stat().st_size < 12_000_000  # half of it are graphs of the bundled models
 
 
 def test_it_upscales_a_photo_without_a_network(wheel, tmp_path):
