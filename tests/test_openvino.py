@@ -24,7 +24,7 @@ from esrgan_tf.weights.loading import load_blend
 from tests.conftest import REPOSITORY, run_process
 
 PHOTO = skimage.data.astronaut()[60:150, 170:270]
-SMALL = {"filters": 4, "growth": 2, "blocks": 2, "groups": 1, "reduction": 2}
+SMALL = {"filters": 4, "growth": 2, "blocks": 1, "groups": 1, "reduction": 2}
 VARIANTS = {
     "compact_resnet": ({"tail": 6},),
     "srresnet": ({"batch_norm": False},),
@@ -36,11 +36,11 @@ VARIANTS = {
 
 
 def generators(name):
-    """Small networks of every scale and variant of a family, with results near the range of images."""
+    """Small networks of every scale of a family, and of its variants, with results near the range of images."""
     family, rng = GENERATORS[name], np.random.default_rng(0)
     keys = {field.name for field in dataclasses.fields(family.options)}
     for scale in (1, 2, 3, 4, 8, 16):
-        for variant in ({}, *VARIANTS.get(name, ())):
+        for variant in ({}, *(VARIANTS.get(name, ()) if scale == 4 else ())):
             chosen = {key: value for key, value in SMALL.items() if key in keys}
             options = family.options(**chosen, scale=scale, **variant)
             try:
