@@ -258,6 +258,7 @@ def test_other_mistakes_of_a_deblurring(tmp_path, run_main):
         (("--noise", "80", *dpsr), 2, "--noise 80: must be from 0 to 50, of 255"),
         (("--noise", "5", *compact), 2, "noise 5: the model takes no noise level; choose a noise-conditioned model"),
         ((*kernel, *compact), 2, "a kernel needs a noise-conditioned network, such as DPSR; the model takes 3"),
+        ((*kernel, "--alpha", "0.5"), 2, "a kernel needs a noise-conditioned network, such as DPSR; the model takes 3"),
         ((*kernel, *dpsr, "--ensemble"), 2, "--kernel cannot be combined with --ensemble or --batch"),
         ((*kernel, *dpsr), 1, "photo.png: the kernel has 4x3 pixels and the image 3x20; it must be smaller"),
     )

@@ -1,8 +1,10 @@
 """The OpenVINO engine: results of every generator family, graph files, interpolation, threads, imports."""
 
 import dataclasses
+import gc
 import json
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -159,3 +161,12 @@ def test_upscaling_with_a_bundled_model_imports_no_training_framework(tmp_path):
 
 def test_processors_are_at_most_those_of_the_machine():
     assert processors() >= 1
+
+
+def test_a_runner_is_freed_with_its_last_reference():
+    runner = OpenVINORunner(convert_generator(compact_generator(2, filters=4, blocks=1)))
+    runner(np.zeros((1, 5, 5, 3), np.float32))
+    gone = weakref.ref(runner)
+    del runner
+    gc.collect()
+    assert gone() is None

@@ -14,7 +14,7 @@ from esrgan_tf.cli.progress import Lines, duration
 from esrgan_tf.errors import UserError, first_line, listed, printable
 from esrgan_tf.imaging.image_formats import WRITING
 from esrgan_tf.inference.blur_kernels import read_kernel
-from esrgan_tf.inference.engines.opening import ENGINES, needs_keras, open_runner
+from esrgan_tf.inference.engines.opening import ENGINES, load_keras, needs_keras, open_runner
 from esrgan_tf.inference.output_paths import Naming, Plan, check_inputs, plan
 from esrgan_tf.inference.tiles import Upscaler
 from esrgan_tf.models.noise_level import check_noise
@@ -157,10 +157,9 @@ def _build_upscaler(path, bundled, kernel):
     if kernel is not None:
         with quiet_tensorflow():
             from esrgan_tf.inference.deblurring import DeblurringUpscaler
-            from esrgan_tf.runs.loading import load_model
             from esrgan_tf.weights.torch_files import describe
 
-        model = load_model(path, FLAGS.alpha)
+            model = load_keras(path, FLAGS.alpha)
         return DeblurringUpscaler(model, kernel, FLAGS.noise, FLAGS.tile, FLAGS.overlap, _say), describe(model)
     starting = needs_keras(path, FLAGS.alpha, FLAGS.engine)
     with quiet_tensorflow() if starting else contextlib.nullcontext():

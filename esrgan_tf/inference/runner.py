@@ -6,6 +6,8 @@ import numpy as np
 
 from esrgan_tf.inference.network_facts import NetworkFacts
 
+PRECISIONS = ("float32", "bfloat16", "auto")
+
 
 class Runner(abc.ABC):
     """A generator on an engine; upscales float32 `[B, h, w, C]` in [0, 1] to float32 `[B, scale * h, scale * w, C']`.

@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.network_facts import network_facts
-from esrgan_tf.inference.runner import Runner
+from esrgan_tf.inference.runner import PRECISIONS, Runner
 from esrgan_tf.models.build_targets import BuildTarget, build_for
 from esrgan_tf.models.noise_level import takes_noise_level, with_noise_level
 from esrgan_tf.weights.architecture import build, check_function, recognise_model
 
-PRECISIONS = ("float32", "bfloat16", "auto")
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # Linux' names of the instructions, on x86 and Arm
 
 Forward = Callable[[tf.Tensor], tf.Tensor]

@@ -1,10 +1,14 @@
 """Choice of the engine that runs a model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.runner import Runner
 from esrgan_tf.weights.bundled import BLENDED, bundled_models
+
+if TYPE_CHECKING:
+    import keras
 
 ENGINES = ("auto", "openvino", "tensorflow")
 
@@ -37,7 +41,7 @@ def open_runner(
     from esrgan_tf.inference.engines.keras_engine import KerasRunner
     from esrgan_tf.weights.torch_files import describe
 
-    model = _load(path, alpha)
+    model = load_keras(path, alpha)
     return KerasRunner(model, precision, noise), describe(model)
 
 
@@ -70,7 +74,7 @@ def _graph(files, path, alpha):
     from esrgan_tf.inference.engines.openvino_graph import convert_generator, interpolate_graphs, read_graph
 
     if not files:
-        return convert_generator(_load(path, alpha))
+        return convert_generator(load_keras(path, alpha))
     graphs = [read_graph(file) for file in files]
     if len(graphs) == 1:
         return graphs[0]
@@ -79,8 +83,12 @@ def _graph(files, path, alpha):
     return interpolate_graphs(graphs[0], graphs[1], alpha)
 
 
-def _load(path, alpha):
+def load_keras(path: Path | None, alpha: float | None = None) -> "keras.Model":
+    """Opens the Keras model of `open_runner`'s arguments."""
     from esrgan_tf.runs.loading import load_model
     from esrgan_tf.weights.loading import load_blend
 
-    return load_blend(alpha) if path is None else load_model(path, alpha)
+    if path is not None:
+        return load_model(path, alpha)
+    assert alpha is not None  # without a path, alpha blends
+    return load_blend(alpha)

@@ -1,6 +1,5 @@
 """The engine of OpenVINO, for recognised generators on processors. It starts without TensorFlow and Keras."""
 
-import functools
 import os
 import threading
 
@@ -10,9 +9,8 @@ from openvino.preprocess import PrePostProcessor
 
 from esrgan_tf.errors import UserError
 from esrgan_tf.inference.engines.openvino_graph import core, options_of
-from esrgan_tf.inference.runner import Runner
+from esrgan_tf.inference.runner import PRECISIONS, Runner
 
-PRECISIONS = ("float32", "bfloat16", "auto")
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -42,7 +40,8 @@ class OpenVINORunner(Runner):
         if precision == "auto":
             precision = "bfloat16" if has_bfloat16() else "float32"
         self.precision, self._noise = precision, np.float32(noise)
-        self._graph, self._requests, self._lock = graph, threading.local(), threading.Lock()
+        self._graph, self._compiled = graph, dict[str, ov.CompiledModel]()
+        self._requests, self._lock = threading.local(), threading.Lock()
 
     @property
     def description(self) -> str:
@@ -65,12 +64,12 @@ class OpenVINORunner(Runner):
         requests = self._requests.__dict__
         if precision not in requests:
             with self._lock:  # threads compile once
-                compiled = self._compiled(precision)
-            requests[precision] = compiled.create_infer_request()
+                if precision not in self._compiled:
+                    self._compiled[precision] = self._compile(precision)
+            requests[precision] = self._compiled[precision].create_infer_request()
         return requests[precision]
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (of as many precisions)
-    def _compiled(self, precision):
+    def _compile(self, precision):
         steps = PrePostProcessor(self._graph.clone())
         for port in (steps.input(), steps.output()):
             port.tensor().set_layout(ov.Layout("NHWC"))
